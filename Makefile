@@ -1,0 +1,55 @@
+# Everything runs in .venv, which each target makes when it is missing or when its inputs have changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml hatch_build.py constraints.txt $(shell find protos -type f)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Isthmus needs Python 3.11 or newer; set PYTHON=/path/to/it")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[demo]' --group dev
+	@touch $(READY)
+
+.PHONY: setup
+setup: $(READY) ## Make the virtual environment with everything in it
+
+.PHONY: protos
+protos: ## Rebuild the descriptor set and the type stubs from protos/
+	rm -f $(READY)
+	$(MAKE) setup
+
+.PHONY: demo
+demo: $(READY) ## Two clusters, three real Envoys, and a failover, in under a minute
+	$(BIN)/xdsctl demo
+
+.PHONY: check
+check: $(READY) ## Format, lint, types, import layers, spelling
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/typos
+
+.PHONY: fix
+fix: $(READY) ## Let the formatter and the linter mend what they can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: test
+test: $(READY) ## Run the tests
+	$(BIN)/pytest
+
+.PHONY: golden
+golden: $(READY) ## Rewrite the golden files; read the diff before you commit it
+	$(BIN)/pytest tests/translate --update-golden
+
+.PHONY: clean
+clean: ## Remove the virtual environment and everything generated
+	rm -rf $(VENV) dist build xds/wire/generated xds/wire/_typing xds/wire/*.pyi

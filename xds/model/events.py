@@ -1,0 +1,79 @@
+"""What discovery tells the model: the only way in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from xds.problems import Ref
+
+if TYPE_CHECKING:
+    from xds.model.objects import KubernetesObject
+
+FLEET = ""
+"""The `cluster` of fleet-wide objects."""
+
+
+class MemberState(StrEnum):
+    """How fresh what we know of a member is; being stale alone moves no traffic."""
+
+    CONNECTED = "Connected"
+    SYNCING = "Syncing"
+    STALE = "Stale"
+    LOST = "Lost"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectKey:
+    """Identity of an object inside its cluster."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """An object is new or changed."""
+
+    cluster: str
+    object: KubernetesObject
+
+    @property
+    def key(self) -> ObjectKey:
+        """Identity of the object."""
+        return ObjectKey(self.object.kind, self.object.metadata.namespace, self.object.metadata.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """An object is gone."""
+
+    cluster: str
+    key: ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """Everything that existed in the cluster when we connected has been told."""
+
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The state of a member's source changed."""
+
+    cluster: str
+    state: MemberState
+    reason: str = ""
+
+
+Event = Upsert | Delete | Synced | Health
+
+
+def ref_of(cluster: str, item: KubernetesObject) -> Ref:
+    """Return what names the object in problems and origins."""
+    meta = item.metadata
+    return Ref(cluster, item.kind, meta.namespace, meta.name, meta.resource_version)

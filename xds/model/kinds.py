@@ -1,0 +1,43 @@
+"""Which kinds we read, in which API groups and versions, and at which level of the fleet they stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xds.model import gateway_objects, objects
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind that we read."""
+
+    name: str
+    group: str
+    versions: tuple[str, ...]
+    struct: type[objects.KubernetesObject]
+    namespaced: bool = True
+    fleet_wide: bool = False
+    """True: stands in `DIR/*.yaml` or on the hub; False: belongs to a member cluster."""
+
+    @property
+    def api_versions(self) -> tuple[str, ...]:
+        """The accepted values of `apiVersion`."""
+        return tuple(f"{self.group}/{version}" if self.group else version for version in self.versions)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("Namespace", "", ("v1",), objects.Namespace, namespaced=False),
+        Kind("Node", "", ("v1",), objects.Node, namespaced=False),
+        Kind("Service", "", ("v1",), objects.Service),
+        Kind("Pod", "", ("v1",), objects.Pod),
+        Kind("EndpointSlice", "discovery.k8s.io", ("v1",), objects.EndpointSlice),
+        Kind("ServiceExport", "multicluster.x-k8s.io", ("v1alpha1", "v1beta1"), objects.ServiceExport),
+        Kind("ServiceImport", "multicluster.x-k8s.io", ("v1alpha1", "v1beta1"), objects.ServiceImport),
+        Kind("Gateway", "gateway.networking.k8s.io", ("v1", "v1beta1"), gateway_objects.Gateway),
+        Kind("HTTPRoute", "gateway.networking.k8s.io", ("v1", "v1beta1"), gateway_objects.HTTPRoute),
+        Kind("MemberCluster", "traffic.isthmus.dev", ("v1alpha1",), objects.MemberCluster, namespaced=False, fleet_wide=True),
+    )
+}
+"""Kind name -> what we read of it. No two kinds that we read share a name; a foreign one is told apart by its group."""

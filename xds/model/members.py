@@ -1,0 +1,28 @@
+"""Members: the clusters of the fleet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xds.model.events import MemberState
+
+if TYPE_CHECKING:
+    from xds.problems import Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One cluster of the fleet."""
+
+    name: str
+    region: str = ""
+    zones: tuple[str, ...] = ()
+    """Declared zones, or else the zones of its nodes, sorted."""
+    network: str = "default"
+    state: MemberState = MemberState.SYNCING
+    reason: str = ""
+    """Why it is in that state."""
+    declared: bool = True
+    """False: there are manifests of it but no MemberCluster."""
+    origin: Ref | None = None

@@ -1,0 +1,162 @@
+"""The Kubernetes objects that we read, as msgspec structs of just the fields we use.
+
+Objects are the same wherever they come from, a file or an API server. Unknown fields are ignored, as Kubernetes itself
+does when it reads; a known field of the wrong type fails with a path such as `$.spec.ports[0].port`. Gateway and
+HTTPRoute are stricter: see `xds.model.gateway_objects`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Name = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+
+
+class ObjectMeta(Struct, frozen=True, rename="camel", kw_only=True):
+    """`metadata` of every object."""
+
+    name: Name
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    creation_timestamp: str | None = None
+    """RFC 3339; sorts as text because Kubernetes always writes UTC."""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class KubernetesObject(Struct, frozen=True, rename="camel", kw_only=True):
+    """What every object has."""
+
+    api_version: str
+    kind: str
+    metadata: ObjectMeta
+
+
+class Namespace(KubernetesObject, frozen=True, rename="camel", kw_only=True):
+    """v1 Namespace."""
+
+
+class Node(KubernetesObject, frozen=True, rename="camel", kw_only=True):
+    """v1 Node; its labels `topology.kubernetes.io/{region,zone}` place the endpoints that run there."""
+
+
+class ServicePort(Struct, frozen=True, rename="camel", kw_only=True):
+    """One port of a Service; `target_port` matters only where there is no EndpointSlice port of that name."""
+
+    port: Port
+    name: str = ""
+    protocol: str = "TCP"
+    app_protocol: str | None = None
+
+
+class ServiceSpec(Struct, frozen=True, rename="camel", kw_only=True):
+    """`spec` of a Service."""
+
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"] = "ClusterIP"
+    cluster_ip: str = field(default="", name="clusterIP")
+    cluster_ips: list[str] = field(default_factory=list, name="clusterIPs")
+    ports: list[ServicePort] = []
+    session_affinity: str = "None"
+    internal_traffic_policy: str = "Cluster"
+    traffic_distribution: str | None = None
+
+
+class Service(KubernetesObject, frozen=True, rename="camel", kw_only=True):
+    """v1 Service."""
+
+    spec: ServiceSpec = ServiceSpec()
+
+
+class SlicePort(Struct, frozen=True, rename="camel", kw_only=True):
+    """One port of an EndpointSlice; its name links it to the Service port of that name."""
+
+    port: Port | None = None
+    name: str | None = ""
+    protocol: str = "TCP"
+    app_protocol: str | None = None
+
+
+class EndpointConditions(Struct, frozen=True, rename="camel", kw_only=True):
+    """Unknown (None) means: ready true, serving as ready, terminating false (Kubernetes API, EndpointConditions)."""
+
+    ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
+
+
+class ObjectReference(Struct, frozen=True, rename="camel", kw_only=True):
+    """`targetRef` of an endpoint."""
+
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+
+
+class SliceEndpoint(Struct, frozen=True, rename="camel", kw_only=True):
+    """One endpoint of an EndpointSlice; all its addresses are the same endpoint."""
+
+    addresses: list[str]
+    conditions: EndpointConditions = EndpointConditions()
+    hostname: str | None = None
+    node_name: str | None = None
+    zone: str | None = None
+    target_ref: ObjectReference | None = None
+
+
+class EndpointSlice(KubernetesObject, frozen=True, rename="camel", kw_only=True):
+    """discovery.k8s.io/v1 EndpointSlice."""
+
+    address_type: Literal["IPv4", "IPv6", "FQDN"]
+    ports: list[SlicePort] | None = None
+    endpoints: list[SliceEndpoint] | None = None
+
+
+class Pod(KubernetesObject, frozen=True, rename="camel", kw_only=True):
+    """v1 Pod; read for its labels."""
+
+
+class ServiceExport(KubernetesObject, frozen=True, rename="camel", kw_only=True):
+    """multicluster.x-k8s.io ServiceExport: exports the Service of its own name (KEP-1645)."""
+
+
+class ImportPort(Struct, frozen=True, rename="camel", kw_only=True):
+    """One port of a ServiceImport."""
+
+    port: Port
+    name: str = ""
+    protocol: str = "TCP"
+    app_protocol: str | None = None
+
+
+class ImportSpec(Struct, frozen=True, rename="camel", kw_only=True):
+    """`spec` of a ServiceImport; `ips` are its VIPs in the cluster that holds it."""
+
+    type: Literal["ClusterSetIP", "Headless"] = "ClusterSetIP"
+    ips: list[str] = []
+    ports: list[ImportPort] = []
+
+
+class ServiceImport(KubernetesObject, frozen=True, rename="camel", kw_only=True):
+    """multicluster.x-k8s.io ServiceImport."""
+
+    spec: ImportSpec = ImportSpec()
+
+
+class MemberClusterSpec(Struct, frozen=True, rename="camel", kw_only=True):
+    """`spec` of a MemberCluster."""
+
+    region: str = ""
+    zones: list[str] = []
+    network: str = "default"
+    """Members of one network reach each other's pod addresses."""
+
+
+class MemberCluster(KubernetesObject, frozen=True, rename="camel", kw_only=True):
+    """traffic.isthmus.dev/v1alpha1 MemberCluster: one cluster of the fleet (fleet-wide object)."""
+
+    spec: MemberClusterSpec = MemberClusterSpec()

@@ -1,0 +1,115 @@
+"""Services and endpoints as the rest of Isthmus sees them: merged, resolved, immutable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from xds.problems import Ref
+
+CLUSTERSET = ""
+"""The scope of a service that is merged over the clusters by export."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ServiceKey:
+    """Identity of a service: one cluster's own, or the exported one of the cluster set."""
+
+    namespace: str
+    name: str
+    scope: str = CLUSTERSET
+    """The member whose own service it is, or CLUSTERSET."""
+
+    @property
+    def fqdn(self) -> str:
+        """`<name>.<namespace>.svc.cluster.local`, or `…clusterset.local` for the exported one."""
+        domain = "cluster.local" if self.scope else "clusterset.local"
+        return f"{self.name}.{self.namespace}.svc.{domain}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Locality:
+    """Where an endpoint runs; Envoy's `{region, zone, sub_zone}` with the cluster as sub-zone."""
+
+    region: str
+    zone: str
+    cluster: str
+
+
+class Health(StrEnum):
+    """What EDS says of an endpoint."""
+
+    HEALTHY = "HEALTHY"
+    UNHEALTHY = "UNHEALTHY"
+    """Was ready before and is not now: it stays in the CLA so that Envoy's arithmetic sees what is missing."""
+    DRAINING = "DRAINING"
+    """Serving and terminating."""
+    DEGRADED = "DEGRADED"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """One endpoint of one service port."""
+
+    locality: Locality
+    addresses: tuple[str, ...]
+    """Canonical IP addresses, the primary first; the second family of a dual-stack pod follows."""
+    port: int
+    health: Health
+    network: str = "default"
+    node: str = ""
+    hostname: str = ""
+    origin: Ref | None = field(default=None, compare=False)
+    """The EndpointSlice."""
+
+
+class Protocol(StrEnum):
+    """What a port speaks, as far as translation cares."""
+
+    TCP = "TCP"
+    HTTP = "HTTP"
+    """HTTP/1.1, WebSocket included."""
+    HTTP2 = "HTTP2"
+    """HTTP/2 without TLS, gRPC included."""
+
+    @property
+    def is_http(self) -> bool:
+        """True if requests can be routed."""
+        return self is not Protocol.TCP
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One TCP port of a service."""
+
+    number: int
+    name: str
+    protocol: Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service, its ports and its endpoints."""
+
+    key: ServiceKey
+    ports: tuple[Port, ...]
+    """By number, ascending."""
+    endpoints: Mapping[int, tuple[Endpoint, ...]]
+    """Port number -> endpoints, sorted; an entry for every port."""
+    vips: Mapping[str, tuple[str, ...]]
+    """Member -> the addresses under which its clients know the service."""
+    visible_in: frozenset[str]
+    """The members whose clients may use it: its own, or every one that has the namespace (KEP-1645)."""
+    headless: bool = False
+    traffic_distribution: str = ""
+    """`PreferSameZone`, `PreferSameNode` or ""; PreferClose is the older name of PreferSameZone (KEP-3015)."""
+    origins: tuple[Ref, ...] = ()
+    """Service, ServiceExports and ServiceImports that made it, sorted."""
+
+    def resource_name(self, port: int) -> str:
+        """Return the name of the Envoy cluster and CLA of one port, e.g. `web.shop.svc.clusterset.local:80`."""
+        return f"{self.key.fqdn}:{port}"

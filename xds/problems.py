@@ -1,0 +1,107 @@
+"""Problems: what users did wrong, as values that travel with results instead of stopping them.
+
+A problem has a stable code (`docs/problems.md` lists them), names the object and the field, and says the remedy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How bad a problem is for traffic."""
+
+    INFO = "info"
+    """Nothing is wrong, but somebody may wonder."""
+    WARNING = "warning"
+    """Something is ignored or approximated; traffic flows."""
+    ERROR = "error"
+    """An object, or a part of it, is not served as its author meant."""
+
+
+CODES: dict[str, tuple[Severity, str]] = {
+    # 01xx: files and decoding (xds/discovery)
+    "XDS0101": (Severity.ERROR, "file cannot be parsed"),
+    "XDS0102": (Severity.ERROR, "object does not validate"),
+    "XDS0103": (Severity.ERROR, "file cannot be read"),
+    "XDS0104": (Severity.ERROR, "file is larger or more deeply aliased than allowed"),
+    "XDS0105": (Severity.ERROR, "object defined twice"),
+    "XDS0106": (Severity.INFO, "kind is not read"),
+    "XDS0107": (Severity.WARNING, "object stands at the wrong level"),
+    # 02xx: the fleet (xds/model)
+    "XDS0201": (Severity.WARNING, "member cluster is not declared"),
+    "XDS0202": (Severity.ERROR, "exported service cannot be merged"),
+    "XDS0203": (Severity.WARNING, "exported services conflict"),
+    "XDS0204": (Severity.ERROR, "export without a service"),
+    "XDS0205": (Severity.ERROR, "endpoint address is invalid"),
+    "XDS0206": (Severity.WARNING, "service has no ports"),
+    "XDS0207": (Severity.WARNING, "no slice has the port"),
+    "XDS0208": (Severity.WARNING, "endpoint address appears twice"),
+    "XDS0209": (Severity.WARNING, "endpoint is in an unreachable network"),
+    "XDS0210": (Severity.WARNING, "protocol is not supported"),
+    "XDS0211": (Severity.WARNING, "node is unknown"),
+    "XDS0212": (Severity.ERROR, "exported service has an invalid type"),
+    # 04xx: translation (xds/translate)
+    "XDS0401": (Severity.ERROR, "route refers to what does not exist"),
+    "XDS0402": (Severity.ERROR, "gateway or route field is not supported"),
+    "XDS0403": (Severity.WARNING, "route is attached nowhere"),
+    "XDS0404": (Severity.INFO, "port is not HTTP"),
+    "XDS0405": (Severity.WARNING, "two services claim one address"),
+    "XDS0406": (Severity.WARNING, "hostname is claimed twice"),
+    # 05xx: proxies (xds/server)
+    "XDS0501": (Severity.ERROR, "node is refused"),
+    "XDS0502": (Severity.WARNING, "node metadata is incomplete"),
+    "XDS0503": (Severity.ERROR, "proxy rejected a resource"),
+}
+"""Code -> (severity, title)."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ref:
+    """Names one source object, e.g. to say where a number or a problem comes from."""
+
+    cluster: str
+    """The member cluster, or "" for a fleet-wide object."""
+    kind: str
+    namespace: str
+    name: str
+    resource_version: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"{self.kind} {where} in {self.cluster or 'the fleet'}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is wrong, for people and for machines."""
+
+    code: str
+    message: str
+    """One sentence: what is wrong and what was expected."""
+    ref: Ref | None = None
+    """The object, where there is one."""
+    field: str = ""
+    """The path inside the object, e.g. `spec.ports[0].port`."""
+    hint: str = ""
+    """What to do about it."""
+    source: str = ""
+    """`FILE:LINE` where the object came from a file."""
+
+    @property
+    def severity(self) -> Severity:
+        """How bad it is, by the code."""
+        return CODES[self.code][0]
+
+    @property
+    def title(self) -> str:
+        """What all problems of this code have in common."""
+        return CODES[self.code][1]
+
+    def __str__(self) -> str:
+        place = " ".join(part for part in (self.source, str(self.ref) if self.ref else "", self.field) if part)
+        text = (
+            f"{self.code} {self.severity}: {place}: {self.message}" if place else f"{self.code} {self.severity}: {self.message}"
+        )
+        return f"{text} ({self.hint})" if self.hint else text

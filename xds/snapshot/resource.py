@@ -1,0 +1,49 @@
+"""A resource: named bytes with a version that follows from the bytes alone."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from xds.problems import Ref
+
+
+def content_version(body: bytes) -> str:
+    """Return the version of a resource: 16 hexadecimal digits of the SHA-256 of its bytes."""
+    return hashlib.sha256(body).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One xDS resource, serialised once.
+
+    Two replicas, or one before and after a restart, give equal accepted objects equal versions (R19a). `refs` and
+    `origins` are not part of the content: a change of them alone never causes a push.
+    """
+
+    type_url: str
+    name: str
+    body: bytes
+    """The deterministic bytes of the message (without the Any around it)."""
+    version: str
+    refs: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
+    """Type URL -> names of the resources that this one needs, e.g. a cluster its CLA and its secrets."""
+    origins: tuple[Ref, ...] = field(default=(), compare=False)
+    """The source objects, e.g. to blame for a NACK."""
+
+    @classmethod
+    def of(
+        cls,
+        type_url: str,
+        name: str,
+        body: bytes,
+        *,
+        refs: Mapping[str, frozenset[str]] | None = None,
+        origins: tuple[Ref, ...] = (),
+    ) -> Resource:
+        """Return a resource with the version of its bytes."""
+        return cls(type_url, name, body, content_version(body), refs or {}, origins)

@@ -1,0 +1,58 @@
+"""Snapshots: everything that the proxies of one view are given, at one moment."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from xds.snapshot.resource import Resource
+
+EMPTY: Mapping[str, Resource] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Immutable; successive snapshots of a view share what did not change."""
+
+    view: Hashable
+    types: Mapping[str, Mapping[str, Resource]]
+    """Type URL -> name -> resource."""
+    at_s: float = 0.0
+    """When it was published, seconds since the epoch."""
+    trigger: str = ""
+    """What caused it, for people."""
+    _versions: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def resources(self, type_url: str) -> Mapping[str, Resource]:
+        """Return the resources of one type by name; empty for an unknown type."""
+        return self.types.get(type_url, EMPTY)
+
+    def type_version(self, type_url: str) -> str:
+        """Return a content hash over the names and versions of one type: SotW's `version_info`."""
+        found = self._versions.get(type_url)
+        if found is None:
+            digest = hashlib.sha256()
+            for name, resource in sorted(self.resources(type_url).items()):
+                digest.update(f"{len(name)}:{name}{resource.version}".encode())
+            found = self._versions[type_url] = digest.hexdigest()[:16]
+        return found
+
+    @property
+    def version(self) -> str:
+        """Return a content hash over all types; names the snapshot in `xdsctl snapshot`."""
+        text = "".join(f"{url}={self.type_version(url)};" for url in sorted(self.types) if self.types[url])
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSet:
+    """What a publication changed: the only thing that streams are told."""
+
+    view: Hashable
+    names: Mapping[str, frozenset[str]]
+    """Type URL -> names added, changed or removed; no empty sets."""

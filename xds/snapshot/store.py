@@ -1,0 +1,83 @@
+"""The store: the current snapshot and a short history of every live view."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from xds.snapshot.snapshot import ChangeSet, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Mapping
+
+    from xds.snapshot.resource import Resource
+
+HISTORY = 32
+"""Snapshots kept a view; they share what did not change, so each costs little more than its change."""
+
+
+class SnapshotStore:
+    """Owned by one task; readers get immutable snapshots."""
+
+    def __init__(self) -> None:
+        self._history: dict[Hashable, deque[Snapshot]] = {}
+
+    def publish(
+        self, view: Hashable, changes: Mapping[str, Mapping[str, Resource | None]], *, at_s: float, trigger: str
+    ) -> ChangeSet:
+        """Apply changes to the view's snapshot and return what really changed.
+
+        Args:
+            view: the view's key; an unknown one starts empty.
+            changes: type URL -> name -> the resource, or None to remove it. A resource whose version is the current one
+                changes nothing (R16d), so a change set may be empty; then nothing is recorded either, except for a new view.
+            at_s: seconds since the epoch.
+            trigger: what caused it, for people.
+        """
+        history = self._history.get(view)
+        types = dict(history[-1].types) if history else {}
+        changed: dict[str, frozenset[str]] = {}
+        for type_url, wanted in changes.items():
+            held = types.get(type_url, {})
+            names = frozenset(name for name, resource in wanted.items() if _differs(held.get(name), resource))
+            if names:
+                changed[type_url] = names
+                kept = dict(held)
+                for name in names:
+                    if (resource := wanted[name]) is None:
+                        del kept[name]
+                    else:
+                        kept[name] = resource
+                types[type_url] = kept
+        if history is None:
+            history = self._history[view] = deque(maxlen=HISTORY)
+            history.append(Snapshot(view, types, at_s, trigger))
+        elif changed:
+            history.append(Snapshot(view, types, at_s, trigger))
+        return ChangeSet(view, changed)
+
+    def current(self, view: Hashable) -> Snapshot:
+        """Return the newest snapshot.
+
+        Raises:
+            KeyError: the view is not live.
+        """
+        return self._history[view][-1]
+
+    def history(self, view: Hashable) -> tuple[Snapshot, ...]:
+        """Return the snapshots kept, oldest first; empty for a view that is not live."""
+        return tuple(self._history.get(view, ()))
+
+    def views(self) -> Iterator[Hashable]:
+        """Return the live views."""
+        return iter(tuple(self._history))
+
+    def drop(self, view: Hashable) -> None:
+        """Forget a view that nobody uses any more."""
+        self._history.pop(view, None)
+
+
+def _differs(held: Resource | None, wanted: Resource | None) -> bool:
+    if held is None or wanted is None:
+        return held is not wanted
+    return held.version != wanted.version
