@@ -1,0 +1,39 @@
+"""Where streams get their configuration: the face of the application towards the server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from xds.model.node import Node
+    from xds.snapshot.snapshot import Snapshot
+
+
+class ViewSource(Protocol):
+    """Gives each node its view and each live view its newest snapshot.
+
+    A view is live from its first `acquire` to its last `release`; the server calls each of them once a stream and view.
+    Whoever implements it calls `XdsServer.publish` after a live view's snapshot changed, and `XdsServer.reassign` after
+    something changed on which `view_of` depends.
+    """
+
+    async def wait_ready(self) -> None:
+        """Return once the first sync is done: nothing is served before (R12)."""
+
+    def view_of(self, node: Node) -> Hashable:
+        """Return the view that the node gets.
+
+        Raises:
+            NodeRejectedError: nobody can serve this node; its reason is what the client is told.
+        """
+
+    def acquire(self, view: Hashable) -> Snapshot:
+        """Make the view live if it is not yet, and return its newest snapshot."""
+
+    def current(self, view: Hashable) -> Snapshot:
+        """Return the newest snapshot of a live view."""
+
+    def release(self, view: Hashable) -> None:
+        """Take back one `acquire`."""
