@@ -42,6 +42,8 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0210": (Severity.WARNING, "protocol is not supported"),
     "XDS0211": (Severity.WARNING, "node is unknown"),
     "XDS0212": (Severity.ERROR, "exported service has an invalid type"),
+    "XDS0213": (Severity.WARNING, "value is unknown"),
+    "XDS0214": (Severity.WARNING, "port is declared twice"),
     # 04xx: translation (xds/translate)
     "XDS0401": (Severity.ERROR, "route refers to what does not exist"),
     "XDS0402": (Severity.ERROR, "gateway or route field is not supported"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "isthmus"
 KNOWN_KEYS = frozenset(
-    ("cluster", "network", "namespace", "service_account", "role", "intercept", "gateway", "node_name", "labels"),
+    ("cluster", "network", "namespace", "service_account", "role", "intercept", "listen", "gateway", "node_name", "labels"),
 )
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -38,13 +39,22 @@ class Node:
     """`client_features`."""
 
 
-def view_of(node: Node, members: Mapping[str, Member]) -> tuple[View, tuple[Problem, ...]]:
+DEFAULT_LISTEN = {Intercept.EXPLICIT: "127.0.0.1:15001", Intercept.TRANSPARENT: "0.0.0.0:15001"}
+"""Where the `outbound` listener of a sidecar listens unless its metadata says `listen: ADDRESS:PORT`."""
+
+
+def view_of(node: Node, members: Mapping[str, Member], *, by_node: bool = False) -> tuple[View, tuple[Problem, ...]]:
     """Return the view of a node, and a problem for each value that was missing and got a default.
+
+    Args:
+        node: what the client says of itself.
+        members: the fleet's members by name.
+        by_node: some policy looks at the Kubernetes node a client runs on, so views are kept apart by it.
 
     Raises:
         NodeRejectedError: the node names something that does not exist or that nobody can serve.
     """
-    return _Resolution(node, members).view()
+    return _Resolution(node, members).view(by_node=by_node)
 
 
 class _Resolution:
@@ -79,33 +89,50 @@ class _Resolution:
             names = ", ".join(kind)
             raise NodeRejectedError(self.node.id, f"metadata.{METADATA_KEY}.{key} is {text!r}; use one of {names}") from None
 
-    def view(self) -> tuple[View, tuple[Problem, ...]]:
-        role = self.choice("role", Role, Role.PROXYLESS if self.node.user_agent.startswith("gRPC") else Role.SIDECAR)
-        intercept = self.choice("intercept", Intercept, Intercept.EXPLICIT)
+    def view(self, *, by_node: bool) -> tuple[View, tuple[Problem, ...]]:
+        role = self.choice("role", Role, Role.PROXYLESS if self.node.user_agent.lower().startswith("grpc") else Role.SIDECAR)
         member = self.member()
-        region, zone = self.node.region, self.node.zone
-        if not region:
-            region = member.region if member else ""
-            self.note("", f"node.locality.region is missing; using {region!r}")
-        namespace = self.text("namespace")
-        gateway = self.text("gateway")
-        if not namespace:
-            namespace = gateway.partition("/")[0] if "/" in gateway else "default"
-            self.note(f"{METADATA_KEY}.namespace", f"missing; using {namespace!r}")
-        if role == Role.GATEWAY and gateway and "/" not in gateway:
-            gateway = f"{namespace}/{gateway}"
+        intercepts = role in (Role.SIDECAR, Role.NODE)
+        intercept = self.choice("intercept", Intercept, Intercept.EXPLICIT) if intercepts else Intercept.EXPLICIT
+        gateway = self.text("gateway") if role == Role.GATEWAY else ""
+        namespace = self.namespace(gateway)
         view = View(
             cluster=member.name if member else "",
             network=self.text("network") or (member.network if member else "default"),
-            region=region,
-            zone=zone,
+            region=self.region(member),
+            zone=self.node.zone,
             role=role,
-            # Only what differs by namespace is kept apart: a bare host name is a sidecar's (or node proxy's) business.
-            namespace=namespace if role in (Role.SIDECAR, Role.NODE) else "",
-            intercept=intercept if role in (Role.SIDECAR, Role.NODE) else Intercept.EXPLICIT,
-            gateway=gateway if role == Role.GATEWAY else "",
+            # Only what differs by namespace is kept apart: a bare host name means something to a sidecar alone.
+            namespace=namespace if intercepts else "",
+            intercept=intercept,
+            gateway=f"{namespace}/{gateway}" if gateway and "/" not in gateway else gateway,
+            listen=self.listen(DEFAULT_LISTEN[intercept]) if intercepts else "",
+            node_name=self.text("node_name") if by_node else "",
         )
         return view, tuple(self.problems)
+
+    def region(self, member: Member | None) -> str:
+        if self.node.region or member is None:
+            return self.node.region
+        self.problems.append(
+            Problem("XDS0502", f"node {self.node.id!r}: missing; using {member.region!r}", field="node.locality.region")
+        )
+        return member.region
+
+    def namespace(self, gateway: str) -> str:
+        text = self.text("namespace")
+        if text:
+            return text
+        default = gateway.partition("/")[0] if "/" in gateway else "default"
+        self.note(f"{METADATA_KEY}.namespace", f"missing; using {default!r}")
+        return default
+
+    def listen(self, default: str) -> str:
+        text = self.text("listen") or default
+        if not _is_socket_address(text):
+            reason = f"metadata.{METADATA_KEY}.listen is {text!r}; use ADDRESS:PORT, e.g. {default}"
+            raise NodeRejectedError(self.node.id, reason)
+        return text
 
     def member(self) -> Member | None:
         name = self.text("cluster")
@@ -130,3 +157,12 @@ class _Resolution:
             f"{METADATA_KEY}.cluster", "missing, and no single member fits the node's locality; only cluster-set names are served"
         )
         return None
+
+
+def _is_socket_address(text: str) -> bool:
+    address, _, port = text.rpartition(":")
+    try:
+        ipaddress.ip_address(address.strip("[]"))
+    except ValueError:
+        return False
+    return port.isascii() and port.isdecimal() and 0 < int(port) < 65536

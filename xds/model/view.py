@@ -38,14 +38,14 @@ class View:
     intercept: Intercept = Intercept.EXPLICIT
     gateway: str = ""
     """`<namespace>/<name>` of the Gateway to serve; "" for all of its cluster."""
+    listen: str = ""
+    """Where a sidecar's `outbound` listener listens, `ADDRESS:PORT`; "" for every other role."""
     node_name: str = ""
     """Set only where a policy needs it."""
 
     def __str__(self) -> str:
-        place = "/".join((self.cluster or "-", self.region or "-", self.zone or "-"))
-        extra = [
-            part
-            for part in (self.namespace, self.intercept if self.role == Role.SIDECAR else "", self.gateway, self.node_name)
-            if part
-        ]
-        return f"{self.role}@{place} {' '.join(extra)}".strip()
+        parts = [f"{self.role}@{self.cluster or '-'}/{self.region or '-'}/{self.zone or '-'}"]
+        if self.listen:
+            parts += [f"ns={self.namespace}", str(self.intercept), self.listen]
+        parts += [text for text in (self.gateway, self.node_name) if text]
+        return " ".join(parts)

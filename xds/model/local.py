@@ -1,0 +1,247 @@
+"""One cluster's own service: its Service and EndpointSlices become ports and endpoints."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from xds.model.events import ref_of
+from xds.model.protocols import protocol_of
+from xds.model.service import Endpoint, Health, Locality, Port, Service, ServiceKey
+from xds.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from xds.model import objects
+    from xds.model.members import Member
+    from xds.problems import Ref
+
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+TRAFFIC_DISTRIBUTIONS = {
+    "PreferSameZone": "PreferSameZone",
+    "PreferClose": "PreferSameZone",
+    "PreferSameNode": "PreferSameNode",
+}
+"""`spec.trafficDistribution` -> its present name (KEP-3015)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlace:
+    """Where a Kubernetes node stands, by its topology labels."""
+
+    region: str = ""
+    zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalInput:
+    """Everything that a cluster's own service is made of."""
+
+    member: Member
+    service: objects.Service
+    slices: tuple[objects.EndpointSlice, ...]
+    """Sorted by name."""
+    nodes: Mapping[str, NodePlace]
+    seen: frozenset[str] = frozenset()
+    """Endpoints that have been ready before (memory of the fleet), by identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalResult:
+    """What became of it."""
+
+    service: Service
+    seen: frozenset[str]
+    """The memory after this reading; endpoints that left their slice are forgotten."""
+    problems: tuple[Problem, ...]
+
+
+def build_local(given: LocalInput) -> LocalResult:
+    """Return the service of one cluster; what cannot be used is left out with a problem."""
+    return _Builder(given).result()
+
+
+@lru_cache(maxsize=1 << 16)
+def canonical_address(text: str) -> str | None:
+    """Return the canonical form of an IP address, or None if it is not one."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
+
+
+@dataclass(slots=True)
+class _Found:
+    """One endpoint, perhaps told by two slices, one for each address family."""
+
+    addresses: list[str]
+    port: int
+    source: objects.SliceEndpoint
+    origin: Ref
+
+
+@dataclass(slots=True)
+class _Builder:
+    given: LocalInput
+    problems: list[Problem] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+    @property
+    def ref(self) -> Ref:
+        return ref_of(self.given.member.name, self.given.service)
+
+    def problem(self, code: str, message: str, *, at: str = "", hint: str = "", ref: Ref | None = None) -> None:
+        self.problems.append(Problem(code, message, ref or self.ref, at, hint))
+
+    def result(self) -> LocalResult:
+        given, spec = self.given, self.given.service.spec
+        ports = self.ports()
+        by_port = self.found_by_port_name()
+        endpoints = {port.number: self.endpoints(port, by_port.get(port.name)) for port in ports}
+        if spec.traffic_distribution and spec.traffic_distribution not in TRAFFIC_DISTRIBUTIONS:
+            known = ", ".join(TRAFFIC_DISTRIBUTIONS)
+            self.problem(
+                "XDS0213", f"{spec.traffic_distribution!r} is unknown", at="spec.trafficDistribution", hint=f"use one of {known}"
+            )
+        service = Service(
+            key=ServiceKey(given.service.metadata.namespace, given.service.metadata.name, given.member.name),
+            ports=ports,
+            endpoints=endpoints,
+            vips={given.member.name: self.vips()},
+            visible_in=frozenset((given.member.name,)),
+            headless=spec.cluster_ip == "None",
+            traffic_distribution=TRAFFIC_DISTRIBUTIONS.get(spec.traffic_distribution or "", ""),
+            origins=(self.ref,),
+        )
+        return LocalResult(service, frozenset(self.seen), tuple(self.problems))
+
+    def ports(self) -> tuple[Port, ...]:
+        ports: dict[int, Port] = {}
+        declared = self.given.service.spec.ports
+        if not declared:
+            self.problem("XDS0206", "no port is declared, so there is nothing to serve", at="spec.ports", hint="declare a port")
+        for index, port in enumerate(declared):
+            if port.protocol != "TCP":
+                message = f"protocol {port.protocol} of port {port.port} is not served, only TCP is"
+                self.problem("XDS0210", message, at=f"spec.ports[{index}].protocol")
+            elif port.port in ports:
+                self.problem(
+                    "XDS0214", f"port {port.port} is declared twice; the first one counts", at=f"spec.ports[{index}].port"
+                )
+            else:
+                ports[port.port] = Port(port.port, port.name, protocol_of(port.app_protocol, port.name))
+        return tuple(sorted(ports.values(), key=lambda port: port.number))
+
+    def vips(self) -> tuple[str, ...]:
+        spec, vips = self.given.service.spec, []
+        for text in dict.fromkeys([*spec.cluster_ips, spec.cluster_ip]):
+            if text in ("", "None"):
+                continue
+            if (address := canonical_address(text)) is None:
+                self.problem("XDS0205", f"{text!r} is not an IP address", at="spec.clusterIP")
+            elif address not in vips:
+                vips.append(address)
+        return tuple(vips)
+
+    def found_by_port_name(self) -> dict[str, dict[str, _Found]]:
+        """Return port name -> endpoint identity -> what the slices tell of it, the two address families joined."""
+        found: dict[str, dict[str, _Found]] = defaultdict(dict)
+        for item in self.given.slices:
+            origin = ref_of(self.given.member.name, item)
+            if item.address_type == "FQDN":
+                self.problem("XDS0205", "addressType FQDN is not served", at="addressType", hint="use IPv4 or IPv6", ref=origin)
+                continue
+            usable = [
+                (name, entry) for index, entry in enumerate(item.endpoints or ()) for name in self.identity(entry, index, origin)
+            ]
+            for port in item.ports or ():
+                if port.port is None or port.protocol != "TCP":
+                    continue
+                for identity, entry in usable:
+                    self.merge(found[port.name or ""], f"{identity} {port.port}", entry, port.port, origin)
+        return found
+
+    def identity(self, entry: objects.SliceEndpoint, index: int, origin: Ref) -> list[str]:
+        """Return [identity] of an endpoint: its target where it has one, as both families name it; [] if it is unusable."""
+        bad = [text for text in entry.addresses if canonical_address(text) is None]
+        if bad or not entry.addresses:
+            message = f"{bad[0]!r} is not an IP address" if bad else "no address is given"
+            self.problem("XDS0205", message, at=f"endpoints[{index}].addresses", hint="the endpoint is left out", ref=origin)
+            return []
+        target = entry.target_ref
+        if target is not None and (target.uid or target.name):
+            return [target.uid or f"{target.kind}/{target.namespace}/{target.name}"]
+        return [str(canonical_address(entry.addresses[0]))]
+
+    def merge(self, found: dict[str, _Found], identity: str, entry: objects.SliceEndpoint, port: int, origin: Ref) -> None:
+        addresses = [address for text in entry.addresses if (address := canonical_address(text))]
+        known = found.get(identity)
+        if known is None:
+            found[identity] = _Found(addresses, port, entry, origin)
+            return
+        fresh = [address for address in addresses if address not in known.addresses]
+        if not fresh:
+            message = f"endpoint {addresses[0]}:{port} appears twice in the slices of one service; the first one counts"
+            self.problem("XDS0208", message, ref=origin)
+        known.addresses += fresh
+
+    def endpoints(self, port: Port, found: dict[str, _Found] | None) -> tuple[Endpoint, ...]:
+        if found is None:
+            if any(item.endpoints for item in self.given.slices):
+                message = f"no EndpointSlice has a TCP port named {port.name!r}, so port {port.number} has no endpoints"
+                self.problem("XDS0207", message, at="spec.ports", hint="the names of slice and service ports must agree")
+            return ()
+        endpoints: dict[tuple[str, int], Endpoint] = {}
+        for identity, item in found.items():
+            endpoint = self.endpoint(identity.rpartition(" ")[0], item)
+            if endpoint is None:
+                continue
+            key = (endpoint.addresses[0], endpoint.port)
+            if key in endpoints:
+                message = f"endpoint {key[0]}:{key[1]} has two targets; the first one counts"
+                self.problem("XDS0208", message, ref=item.origin)
+            else:
+                endpoints[key] = endpoint
+        return tuple(sorted(endpoints.values()))
+
+    def endpoint(self, identity: str, item: _Found) -> Endpoint | None:
+        health = self.health(identity, item.source.conditions)
+        if health is None:
+            return None
+        return Endpoint(
+            locality=self.locality(item.source, item.origin),
+            addresses=tuple(sorted(item.addresses, key=lambda address: ":" in address)),
+            port=item.port,
+            health=health,
+            network=self.given.member.network,
+            node=item.source.node_name or "",
+            hostname=item.source.hostname or "",
+            origin=item.origin,
+        )
+
+    def health(self, identity: str, conditions: objects.EndpointConditions) -> Health | None:
+        """Return what EDS says of it; None for one that was never ready: a scale-up must not look like an outage."""
+        ready = conditions.ready is not False
+        serving = conditions.serving if conditions.serving is not None else ready
+        if ready or identity in self.given.seen:
+            self.seen.add(identity)
+        if conditions.terminating and serving:
+            return Health.DRAINING
+        if ready and not conditions.terminating:
+            return Health.HEALTHY
+        return Health.UNHEALTHY if identity in self.seen else None
+
+    def locality(self, entry: objects.SliceEndpoint, origin: Ref) -> Locality:
+        member = self.given.member
+        place = self.given.nodes.get(entry.node_name or "")
+        if place is None:
+            if entry.node_name and not entry.zone and self.given.nodes:
+                message = f"node {entry.node_name!r} of endpoint {entry.addresses[0]} is unknown, so its zone is"
+                self.problem("XDS0211", message, hint="add the Node, or zone to the endpoint", ref=origin)
+            place = NodePlace()
+        only_zone = member.zones[0] if len(member.zones) == 1 else ""
+        return Locality(place.region or member.region, entry.zone or place.zone or only_zone, member.name)
