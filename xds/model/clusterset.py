@@ -47,9 +47,10 @@ class Merged:
     problems: tuple[Problem, ...]
 
 
-def merge_exports(
-    exports: list[Export], imports: list[tuple[str, objects.ServiceImport]], importers: Mapping[str, str]
-) -> Merged:
+Imports = list[tuple[str, "objects.ServiceImport"]]
+
+
+def merge_exports(exports: list[Export], imports: Imports, importers: Mapping[str, str]) -> Merged:
     """Merge the exports of one namespace and name.
 
     Args:

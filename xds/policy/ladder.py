@@ -1,0 +1,87 @@
+"""The default ladder, where no policy speaks: own cluster, then same region, then anywhere.
+
+`spec.trafficDistribution` puts the own zone or node in front (KEP-3015). A cluster's own service has no other endpoints than
+its own, so its ladder ends there: the `cluster.local` name promises the cluster.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from xds.model.service import CLUSTERSET, Health
+from xds.policy.tiers import Place, Share, Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xds.model.service import Endpoint, Locality, Service
+    from xds.model.view import View
+
+Rule = tuple[str, "Callable[[Endpoint, Place], bool]"]
+
+_OWN_NODE: Rule = (
+    "own node",
+    lambda endpoint, place: bool(place.node) and (endpoint.node, endpoint.locality.cluster) == (place.node, place.cluster),
+)
+_OWN_ZONE: Rule = (
+    "own zone",
+    lambda endpoint, place: bool(place.zone) and (endpoint.locality.region, endpoint.locality.zone) == (place.region, place.zone),
+)
+_OWN_CLUSTER: Rule = ("own cluster", lambda endpoint, place: bool(place.cluster) and endpoint.locality.cluster == place.cluster)
+_SAME_REGION: Rule = ("same region", lambda endpoint, place: bool(place.region) and endpoint.locality.region == place.region)
+_ANYWHERE: Rule = ("anywhere", lambda _endpoint, _place: True)
+
+
+def rules(service: Service) -> tuple[Rule, ...]:
+    """Return the rungs of the service's ladder: an endpoint belongs to the first that fits it."""
+    rest = (_OWN_CLUSTER, _SAME_REGION, _ANYWHERE) if service.key.scope == CLUSTERSET else (_OWN_CLUSTER,)
+    match service.traffic_distribution:
+        case "PreferSameNode":
+            return (_OWN_NODE, *rest)
+        case "PreferSameZone":
+            return (_OWN_ZONE, *rest)
+    return rest
+
+
+def place_of(service: Service, view: View) -> Place:
+    """Return what the tiers of the service depend on in a view, and no more, so that views share them."""
+    own_only = service.key.scope != CLUSTERSET
+    return Place(
+        network=view.network,
+        cluster=view.cluster,
+        region="" if own_only and service.traffic_distribution != "PreferSameZone" else view.region,
+        zone=view.zone if service.traffic_distribution == "PreferSameZone" else "",
+        node=view.node_name if service.traffic_distribution == "PreferSameNode" else "",
+    )
+
+
+def tiers(service: Service, port: int, place: Place) -> tuple[Tier, ...]:
+    """Return the tiers of one port for clients at one place.
+
+    Endpoints of another network are left out: nothing leads there. The fleet reports them (XDS0209).
+    """
+    ladder = rules(service)
+    groups: list[dict[Locality, list[Endpoint]]] = [defaultdict(list) for _ in ladder]
+    for endpoint in service.endpoints[port]:
+        if endpoint.network != place.network:
+            continue
+        index = next((index for index, (_, fits) in enumerate(ladder) if fits(endpoint, place)), None)
+        if index is not None:
+            groups[index][endpoint.locality].append(endpoint)
+    return tuple(
+        Tier(index, name, tuple(_share(locality, tuple(found)) for locality, found in sorted(groups[index].items())))
+        for index, (name, _) in enumerate(ladder)
+    )
+
+
+def _share(locality: Locality, endpoints: tuple[Endpoint, ...]) -> Share:
+    """Weigh a locality by its endpoints, healthy or not: Envoy discounts the unhealthy itself (locality weighting)."""
+    draining = sum(endpoint.health is Health.DRAINING for endpoint in endpoints)
+    counted = len(endpoints) - draining
+    reasons = [f"{len(endpoints)} endpoints"]
+    if draining:
+        reasons.append(f"{draining} of them draining, not counted")
+    if not counted:
+        reasons.append("a locality that has endpoints keeps weight 1")
+    return Share(locality, endpoints, max(1, counted), tuple(reasons))

@@ -1,0 +1,43 @@
+"""Tiers: the answer of a policy to "which endpoints, in which order, with what weight?", each number with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xds.model.service import Endpoint, Locality
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One locality inside a tier."""
+
+    locality: Locality
+    endpoints: tuple[Endpoint, ...]
+    weight: int
+    """At least 1; relative to the other localities of the tier."""
+    reasons: tuple[str, ...]
+    """What made the weight, in words and numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """All the places of one priority. A tier keeps its index while it is empty, so that hosts never change tier."""
+
+    index: int
+    name: str
+    """The rule that put the places here, e.g. `own cluster`."""
+    shares: tuple[Share, ...]
+    """By locality."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """The part of a view that a service's tiers depend on: views of one place get the same tiers."""
+
+    network: str = ""
+    cluster: str = ""
+    region: str = ""
+    zone: str = ""
+    node: str = ""

@@ -1,0 +1,89 @@
+"""Envoy clusters: one for each TCP port of a service, the same for every view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xds.model.service import Protocol
+from xds.snapshot.resource import Resource
+from xds.translate.ads import ads_source
+from xds.wire import CLUSTER, ENDPOINT, envoy, pack, to_bytes
+
+if TYPE_CHECKING:
+    from xds.model.service import Port, Service
+
+PASSTHROUGH = "passthrough"
+"""The cluster of connections that go on to where they were going anyway (transparent sidecars)."""
+
+CONNECT_TIMEOUT_S = 2
+"""Enough for a lost SYN (1 s) between continents; a host that is gone without a trace costs this much, once a retry."""
+
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_UNLIMITED = 2**32 - 1
+
+
+def service_cluster(service: Service, port: Port) -> Resource:
+    """Return the cluster of one port. Nothing in it follows from endpoints: a change would warm the cluster again."""
+    name = service.resource_name(port.number)
+    message = envoy.Cluster(
+        name=name,
+        type=envoy.Cluster.EDS,
+        eds_cluster_config=envoy.Cluster.EdsClusterConfig(eds_config=ads_source()),
+        connect_timeout=envoy.Duration(seconds=CONNECT_TIMEOUT_S),
+        lb_policy=envoy.Cluster.ROUND_ROBIN,
+        common_lb_config=envoy.Cluster.CommonLbConfig(
+            # Never send to hosts known to be unhealthy: the next tier is there for that.
+            healthy_panic_threshold=envoy.Percent(value=0),
+            locality_weighted_lb_config=envoy.Cluster.CommonLbConfig.LocalityWeightedLbConfig(),
+        ),
+        circuit_breakers=_unlimited(),
+        outlier_detection=_outlier_detection(),
+    )
+    if port.protocol is Protocol.HTTP2:
+        options = envoy.HttpProtocolOptions(
+            explicit_http_config=envoy.HttpProtocolOptions.ExplicitHttpConfig(http2_protocol_options=envoy.Http2ProtocolOptions())
+        )
+        message.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(pack(options))
+    refs = {ENDPOINT: frozenset((name,))}
+    return Resource.of(CLUSTER, name, to_bytes(message), refs=refs, origins=service.origins)
+
+
+def passthrough_cluster() -> Resource:
+    """Return the cluster that connects to the original destination."""
+    message = envoy.Cluster(
+        name=PASSTHROUGH,
+        type=envoy.Cluster.ORIGINAL_DST,
+        lb_policy=envoy.Cluster.CLUSTER_PROVIDED,
+        connect_timeout=envoy.Duration(seconds=CONNECT_TIMEOUT_S),
+        circuit_breakers=_unlimited(),
+    )
+    return Resource.of(CLUSTER, PASSTHROUGH, to_bytes(message))
+
+
+def _unlimited() -> envoy.CircuitBreakers:
+    """Return thresholds that never bind: Envoy's defaults (1,024 requests, 3 retries at once) fail requests in a failover."""
+    thresholds = envoy.CircuitBreakers.Thresholds
+    limit = envoy.UInt32Value(value=_UNLIMITED)
+    return envoy.CircuitBreakers(
+        thresholds=[thresholds(max_connections=limit, max_pending_requests=limit, max_requests=limit, max_retries=limit)]
+    )
+
+
+def _outlier_detection() -> envoy.OutlierDetection:
+    """Return ejection on local-origin failures only: a host that cannot be reached, not one that answers 503.
+
+    Everything else is stated as 0, since gRPC (A50) and Envoy switch success rates on by default.
+    """
+    zero = envoy.UInt32Value(value=0)
+    return envoy.OutlierDetection(
+        split_external_local_origin_errors=True,
+        consecutive_local_origin_failure=envoy.UInt32Value(value=5),
+        enforcing_consecutive_local_origin_failure=envoy.UInt32Value(value=100),
+        enforcing_local_origin_success_rate=zero,
+        enforcing_consecutive_5xx=zero,
+        enforcing_consecutive_gateway_failure=zero,
+        enforcing_success_rate=zero,
+        enforcing_failure_percentage=zero,
+        enforcing_failure_percentage_local_origin=zero,
+        max_ejection_percent=envoy.UInt32Value(value=100),
+    )

@@ -1,0 +1,29 @@
+"""What proxyless gRPC clients ask for: a listener named `<fqdn>:<port>` with its routes inside (A27, A71)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xds.snapshot.resource import Resource
+from xds.translate.listeners import router
+from xds.wire import CLUSTER, LISTENER, envoy, pack, to_bytes
+
+if TYPE_CHECKING:
+    from xds.model.service import Port, Service
+
+
+def api_listener(service: Service, port: Port) -> Resource:
+    """Return the listener of `xds:///<fqdn>:<port>`; Envoy rejects such listeners, so they go to gRPC clients alone.
+
+    The routes are inside, so that a client never holds a listener without them.
+    """
+    name = service.resource_name(port.number)
+    route = envoy.Route(match=envoy.RouteMatch(prefix=""), route=envoy.RouteAction(cluster=name))
+    manager = envoy.HttpConnectionManager(
+        route_config=envoy.RouteConfiguration(
+            name=name, virtual_hosts=[envoy.VirtualHost(name=name, domains=["*"], routes=[route])]
+        ),
+        http_filters=[router()],
+    )
+    message = envoy.Listener(name=name, api_listener=envoy.ApiListener(api_listener=pack(manager)))
+    return Resource.of(LISTENER, name, to_bytes(message), refs={CLUSTER: frozenset((name,))}, origins=service.origins)

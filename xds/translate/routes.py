@@ -1,0 +1,68 @@
+"""Virtual hosts and routes: how a request finds its cluster, and when it is tried again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xds.wire import envoy, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+IDEMPOTENT = "GET|HEAD|OPTIONS|TRACE|PUT|DELETE"
+"""RFC 9110, 9.2.2."""
+
+RETRIES = 2
+"""Two, because the default ladder has three tiers and each retry leaves the tiers behind that were tried."""
+
+RETRY_ALWAYS = "connect-failure,refused-stream"
+"""The request never reached an application: safe for every method."""
+
+RETRY_IDEMPOTENT = f"{RETRY_ALWAYS},reset,gateway-error"
+
+HOST_SELECTION_ATTEMPTS = 5
+"""How often the load balancer is asked again when it names a host that was tried already."""
+
+
+def retry_policy(retry_on: str) -> envoy.RetryPolicy:
+    """Return the retries of a route: elsewhere each time, in the next tier where there is one."""
+    hosts = envoy.RetryPolicy.RetryHostPredicate(
+        name="envoy.retry_host_predicates.previous_hosts", typed_config=pack(envoy.PreviousHostsPredicate())
+    )
+    priorities = envoy.RetryPolicy.RetryPriority(
+        name="envoy.retry_priorities.previous_priorities", typed_config=pack(envoy.PreviousPrioritiesConfig(update_frequency=1))
+    )
+    return envoy.RetryPolicy(
+        retry_on=retry_on,
+        num_retries=envoy.UInt32Value(value=RETRIES),
+        retry_host_predicate=[hosts],
+        retry_priority=priorities,
+        host_selection_retry_max_attempts=HOST_SELECTION_ATTEMPTS,
+    )
+
+
+_ALWAYS = retry_policy(RETRY_ALWAYS)
+_IDEMPOTENT = retry_policy(RETRY_IDEMPOTENT)
+_IDEMPOTENT_METHOD = envoy.HeaderMatcher(
+    name=":method", string_match=envoy.StringMatcher(safe_regex=envoy.RegexMatcher(regex=IDEMPOTENT))
+)
+_NO_TIMEOUT = envoy.Duration()
+
+
+def retried_routes(match: envoy.RouteMatch, action: envoy.RouteAction) -> Iterator[envoy.Route]:
+    """Return the two routes of a match: idempotent methods are retried for more reasons than the others.
+
+    A timeout of 0 lets streams live as long as they like.
+    """
+    for policy, headers in ((_IDEMPOTENT, [_IDEMPOTENT_METHOD]), (_ALWAYS, [])):
+        route = envoy.Route(match=match, route=action)
+        route.match.headers.extend(headers)
+        route.route.retry_policy.CopyFrom(policy)
+        route.route.timeout.CopyFrom(_NO_TIMEOUT)
+        yield route
+
+
+def service_host(cluster: str, domains: Iterable[str]) -> envoy.VirtualHost:
+    """Return the virtual host that sends everything to one cluster and is named after it."""
+    match, action = envoy.RouteMatch(prefix="/"), envoy.RouteAction(cluster=cluster)
+    return envoy.VirtualHost(name=cluster, domains=domains, routes=retried_routes(match, action))

@@ -1,0 +1,193 @@
+"""What a sidecar (or a node's proxy) listens on and how it routes: the `outbound` listener, explicit or transparent."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from xds.model.view import Intercept
+from xds.problems import Problem
+from xds.snapshot.resource import Resource
+from xds.translate.clusters import PASSTHROUGH, passthrough_cluster
+from xds.translate.listeners import http_filter, socket_address, tcp_filter
+from xds.translate.routes import service_host
+from xds.wire import CLUSTER, LISTENER, ROUTE, envoy, pack, to_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from xds.model.service import Port, Service
+    from xds.model.view import View
+    from xds.problems import Ref
+
+OUTBOUND = "outbound"
+HTTP_PORT = 80
+"""What a Host header without a port means (RFC 9110, 4.2.1)."""
+
+
+@dataclass(slots=True)
+class Claims:
+    """Who has which name: Envoy refuses a whole route configuration or listener in which one is taken twice."""
+
+    problems: list[Problem] = field(default_factory=list)
+    owners: dict[tuple[str, str], Service] = field(default_factory=dict)
+
+    def take(self, service: Service, table: str, names: Iterable[str], code: str) -> list[str]:
+        """Return the names that are free in the table and give them to the service; the first service by key wins."""
+        free = []
+        for name in names:
+            owner = self.owners.setdefault((table, name), service)
+            if owner is service:
+                free.append(name)
+            else:
+                message = f"{name} of {service.key.fqdn} is already {owner.key.fqdn}'s, which keeps it"
+                self.problems.append(Problem(code, message, service.origins[0] if service.origins else None))
+        return list(dict.fromkeys(free))
+
+
+def sidecar_resources(view: View, services: Iterable[Service]) -> tuple[list[Resource], list[Problem]]:
+    """Return listeners and routes of a sidecar's view, and what could not be served in it."""
+    if view.intercept is Intercept.TRANSPARENT:
+        return _Transparent(view).resources(services)
+    return _explicit(view, services)
+
+
+def _explicit(view: View, services: Iterable[Service]) -> tuple[list[Resource], list[Problem]]:
+    claims = Claims()
+    hosts: list[envoy.VirtualHost] = []
+    clusters: list[str] = []
+    origins: set[Ref] = set()
+    for service in services:
+        for port in _http_ports(service):
+            domains = claims.take(service, OUTBOUND, _domains(service, port, view), "XDS0405")
+            if domains:
+                cluster = service.resource_name(port.number)
+                hosts.append(service_host(cluster, domains))
+                clusters.append(cluster)
+                origins.update(service.origins)
+    route = _routes(OUTBOUND, hosts, clusters, origins)
+    listener = envoy.Listener(
+        name=OUTBOUND,
+        address=socket_address(view.listen),
+        traffic_direction=envoy.TrafficDirection.OUTBOUND,
+        filter_chains=[envoy.FilterChain(filters=[http_filter(OUTBOUND, OUTBOUND)])],
+    )
+    refs = {ROUTE: frozenset((OUTBOUND,))}
+    return [Resource.of(LISTENER, OUTBOUND, to_bytes(listener), refs=refs), route], claims.problems
+
+
+class _Transparent:
+    """A filter chain for each service VIP and port; everything else goes where it was going."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.claims = Claims()
+        self.chains: list[envoy.FilterChain] = []
+        self.clusters: set[str] = {PASSTHROUGH}
+        self.hosts: dict[int, list[envoy.VirtualHost]] = defaultdict(list)
+        self.routed: dict[int, list[str]] = defaultdict(list)
+        self.origins: dict[int, set[Ref]] = defaultdict(set)
+
+    def resources(self, services: Iterable[Service]) -> tuple[list[Resource], list[Problem]]:
+        for service in services:
+            for port in service.ports:
+                self.add(service, port)
+        routes = [self.routes(number) for number in sorted(self.hosts)]
+        passthrough = tcp_filter(PASSTHROUGH, PASSTHROUGH)
+        listener = envoy.Listener(
+            name=OUTBOUND,
+            address=socket_address(self.view.listen),
+            traffic_direction=envoy.TrafficDirection.OUTBOUND,
+            listener_filters=[
+                envoy.ListenerFilter(name="envoy.filters.listener.original_dst", typed_config=pack(envoy.OriginalDst()))
+            ],
+            filter_chains=self.chains,
+            default_filter_chain=envoy.FilterChain(name=PASSTHROUGH, filters=[passthrough]),
+        )
+        refs = {CLUSTER: frozenset(self.clusters), ROUTE: frozenset(route.name for route in routes)}
+        origins = tuple(sorted(set().union(*self.origins.values())))
+        outbound = Resource.of(LISTENER, OUTBOUND, to_bytes(listener), refs=refs, origins=origins)
+        return [passthrough_cluster(), outbound, *routes], self.claims.problems
+
+    def add(self, service: Service, port: Port) -> None:
+        vips = service.vips.get(self.view.cluster, ())
+        free = self.claims.take(service, f"vip:{port.number}", vips, "XDS0405")
+        cluster = service.resource_name(port.number)
+        if port.protocol.is_http:
+            domains = self.claims.take(service, f"host:{port.number}", _domains_on_port(service, port, self.view), "XDS0405")
+            if domains:
+                self.hosts[port.number].append(service_host(cluster, domains))
+                self.routed[port.number].append(cluster)
+        if free:
+            route = f"{OUTBOUND}:{port.number}"
+            chosen = http_filter(route, route) if port.protocol.is_http else tcp_filter(cluster, cluster)
+            if not port.protocol.is_http:
+                self.clusters.add(cluster)
+            match = envoy.FilterChainMatch(
+                prefix_ranges=[_prefix(address) for address in free], destination_port=envoy.UInt32Value(value=port.number)
+            )
+            self.chains.append(envoy.FilterChain(name=cluster, filter_chain_match=match, filters=[chosen]))
+        self.origins[port.number].update(service.origins)
+
+    def routes(self, number: int) -> Resource:
+        unmatched = envoy.VirtualHost(
+            name=PASSTHROUGH,
+            domains=["*"],
+            routes=[
+                envoy.Route(
+                    match=envoy.RouteMatch(prefix="/"), route=envoy.RouteAction(cluster=PASSTHROUGH, timeout=envoy.Duration())
+                )
+            ],
+        )
+        clusters = [*self.routed[number], PASSTHROUGH]
+        return _routes(f"{OUTBOUND}:{number}", [*self.hosts[number], unmatched], clusters, self.origins[number])
+
+
+def _routes(name: str, hosts: list[envoy.VirtualHost], clusters: list[str], origins: set[Ref]) -> Resource:
+    message = envoy.RouteConfiguration(name=name, virtual_hosts=hosts)
+    refs = {CLUSTER: frozenset(clusters)}
+    return Resource.of(ROUTE, name, to_bytes(message), refs=refs, origins=tuple(sorted(origins)))
+
+
+def _prefix(address: str) -> envoy.CidrRange:
+    length = ipaddress.ip_address(address).max_prefixlen
+    return envoy.CidrRange(address_prefix=address, prefix_len=envoy.UInt32Value(value=length))
+
+
+def _http_ports(service: Service) -> list[Port]:
+    return [port for port in service.ports if port.protocol.is_http]
+
+
+def _domains(service: Service, port: Port, view: View) -> Iterator[str]:
+    """Return the Host values that mean one port, where the port of the connection says nothing."""
+    ports = _http_ports(service)
+    default = next((candidate for candidate in ports if candidate.number == HTTP_PORT), ports[0])
+    for name in _names(service, view):
+        yield f"{name}:{port.number}"
+        if port is default:
+            yield name
+
+
+def _domains_on_port(service: Service, port: Port, view: View) -> Iterator[str]:
+    """Return the Host values that mean one port on connections to that port."""
+    for name in _names(service, view):
+        yield name
+        yield f"{name}:{port.number}"
+
+
+def _names(service: Service, view: View) -> Iterator[str]:
+    """Return the names under which clients in the view know the service.
+
+    The short forms mean what cluster DNS makes of them: the cluster's own service.
+    """
+    key = service.key
+    yield key.fqdn
+    if key.scope:
+        yield f"{key.name}.{key.namespace}.svc"
+        yield f"{key.name}.{key.namespace}"
+        if key.namespace == view.namespace:
+            yield key.name
+    for address in service.vips.get(view.cluster, ()):
+        yield f"[{address}]" if ":" in address else address

@@ -1,0 +1,144 @@
+"""The translator: everything that the proxies of a view are given.
+
+Work is done once a service where views agree: clusters and api_listeners are the same for every view, CLAs for every view
+of the same place. Only listeners and routes are made for each view.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from xds.model.view import Role
+from xds.policy.ladder import place_of
+from xds.translate.assignments import assignment
+from xds.translate.clusters import service_cluster
+from xds.translate.gateway import GatewayInput, gateway_resources
+from xds.translate.proxyless import api_listener
+from xds.translate.sidecar import sidecar_resources
+from xds.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from xds.model.fleet import Fleet
+    from xds.model.service import Port, Service, ServiceKey
+    from xds.model.view import View
+    from xds.policy.tiers import Place
+    from xds.problems import Problem
+    from xds.snapshot.resource import Resource
+
+TYPES = (CLUSTER, ENDPOINT, LISTENER, ROUTE)
+"""What is made, in the order in which Envoy wants to hear of it (R24)."""
+
+Resources = dict[str, dict[str, "Resource"]]
+"""Type URL -> name -> resource; an entry for each of TYPES."""
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """What a view is given, and what could not be served in it."""
+
+    resources: Resources
+    problems: tuple[Problem, ...]
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What has been made of one service so far."""
+
+    service: Service
+    clusters: list[Resource]
+    listeners: list[Resource] | None = None
+    """api_listeners, made when the first gRPC client comes."""
+    assignments: dict[Place, list[Resource]] = field(default_factory=dict)
+
+
+class Translator:
+    """Makes resources of the fleet's present state; keeps what it made of each service until the service changes."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._entries: dict[ServiceKey, _Entry] = {}
+
+    def translate(self, view: View) -> Translation:
+        """Return everything for a view."""
+        visible = list(self._fleet.visible(view.cluster))
+        problems: list[Problem] = []
+        own: list[Resource] = []
+        if view.role is Role.GATEWAY:
+            given = GatewayInput(view, self._fleet.gateways(view.cluster), self._fleet.routes(view.cluster), self._fleet.services)
+            result = gateway_resources(given)
+            own, problems = result.resources, result.problems
+            visible = [service for service in visible if service.key in result.services]
+        elif view.role is Role.PROXYLESS:
+            own = [listener for service in visible for listener in self._listeners(service)]
+        else:
+            own, problems = sidecar_resources(view, visible)
+        resources: Resources = {type_url: {} for type_url in TYPES}
+        for service in visible:
+            _add(resources, self._entry(service).clusters)
+            _add(resources, self._assignments(service, view))
+        _add(resources, own)
+        return Translation(resources, tuple(problems))
+
+    def endpoints(self, view: View, keys: Iterable[ServiceKey], held: Mapping[str, Resource]) -> dict[str, Resource]:
+        """Return the CLAs of some services for a view: the fast lane.
+
+        Args:
+            view: whose CLAs.
+            keys: the services.
+            held: the view's present CLAs; one that it does not hold yet waits for its batch.
+        """
+        found: dict[str, Resource] = {}
+        for key in keys:
+            service = self._fleet.services.get(key)
+            if service is not None:
+                found.update((resource.name, resource) for resource in self._assignments(service, view) if resource.name in held)
+        return found
+
+    def forget(self, live: Iterable[View]) -> None:
+        """Drop what was made for services that are gone and for places where no live view is."""
+        views = list(live)
+        for key, entry in list(self._entries.items()):
+            service = self._fleet.services.get(key)
+            if service is None:
+                del self._entries[key]
+                continue
+            places = {place_of(service, view) for view in views}
+            for place in entry.assignments.keys() - places:
+                del entry.assignments[place]
+
+    def _entry(self, service: Service) -> _Entry:
+        entry = self._entries.get(service.key)
+        if entry is None or (entry.service is not service and _cluster_input(entry.service) != _cluster_input(service)):
+            clusters = [service_cluster(service, port) for port in service.ports]
+            entry = self._entries[service.key] = _Entry(service, clusters)
+        elif entry.service is not service:
+            entry.service = service
+            entry.assignments.clear()
+        return entry
+
+    def _listeners(self, service: Service) -> list[Resource]:
+        entry = self._entry(service)
+        if entry.listeners is None:
+            entry.listeners = [api_listener(service, port) for port in service.ports]
+        return entry.listeners
+
+    def _assignments(self, service: Service, view: View) -> list[Resource]:
+        entry = self._entry(service)
+        place = place_of(service, view)
+        found = entry.assignments.get(place)
+        if found is None:
+            found = entry.assignments[place] = [assignment(service, port.number, place) for port in service.ports]
+        return found
+
+
+def _cluster_input(service: Service) -> tuple[object, tuple[Port, ...]]:
+    """Return what clusters are made of; origins too, for the blame."""
+    return (service.origins, service.ports)
+
+
+def _add(resources: Resources, found: Iterable[Resource]) -> None:
+    for resource in found:
+        resources[resource.type_url][resource.name] = resource
