@@ -1,1 +1,32 @@
-"""xDS streams as values without I/O: requests and change sets in, responses out, and the ledger of ACKs and NACKs."""
+"""xDS streams as values without I/O: requests and change sets in, responses out, and the ledger of ACKs and NACKs.
+
+In: `parse_delta` and `parse_sotw` make requests of bytes; `DeltaStream` and `SotwStream` take requests, change sets and
+snapshots. Out: `Response`s, encoded once by the `Encoder` for all streams that need the same, and per stream a `Ledger`. It
+never awaits, logs, reads a clock or looks inside a resource.
+
+Rules cited as R1, R2, … are those that `tests/protocol/testdata/` plays through, one script each.
+"""
+
+from xds.protocol.delta import DeltaStream
+from xds.protocol.encoder import Encoder, Response
+from xds.protocol.interest import Subscription
+from xds.protocol.ledger import Ledger, Nack, State, StreamInfo, TypeStatus
+from xds.protocol.requests import DeltaRequest, SotwRequest, parse_delta, parse_sotw
+from xds.protocol.sotw import SotwStream
+
+__all__ = [
+    "DeltaRequest",
+    "DeltaStream",
+    "Encoder",
+    "Ledger",
+    "Nack",
+    "Response",
+    "SotwRequest",
+    "SotwStream",
+    "State",
+    "StreamInfo",
+    "Subscription",
+    "TypeStatus",
+    "parse_delta",
+    "parse_sotw",
+]

@@ -1,0 +1,265 @@
+"""One incremental stream: what its client asked for, holds and rejected, and what it is to be sent next.
+
+In: decoded requests, change sets, snapshots and the time. Out: responses, recorded as sent before they are returned. No I/O,
+no clock.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xds.protocol.encoder import Encoder, Response, encoded_bytes
+from xds.protocol.interest import NO_NAMES, WILDCARD, Interest, Subscription
+from xds.protocol.ledger import Ledger, Nack, State
+from xds.protocol.traits import LEGACY_WILDCARD, NEVER_REMOVED, followers, removal_rank, send_rank
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from xds.protocol.requests import DeltaRequest
+    from xds.snapshot.resource import Resource
+    from xds.snapshot.snapshot import ChangeSet, Snapshot
+
+RESPONSE_BYTES = 3_500_000
+"""Where a delta response is split: Go gRPC clients refuse messages over 4 MiB (R38)."""
+
+IN_FLIGHT = 64
+"""Unanswered responses remembered a type; a client that never answers costs no more than this."""
+
+
+class DeltaStream:
+    """One `DeltaAggregatedResources` stream, or the incremental stream of one type.
+
+    Args:
+        encoder: shared by the streams of a server.
+        response_bytes: responses are split at about this size; a single larger resource still goes out, alone.
+    """
+
+    def __init__(self, encoder: Encoder, *, response_bytes: int = RESPONSE_BYTES) -> None:
+        self.ledger = Ledger()
+        self.subscription_changes = 0
+        """Rises whenever `subscriptions()` has something new to say."""
+        self._encoder = encoder
+        self._response_bytes = response_bytes
+        self._last_nonce = 0
+        self._types: dict[str, _DeltaType] = {}
+        self._followers_due: dict[str, set[str]] = {}
+        """Names of a type not asked for yet whose parents were sent on this stream (R19)."""
+
+    def subscriptions(self) -> Mapping[str, Subscription]:
+        """Return what the stream wants: type URL -> (wildcard, names)."""
+        return {type_url: kind.interest.subscription for type_url, kind in self._types.items()}
+
+    def on_request(self, request: DeltaRequest, now_s: float) -> Nack | None:
+        """Take in a request; call `poll` afterwards.
+
+        Returns:
+            What the client rejected, if the request is a NACK.
+        """
+        kind = self._types.get(request.type_url)
+        if kind is None:
+            self._begin(request, now_s)
+            return None
+        nack, rejected = self._settle(kind, request, now_s)
+        self._resubscribe(kind, request, rejected)
+        return nack
+
+    def on_change(self, change: ChangeSet) -> None:
+        """Mark the names of a change set dirty, as far as they are subscribed to."""
+        for type_url, names in change.names.items():
+            kind = self._types.get(type_url)
+            if kind is not None:
+                kind.interest.change(names)
+
+    def resync(self) -> None:
+        """Mark every name dirty that is subscribed to, e.g. because the stream moves to another view."""
+        for kind in self._types.values():
+            kind.interest.everything = True
+
+    def poll(self, snapshot: Snapshot, now_s: float) -> list[Response]:
+        """Return what is to be sent now, in this order; each response counts as sent.
+
+        Additions and answers come first, in the order CDS, EDS, LDS, RDS, SDS, others; then removals of what the client
+        holds, in the order LDS, RDS, others, CDS, EDS (R24).
+        """
+        responses: list[Response] = []
+        looked_at: list[tuple[_DeltaType, list[str]]] = []
+        for kind in self._types.values():
+            if kind.interest.pending:
+                removed: list[str] = []
+                looked_at.append((kind, removed))
+                for resources, absent in kind.take(snapshot.resources(kind.type_url), removed):
+                    self._send(kind, resources, absent, now_s, responses)
+        for kind, removed in sorted(looked_at, key=lambda item: removal_rank(item[0].type_url)):
+            self._send(kind, (), removed, now_s, responses)
+        for kind, _ in looked_at:
+            if kind.answer_due:
+                responses.append(self._response(kind, (), (), now_s))  # even if it is empty, or Envoy waits (R12)
+            elif kind.interest.held:
+                self.ledger.held_already(kind.type_url, now_s)
+        return responses
+
+    def _begin(self, request: DeltaRequest, now_s: float) -> None:
+        """Take in the first request of a type: its nonce means nothing (R16), its initial versions do (R17)."""
+        type_url = request.type_url
+        kind = self._types[type_url] = _DeltaType(type_url)
+        self._types = dict(sorted(self._types.items(), key=lambda item: send_rank(item[0])))
+        self.ledger.asked(type_url, now_s)
+        legacy = not request.subscribe and type_url in LEGACY_WILDCARD
+        self._apply(kind, (*request.subscribe, WILDCARD) if legacy else request.subscribe, request.unsubscribe)
+        interest = kind.interest
+        due = self._followers_due.pop(type_url, NO_NAMES)
+        interest.held = {n: v for n, v in request.initial_versions.items() if interest.wants(n) and n not in due}
+        interest.dirty |= interest.held.keys()
+        interest.owed -= interest.held.keys()
+        kind.answer_due = interest.subscription.wildcard and not request.initial_versions
+
+    def _settle(self, kind: _DeltaType, request: DeltaRequest, now_s: float) -> tuple[Nack | None, frozenset[str]]:
+        """Match an ACK or NACK to its response; several may be in flight, and unknown nonces mean nothing (R15)."""
+        if request.nonce not in kind.in_flight:
+            if request.nonce:
+                self.ledger.stale(kind.type_url)
+            return None, NO_NAMES
+        response, _ = kind.in_flight.pop(request.nonce)
+        if request.error is None:
+            if kind.interest.withheld:
+                kind.interest.accept(response.content())
+            self.ledger.acked(response, *kind.standing(now_s))
+            return None, NO_NAMES
+        rejected = kind.interest.reject(response.content())
+        nack = Nack(kind.type_url, response.nonce, request.error, response.resources, response.removed, now_s)
+        self.ledger.nacked(nack)
+        return nack, rejected
+
+    def _resubscribe(self, kind: _DeltaType, request: DeltaRequest, rejected: frozenset[str]) -> None:
+        if not request.subscribe and not request.unsubscribe:
+            return
+        # What this very request rejects is not sent again because it names it too: that would be a loop (R16b).
+        self._apply(kind, [name for name in request.subscribe if name not in rejected], request.unsubscribe)
+
+    def _apply(self, kind: _DeltaType, subscribe: Sequence[str], unsubscribe: Sequence[str]) -> None:
+        """Apply subscribes, then unsubscribes (R5)."""
+        interest = kind.interest
+        before = interest.subscription
+        added = frozenset(subscribe) - {WILDCARD}
+        removed = frozenset(unsubscribe)
+        asked_for_all = WILDCARD in subscribe and WILDCARD not in removed
+        wildcard = asked_for_all or (before.wildcard and WILDCARD not in removed)
+        if added or removed or asked_for_all:
+            named = before.names | added
+            self._change_subscription(interest, Subscription(wildcard, named - removed))
+            # Whether the wildcard covers a name that was unsubscribed is for the server to say (R5).
+            interest.owe((added | named & removed) if wildcard else added - removed)
+        if asked_for_all:
+            interest.everything = kind.answer_due = True
+            if before.wildcard:  # asked again: the client may have dropped everything (R6)
+                interest.owe(tuple(interest.held))
+
+    def _change_subscription(self, interest: Interest, subscription: Subscription) -> None:
+        if subscription != interest.subscription:
+            interest.subscribe(subscription)
+            self.subscription_changes += 1
+
+    def _send(
+        self, kind: _DeltaType, resources: Sequence[Resource], removed: Sequence[str], now_s: float, into: list[Response]
+    ) -> None:
+        into += [self._response(kind, some, gone, now_s) for some, gone in self._split(resources, removed)]
+
+    def _response(self, kind: _DeltaType, resources: Sequence[Resource], removed: Sequence[str], now_s: float) -> Response:
+        response = self._encoder.delta(kind.type_url, resources, removed, above=self._last_nonce)
+        self._last_nonce = int(response.nonce)
+        kind.sent(response, now_s)
+        self.ledger.sent(response, now_s, state=State.ERROR if kind.interest.withheld else State.STALE)
+        self._follow(kind.type_url, resources)
+        return response
+
+    def _split(self, resources: Sequence[Resource], removed: Sequence[str]) -> Iterator[tuple[Sequence[Resource], Sequence[str]]]:
+        """Cut into pieces below the limit of a message (R38)."""
+        some: list[Resource] = []
+        size = 0
+        for resource in resources:
+            more = encoded_bytes(resource)
+            if some and size + more > self._response_bytes:
+                yield some, ()
+                some, size = [], 0
+            some.append(resource)
+            size += more
+        gone: list[str] = []
+        for name in removed:
+            if (some or gone) and size + len(name) > self._response_bytes:
+                yield some, gone
+                some, gone, size = [], [], 0
+            gone.append(name)
+            size += len(name) + 4
+        if some or gone:
+            yield some, gone
+
+    def _follow(self, type_url: str, sent: Iterable[Resource]) -> None:
+        """Owe the client what it will wait for because its parents were sent, unchanged or not (R19, R20, R21)."""
+        for follower in followers(type_url):
+            names = {name for resource in sent for name in resource.refs.get(follower, ())}
+            kind = self._types.get(follower)
+            if kind is None:
+                self._followers_due.setdefault(follower, set()).update(names)
+            else:
+                kind.interest.owe(name for name in names if kind.interest.wants(name))
+
+
+class _DeltaType:
+    """One type of an incremental stream."""
+
+    __slots__ = ("answer_due", "in_flight", "interest", "type_url")
+
+    def __init__(self, type_url: str) -> None:
+        self.type_url = type_url
+        self.interest = Interest()
+        self.in_flight: dict[str, tuple[Response, float]] = {}
+        """Nonce -> the unanswered response and when it was sent, oldest first."""
+        self.answer_due = False
+        """The client asked for all that there is and has to hear of it, even if that is nothing (R12)."""
+
+    def sent(self, response: Response, now_s: float) -> None:
+        self.answer_due = False
+        self.in_flight[response.nonce] = response, now_s
+        if len(self.in_flight) > IN_FLIGHT:
+            del self.in_flight[next(iter(self.in_flight))]
+
+    def take(self, available: Mapping[str, Resource], removed: list[str]) -> Iterator[tuple[list[Resource], list[str]]]:
+        """Take out what is to be sent now: batches of resources and of names asked for that do not exist (R8).
+
+        What goes out again only because of what it was rejected with is a batch of its own, so that one more NACK does not
+        hit what has changed.
+
+        Args:
+            available: the resources of the type.
+            removed: gets the names that the client holds and that exist no longer; they go out later.
+        """
+        look = self.interest.take(available)
+        yield self._batch(look.names, look.owed, available, removed)
+        if look.again:
+            yield self._batch(look.again, set(look.again), available, removed)
+
+    def _batch(
+        self, names: list[str], owed: set[str], available: Mapping[str, Resource], removed: list[str]
+    ) -> tuple[list[Resource], list[str]]:
+        held = self.interest.held
+        resources: list[Resource] = []
+        absent: list[str] = []
+        for name in names:
+            resource = available.get(name)
+            if resource is not None:
+                if name in owed or held.get(name) != resource.version:
+                    resources.append(resource)
+                    held[resource.name] = resource.version
+            elif self.type_url not in NEVER_REMOVED and (name in owed or name in held):
+                (absent if name in owed else removed).append(name)
+                held.pop(name, None)
+        return resources, absent
+
+    def standing(self, now_s: float) -> tuple[State, float]:
+        """Return how the type stands, and since when."""
+        if self.interest.withheld:
+            return State.ERROR, now_s
+        if self.in_flight:
+            return State.STALE, next(iter(self.in_flight.values()))[1]
+        return State.SYNCED, now_s

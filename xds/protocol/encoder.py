@@ -1,0 +1,188 @@
+"""Responses to bytes: what one stream is sent is encoded once for all streams that need the same.
+
+A response is put together from the resources' own bytes; nothing is parsed or serialised again. All streams of a server take
+their nonces from one rising sequence, so one `bytes` object with one nonce can answer many streams, and nonces are still
+unique on every stream (R16).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xds.snapshot.resource import Resource
+
+CACHE_BYTES = 64 << 20
+
+# Tags of the length-delimited fields (field number << 3 | 2) in envoy/service/discovery/v3/discovery.proto.
+_RESPONSE_VERSION, _RESPONSE_RESOURCE, _RESPONSE_TYPE_URL, _RESPONSE_NONCE = b"\x0a", b"\x12", b"\x22", b"\x2a"
+_DELTA_REMOVED, _DELTA_CONTROL_PLANE, _SOTW_CONTROL_PLANE = b"\x32", b"\x3a", b"\x32"
+_RESOURCE_VERSION, _RESOURCE_BODY, _RESOURCE_NAME = b"\x0a", b"\x12", b"\x1a"
+_ANY_TYPE_URL, _ANY_VALUE = b"\x0a", b"\x12"
+_CONTROL_PLANE_IDENTIFIER = b"\x0a"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One response, ready to write, and what is in it; shared by all streams that are sent the same."""
+
+    type_url: str
+    nonce: str
+    body: bytes
+    """The encoded `DeltaDiscoveryResponse` or `DiscoveryResponse`."""
+    version: str
+    """SotW: the `version_info` of the type. Delta: a version of this response's content (`system_version_info`)."""
+    resources: tuple[Resource, ...]
+    removed: tuple[str, ...] = ()
+    """Delta: names in `removed_resources`."""
+
+    def content(self) -> dict[str, str | None]:
+        """Return what it says: name -> version, None for what does not exist."""
+        return {**{resource.name: resource.version for resource in self.resources}, **dict.fromkeys(self.removed)}
+
+
+class Encoder:
+    """Makes the responses of one server, whose streams share it.
+
+    Args:
+        control_plane: who we are; goes into `control_plane.identifier`.
+        cache_bytes: how much of recent responses is kept for streams that need the same.
+    """
+
+    def __init__(self, control_plane: str = "", *, cache_bytes: int = CACHE_BYTES) -> None:
+        identifier = _field(_CONTROL_PLANE_IDENTIFIER, control_plane.encode()) if control_plane else b""
+        self._delta_tail = _field(_DELTA_CONTROL_PLANE, identifier) if identifier else b""
+        self._sotw_tail = _field(_SOTW_CONTROL_PLANE, identifier) if identifier else b""
+        self._last_nonce = 0
+        self._cache: OrderedDict[tuple[object, ...], Response] = OrderedDict()
+        self._cache_bytes = cache_bytes
+        self._cached_bytes = 0
+
+    def delta(self, type_url: str, resources: Sequence[Resource], removed: Sequence[str], *, above: int) -> Response:
+        """Return a delta response whose nonce is above the last one of the stream that asks.
+
+        Args:
+            type_url: the type of all resources.
+            resources: what the client is to hold; no name twice, none that is in `removed` (R29).
+            removed: names of what does not exist.
+            above: the last nonce of the stream, 0 for none.
+        """
+        key = ("delta", type_url, *[(r.name, r.version) for r in resources], None, *removed)
+        found = self._shared(key, above)
+        if found is not None:
+            return found
+        version = _content_version(resources, removed)
+        parts = [_field(_RESPONSE_TYPE_URL, type_url.encode()), _field(_RESPONSE_VERSION, version.encode()), self._delta_tail]
+        for resource in resources:
+            parts += (*_delta_head(resource), resource.body)
+        parts += [_field(_DELTA_REMOVED, name.encode()) for name in removed]
+        return self._finish(key, type_url, version, parts, tuple(resources), tuple(removed))
+
+    def sotw(self, type_url: str, resources: Sequence[Resource], version: str, *, above: int) -> Response:
+        """Return a state-of-the-world response whose nonce is above the last one of the stream that asks.
+
+        Args:
+            type_url: the type of all resources.
+            resources: what the client is to hold; no name twice (R29).
+            version: `version_info`.
+            above: the last nonce of the stream, 0 for none.
+        """
+        key = ("sotw", type_url, version, *[(r.name, r.version) for r in resources])
+        found = self._shared(key, above)
+        if found is not None:
+            return found
+        parts = [_field(_RESPONSE_TYPE_URL, type_url.encode()), _field(_RESPONSE_VERSION, version.encode()), self._sotw_tail]
+        for resource in resources:
+            any_head = _any_head(resource)
+            parts += (_RESPONSE_RESOURCE, _varint(len(any_head) + len(resource.body)), any_head, resource.body)
+        return self._finish(key, type_url, version, parts, tuple(resources), ())
+
+    def _shared(self, key: tuple[object, ...], above: int) -> Response | None:
+        found = self._cache.get(key)
+        if found is None:
+            return None
+        self._cache.move_to_end(key)
+        if int(found.nonce) > above:
+            return found
+        body = found.body[: -len(_nonce_field(int(found.nonce)))]
+        return self._finish(key, found.type_url, found.version, [body], found.resources, found.removed)
+
+    def _finish(
+        self,
+        key: tuple[object, ...],
+        type_url: str,
+        version: str,
+        parts: list[bytes],
+        resources: tuple[Resource, ...],
+        removed: tuple[str, ...],
+    ) -> Response:
+        self._last_nonce += 1
+        # The nonce stands last, so that a copy with another nonce is a slice and not a new encoding.
+        parts.append(_nonce_field(self._last_nonce))
+        response = Response(type_url, str(self._last_nonce), b"".join(parts), version, resources, removed)
+        before = self._cache.pop(key, None)
+        self._cached_bytes += len(response.body) - (len(before.body) if before else 0)
+        self._cache[key] = response
+        while self._cached_bytes > self._cache_bytes:
+            self._cached_bytes -= len(self._cache.popitem(last=False)[1].body)
+        return response
+
+
+def encoded_bytes(resource: Resource) -> int:
+    """Return roughly how much a resource adds to a response."""
+    return len(resource.body) + len(resource.name) + len(resource.type_url) + 40
+
+
+def _content_version(resources: Sequence[Resource], removed: Sequence[str]) -> str:
+    if len(resources) == 1 and not removed:
+        return resources[0].version
+    digest = hashlib.sha256()
+    for resource in resources:
+        digest.update(f"{len(resource.name)}:{resource.name}{resource.version}".encode())
+    for name in removed:
+        digest.update(f"{len(name)}:{name}-".encode())
+    return digest.hexdigest()[:16]
+
+
+def _delta_head(resource: Resource) -> tuple[bytes, ...]:
+    """Return everything of a `Resource` in a response up to the bytes of its body, which come last."""
+    any_head = _any_head(resource)
+    any_bytes = len(any_head) + len(resource.body)
+    head = b"".join(
+        (
+            _field(_RESOURCE_NAME, resource.name.encode()),
+            _field(_RESOURCE_VERSION, resource.version.encode()),
+            _RESOURCE_BODY,
+            _varint(any_bytes),
+        )
+    )
+    return _RESPONSE_RESOURCE, _varint(len(head) + any_bytes), head, any_head
+
+
+def _any_head(resource: Resource) -> bytes:
+    return _field(_ANY_TYPE_URL, resource.type_url.encode()) + _ANY_VALUE + _varint(len(resource.body))
+
+
+def _nonce_field(nonce: int) -> bytes:
+    return _field(_RESPONSE_NONCE, str(nonce).encode())
+
+
+def _field(tag: bytes, value: bytes) -> bytes:
+    return tag + _varint(len(value)) + value
+
+
+def _varint(number: int) -> bytes:
+    """Return a number as protobuf writes lengths: seven bits a byte, the lowest first."""
+    if number < 0x80:
+        return bytes((number,))
+    result = bytearray()
+    while number >= 0x80:
+        result.append(number & 0x7F | 0x80)
+        number >>= 7
+    result.append(number)
+    return bytes(result)

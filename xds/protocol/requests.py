@@ -1,0 +1,79 @@
+"""Requests as values: what a client says in one message of a stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from xds.wire import envoy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaRequest:
+    """One `DeltaDiscoveryRequest`."""
+
+    type_url: str
+    subscribe: tuple[str, ...] = ()
+    unsubscribe: tuple[str, ...] = ()
+    initial_versions: Mapping[str, str] = field(default_factory=dict)
+    """Name -> version of what the client holds; means something only in the first request of a type (R17)."""
+    nonce: str = ""
+    error: str | None = None
+    """The message of `error_detail`; not None makes it a NACK, even if it is empty (R13)."""
+    node: envoy.Node | None = field(default=None, compare=False)
+    """Guaranteed only in the first message of a stream (R16a)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SotwRequest:
+    """One `DiscoveryRequest`."""
+
+    type_url: str
+    names: tuple[str, ...] = ()
+    version: str = ""
+    """The last version of the type that the client accepted."""
+    nonce: str = ""
+    error: str | None = None
+    """The message of `error_detail`; not None makes it a NACK, even if it is empty (R13)."""
+    node: envoy.Node | None = field(default=None, compare=False)
+    """Guaranteed only in the first message of a stream (R16a)."""
+
+
+def parse_delta(message: bytes | envoy.DeltaDiscoveryRequest) -> DeltaRequest:
+    """Return the request in a message or in its bytes.
+
+    Raises:
+        google.protobuf.message.DecodeError: the bytes are not such a message.
+    """
+    if isinstance(message, bytes):
+        message = envoy.DeltaDiscoveryRequest.FromString(message)
+    return DeltaRequest(
+        message.type_url,
+        tuple(message.resource_names_subscribe),
+        tuple(message.resource_names_unsubscribe),
+        dict(message.initial_resource_versions),
+        message.response_nonce,
+        message.error_detail.message if message.HasField("error_detail") else None,
+        message.node if message.HasField("node") else None,
+    )
+
+
+def parse_sotw(message: bytes | envoy.DiscoveryRequest) -> SotwRequest:
+    """Return the request in a message or in its bytes.
+
+    Raises:
+        google.protobuf.message.DecodeError: the bytes are not such a message.
+    """
+    if isinstance(message, bytes):
+        message = envoy.DiscoveryRequest.FromString(message)
+    return SotwRequest(
+        message.type_url,
+        tuple(message.resource_names),
+        message.version_info,
+        message.response_nonce,
+        message.error_detail.message if message.HasField("error_detail") else None,
+        message.node if message.HasField("node") else None,
+    )

@@ -1,0 +1,266 @@
+"""One state-of-the-world stream: what its client asked for, was sent and rejected, and what it is to be sent next.
+
+In: decoded requests, change sets, snapshots and the time. Out: responses, recorded as sent before they are returned. No I/O,
+no clock.
+
+At most one response a type is in flight; what changes meanwhile is sent after its ACK or NACK, which carries the newest names
+of the client, so that no subscription change is lost to a stale nonce (R14).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xds.protocol.delta import RESPONSE_BYTES
+from xds.protocol.encoder import Encoder, Response, encoded_bytes
+from xds.protocol.interest import NO_NAMES, WILDCARD, Interest, Subscription
+from xds.protocol.ledger import Ledger, Nack, State
+from xds.protocol.traits import COMPLETE, LEGACY_WILDCARD, followers, leaders, send_rank
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from xds.protocol.requests import SotwRequest
+    from xds.snapshot.resource import Resource
+    from xds.snapshot.snapshot import ChangeSet, Snapshot
+
+EVERYTHING = Subscription(wildcard=True, names=NO_NAMES)
+
+
+class SotwStream:
+    """One `StreamAggregatedResources` stream, or the state-of-the-world stream of one type.
+
+    Args:
+        encoder: shared by the streams of a server.
+        response_bytes: a response of a type that may be sent in parts ends at about this size; the rest follows its ACK.
+    """
+
+    def __init__(self, encoder: Encoder, *, response_bytes: int = RESPONSE_BYTES) -> None:
+        self.ledger = Ledger()
+        self.subscription_changes = 0
+        """Rises whenever `subscriptions()` has something new to say."""
+        self._encoder = encoder
+        self._response_bytes = response_bytes
+        self._last_nonce = 0
+        self._types: dict[str, _SotwType] = {}
+
+    def subscriptions(self) -> Mapping[str, Subscription]:
+        """Return what the stream wants: type URL -> (wildcard, names)."""
+        return {type_url: kind.interest.subscription for type_url, kind in self._types.items()}
+
+    def on_request(self, request: SotwRequest, now_s: float) -> Nack | None:
+        """Take in a request; call `poll` afterwards.
+
+        Returns:
+            What the client rejected, if the request is a NACK.
+        """
+        kind = self._types.get(request.type_url)
+        if kind is None:  # the first request of a type is the initial one, whatever nonce it carries (R16)
+            kind = self._begin(request, now_s)
+            self._resubscribe(kind, request)
+            kind.claimed = request.version if kind.interest.subscription == EVERYTHING else ""
+            return None
+        was_in_flight = kind.in_flight
+        nack = self._settle(kind, request, now_s)
+        added = self._resubscribe(kind, request)
+        if not (was_in_flight or nack or added) and self._asks_again(kind, request):
+            kind.interest.owe(kind.interest.subscription.names | kind.interest.held.keys())
+        return nack
+
+    def on_change(self, change: ChangeSet) -> None:
+        """Mark the names of a change set dirty, as far as they are subscribed to."""
+        for type_url, names in change.names.items():
+            kind = self._types.get(type_url)
+            if kind is not None:
+                kind.interest.change(names)
+
+    def resync(self) -> None:
+        """Mark every name dirty that is subscribed to, e.g. because the stream moves to another view."""
+        for kind in self._types.values():
+            kind.interest.everything = True
+
+    def poll(self, snapshot: Snapshot, now_s: float) -> list[Response]:
+        """Return what is to be sent now, in the order CDS, EDS, LDS, RDS, SDS, others; each response counts as sent."""
+        responses: list[Response] = []
+        for kind in self._types.values():
+            if kind.in_flight or not kind.interest.pending:
+                continue
+            version = snapshot.type_version(kind.type_url)
+            available = snapshot.resources(kind.type_url)
+            if kind.claimed == version and kind.interest.subscription == EVERYTHING:  # R19a
+                kind.hold(available)
+                self.ledger.held_already(kind.type_url, now_s, version=version)
+            else:
+                resources = kind.take_complete(available) if kind.complete else kind.take_part(available, self._response_bytes)
+                if resources is not None:
+                    responses.append(self._response(kind, resources, version, now_s))
+            kind.claimed = ""
+        return responses
+
+    def _begin(self, request: SotwRequest, now_s: float) -> _SotwType:
+        kind = self._types[request.type_url] = _SotwType(request.type_url)
+        self._types = dict(sorted(self._types.items(), key=lambda item: send_rank(item[0])))
+        self.ledger.asked(request.type_url, now_s)
+        return kind
+
+    def _settle(self, kind: _SotwType, request: SotwRequest, now_s: float) -> Nack | None:
+        """Match an ACK or NACK to the last response. A stale nonce answers nothing, but its names count (R14)."""
+        response = kind.last
+        if response is None or request.nonce != response.nonce:
+            if request.nonce:
+                self.ledger.stale(kind.type_url)
+            return None
+        if request.error is not None:
+            kind.in_flight = False
+            kind.reject(response)
+            nack = Nack(kind.type_url, response.nonce, request.error, response.resources, (), now_s)
+            self.ledger.nacked(nack)
+            return nack
+        if kind.in_flight:
+            kind.in_flight = False
+            kind.accept(response)
+            self.ledger.acked(response, State.ERROR if kind.in_error else State.SYNCED, now_s)
+        return None
+
+    def _resubscribe(self, kind: _SotwType, request: SotwRequest) -> frozenset[str]:
+        """Replace the subscription by the names of a request, and return those that are new and so must be answered (R7)."""
+        before = kind.interest.subscription
+        if request.names:
+            kind.ever_named = True
+            wildcard, names = WILDCARD in request.names, frozenset(request.names) - {WILDCARD}
+        else:  # nothing at all, once there were names (R1, R3); for most types from the start (R2)
+            wildcard, names = kind.type_url in LEGACY_WILDCARD and not kind.ever_named, NO_NAMES
+        subscription = Subscription(wildcard, names)
+        if subscription == before:
+            return NO_NAMES
+        self.subscription_changes += 1
+        kind.interest.subscribe(subscription)
+        added = names - before.names
+        kind.interest.owe(added)
+        if wildcard and not before.wildcard:
+            kind.interest.everything = kind.answer_due = True
+        return added
+
+    def _asks_again(self, kind: _SotwType, request: SotwRequest) -> bool:
+        """Return whether what looks like one more ACK is Envoy asking for what a cluster waits for (R20).
+
+        It need not be answered if the response in question followed its clusters on this stream: then the client has it already,
+        or its nonce is stale.
+        """
+        leader_urls = leaders(kind.type_url)
+        if not leader_urls or kind.last is None or request.nonce != kind.last.nonce:
+            return False
+        present = [self._types[url] for url in leader_urls if url in self._types]
+        return not present or any(leader.last and int(leader.last.nonce) > int(kind.last.nonce) for leader in present)
+
+    def _response(self, kind: _SotwType, resources: list[Resource], version: str, now_s: float) -> Response:
+        response = self._encoder.sotw(kind.type_url, resources, version, above=self._last_nonce)
+        self._last_nonce = int(response.nonce)
+        kind.last, kind.in_flight = response, True
+        self._follow(kind)
+        self.ledger.sent(response, now_s, state=State.ERROR if kind.in_error else State.STALE)
+        return response
+
+    def _follow(self, kind: _SotwType) -> None:
+        """Owe the client what it will wait for because its parents were sent anew (R19, R20)."""
+        for url in followers(kind.type_url):
+            follower = self._types.get(url)
+            if follower is not None:
+                names = {name for resource in kind.news for name in resource.refs.get(url, ())}
+                follower.interest.owe(name for name in names if follower.interest.wants(name))
+
+
+class _SotwType:
+    """One type of a state-of-the-world stream."""
+
+    __slots__ = (
+        "answer_due",
+        "claimed",
+        "complete",
+        "ever_named",
+        "in_flight",
+        "interest",
+        "last",
+        "news",
+        "rejected",
+        "type_url",
+    )
+
+    def __init__(self, type_url: str) -> None:
+        self.type_url = type_url
+        self.complete = type_url in COMPLETE
+        self.interest = Interest()
+        self.claimed = ""
+        """The version that the first request says is held; until the first poll (R19a)."""
+        self.ever_named = False
+        self.answer_due = False
+        """The client asked for all that there is and has to hear of it, even if that is nothing (R12)."""
+        self.last: Response | None = None
+        self.in_flight = False
+        """The last response is unanswered."""
+        self.rejected = False
+        """The last complete set was rejected; part of it may be in force all the same."""
+        self.news: list[Resource] = []
+        """Of the last response, what the client did not hold."""
+
+    def hold(self, available: Mapping[str, Resource]) -> None:
+        """Record that the client holds all that there is."""
+        self.interest.take(available)
+        self.interest.held = {name: resource.version for name, resource in available.items()}
+        self.answer_due = False
+
+    def take_complete(self, available: Mapping[str, Resource]) -> list[Resource] | None:
+        """Return the whole set to be sent (R11), or None if the client was sent it already."""
+        interest = self.interest
+        owed = interest.take(available).owed
+        wanted = available if interest.subscription.wildcard else interest.subscription.names & available.keys()
+        resources = [available[name] for name in sorted(wanted)]
+        content = {resource.name: resource.version for resource in resources}
+        if content == interest.held and not self.answer_due and owed.isdisjoint(content):
+            return None
+        self.news = [r for r in resources if self.rejected or interest.held.get(r.name) != r.version]
+        interest.held, self.answer_due, self.rejected = content, False, False
+        return resources
+
+    def take_part(self, available: Mapping[str, Resource], limit_bytes: int) -> list[Resource] | None:
+        """Return what changed or was asked for, up to a size; what exceeds it stays due. Absence means nothing here (R11)."""
+        look = self.interest.take(available)
+        resources = self._part(look.names, look.owed, available, limit_bytes)
+        if look.again and resources:  # apart from what has changed, so that one more NACK does not hit that (R16b)
+            self.interest.owed.update(look.again)
+        elif look.again:
+            resources = self._part(look.again, set(look.again), available, limit_bytes)
+        return resources or None
+
+    def _part(self, names: list[str], owed: set[str], available: Mapping[str, Resource], limit_bytes: int) -> list[Resource]:
+        interest = self.interest
+        resources: list[Resource] = []
+        size = 0
+        for name in names:
+            resource = available.get(name)
+            if resource is None or (name not in owed and interest.held.get(name) == resource.version):
+                continue
+            size += encoded_bytes(resource)
+            if resources and size > limit_bytes:
+                (interest.owed if name in owed else interest.dirty).add(name)
+            else:
+                resources.append(resource)
+                interest.held[resource.name] = resource.version
+        return resources
+
+    def reject(self, response: Response) -> None:
+        """Record a NACK: the same content is not sent again (R16b)."""
+        self.rejected = self.complete
+        if not self.complete:
+            self.interest.reject(response.content())
+
+    def accept(self, response: Response) -> None:
+        """Record an ACK."""
+        self.rejected = False
+        if self.interest.withheld:
+            self.interest.accept(response.content())
+
+    @property
+    def in_error(self) -> bool:
+        """Whether something rejected has not changed since."""
+        return self.rejected or bool(self.interest.withheld)
