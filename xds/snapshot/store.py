@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from xds.snapshot.snapshot import ChangeSet, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping
+    from collections.abc import Hashable, Mapping
 
     from xds.snapshot.resource import Resource
 
@@ -16,15 +16,16 @@ HISTORY = 32
 """Snapshots kept a view; they share what did not change, so each costs little more than its change."""
 
 
-class SnapshotStore:
-    """Owned by one task; readers get immutable snapshots."""
+Key = TypeVar("Key", bound="Hashable")
+
+
+class SnapshotStore(Generic[Key]):
+    """Owned by one task; readers get immutable snapshots. `Key` is what names a view."""
 
     def __init__(self) -> None:
-        self._history: dict[Hashable, deque[Snapshot]] = {}
+        self._history: dict[Key, deque[Snapshot]] = {}
 
-    def publish(
-        self, view: Hashable, changes: Mapping[str, Mapping[str, Resource | None]], *, at_s: float, trigger: str
-    ) -> ChangeSet:
+    def publish(self, view: Key, changes: Mapping[str, Mapping[str, Resource | None]], *, at_s: float, trigger: str) -> ChangeSet:
         """Apply changes to the view's snapshot and return what really changed.
 
         Args:
@@ -56,7 +57,7 @@ class SnapshotStore:
             history.append(Snapshot(view, types, at_s, trigger))
         return ChangeSet(view, changed)
 
-    def current(self, view: Hashable) -> Snapshot:
+    def current(self, view: Key) -> Snapshot:
         """Return the newest snapshot.
 
         Raises:
@@ -64,15 +65,19 @@ class SnapshotStore:
         """
         return self._history[view][-1]
 
-    def history(self, view: Hashable) -> tuple[Snapshot, ...]:
+    def history(self, view: Key) -> tuple[Snapshot, ...]:
         """Return the snapshots kept, oldest first; empty for a view that is not live."""
         return tuple(self._history.get(view, ()))
 
-    def views(self) -> Iterator[Hashable]:
+    def views(self) -> tuple[Key, ...]:
         """Return the live views."""
-        return iter(tuple(self._history))
+        return tuple(self._history)
 
-    def drop(self, view: Hashable) -> None:
+    def is_live(self, view: Key) -> bool:
+        """Return whether the view has a snapshot."""
+        return view in self._history
+
+    def drop(self, view: Key) -> None:
         """Forget a view that nobody uses any more."""
         self._history.pop(view, None)
 

@@ -1,0 +1,40 @@
+"""Hold-off: many changes in a row become one piece of work, soon after the last and never long after the first."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Holdoff:
+    """Calls `work` when changes have been quiet for `quiet_s`, at the latest `max_delay_s` after the first of them."""
+
+    def __init__(self, work: Callable[[], None], *, quiet_s: float, max_delay_s: float) -> None:
+        self._work = work
+        self._quiet_s = quiet_s
+        self._max_delay_s = max_delay_s
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline_s = 0.0
+
+    def changed(self) -> None:
+        """Note a change."""
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        if self._timer is None:
+            self._deadline_s = now_s + self._max_delay_s
+        else:
+            self._timer.cancel()
+        self._timer = loop.call_at(min(now_s + self._quiet_s, self._deadline_s), self._run)
+
+    def cancel(self) -> None:
+        """Forget what was noted."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _run(self) -> None:
+        self._timer = None
+        self._work()

@@ -1,0 +1,118 @@
+"""The live views: which views have clients, and their snapshots kept up to date with the fleet.
+
+A change of endpoints goes out at once; everything else is built again, view by view, in batches. A view is built when its
+first client comes and forgotten some time after its last has gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from xds.snapshot.store import SnapshotStore
+from xds.translate.world import TYPES, Translator
+from xds.wire import ENDPOINT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from xds.model.fleet import Fleet
+    from xds.model.service import ServiceKey
+    from xds.model.view import View
+    from xds.problems import Problem
+    from xds.snapshot.resource import Resource
+    from xds.snapshot.snapshot import ChangeSet, Snapshot
+
+NAMED_IN_TRIGGER = 3
+
+
+class LiveViews:
+    """Owns the snapshot store.
+
+    Args:
+        fleet: the model to translate.
+        publish: told of every change set that is not empty, after the store has the snapshot.
+        idle_s: how long a view without clients is kept, so that one that reconnects finds it.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self, fleet: Fleet, publish: Callable[[ChangeSet], None], *, idle_s: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.store: SnapshotStore[View] = SnapshotStore()
+        self._fleet = fleet
+        self._publish = publish
+        self._idle_s = idle_s
+        self._clock = clock
+        self._translator = Translator(fleet)
+        self._clients: Counter[View] = Counter()
+        self._idle_since_s: dict[View, float] = {}
+        self._problems: dict[View, tuple[Problem, ...]] = {}
+
+    def acquire(self, view: View) -> Snapshot:
+        """Count a client of the view, build it if it is not live, and return its newest snapshot."""
+        self._clients[view] += 1
+        self._idle_since_s.pop(view, None)
+        if not self.store.is_live(view):
+            self._build(view, "the first client of the view")
+        return self.store.current(view)
+
+    def release(self, view: View) -> None:
+        """Count one client less."""
+        self._clients[view] -= 1
+        if not self._clients[view]:
+            del self._clients[view]
+            self._idle_since_s[view] = self._clock()
+
+    def push_endpoints(self, keys: frozenset[ServiceKey]) -> None:
+        """Bring the endpoints of some services to every live view: the fast lane."""
+        ordered = sorted(keys)
+        trigger = f"endpoints of {_names(ordered)}"
+        for view in self.store.views():
+            held = self.store.current(view).resources(ENDPOINT)
+            self._store(view, {ENDPOINT: self._translator.endpoints(view, ordered, held)}, trigger)
+
+    def rebuild(self, trigger: str) -> None:
+        """Build every live view again; what did not change is neither stored nor sent again."""
+        for view in self.store.views():
+            self._build(view, trigger)
+
+    def drop_idle(self) -> None:
+        """Forget views that have had no client for a while, and what was made for them alone."""
+        limit_s = self._clock() - self._idle_s
+        for view in [view for view, since_s in self._idle_since_s.items() if since_s <= limit_s]:
+            del self._idle_since_s[view]
+            self._problems.pop(view, None)
+            self.store.drop(view)
+        self._translator.forget(self.store.views())
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return what could not be served in some live view, each problem once."""
+        return tuple(dict.fromkeys(problem for found in self._problems.values() for problem in found))
+
+    def _build(self, view: View, trigger: str) -> None:
+        result = self._translator.translate(view)
+        self._problems[view] = result.problems
+        changes: dict[str, Mapping[str, Resource | None]] = {}
+        for type_url in TYPES:
+            made = result.resources[type_url]
+            held = self.store.current(view).resources(type_url) if self.store.is_live(view) else {}
+            changes[type_url] = {**dict.fromkeys(held.keys() - made.keys()), **made}
+        self._store(view, changes, trigger)
+
+    def _store(self, view: View, changes: Mapping[str, Mapping[str, Resource | None]], trigger: str) -> None:
+        change = self.store.publish(view, changes, at_s=self._clock(), trigger=trigger)
+        if change.names:
+            self._publish(change)
+
+
+def describe_services(keys: frozenset[ServiceKey]) -> str:
+    """Return a few words on which services changed."""
+    return _names(sorted(keys))
+
+
+def _names(keys: list[ServiceKey]) -> str:
+    shown = ", ".join(f"{key.fqdn}{f' in {key.scope}' if key.scope else ''}" for key in keys[:NAMED_IN_TRIGGER])
+    more = len(keys) - NAMED_IN_TRIGGER
+    return f"{shown} and {more} more" if more > 0 else shown
