@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from xds.model.node import Node
     from xds.snapshot.snapshot import Snapshot
 
 
-class ViewSource(Protocol):
+V = TypeVar("V", bound=Hashable)
+"""What identifies a view; streams with equal views are given the same."""
+
+
+class ViewSource(Protocol[V]):
     """Gives each node its view and each live view its newest snapshot.
 
     A view is live from its first `acquire` to its last `release`; the server calls each of them once a stream and view.
@@ -22,18 +25,18 @@ class ViewSource(Protocol):
     async def wait_ready(self) -> None:
         """Return once the first sync is done: nothing is served before (R12)."""
 
-    def view_of(self, node: Node) -> Hashable:
+    def view_of(self, node: Node) -> V:
         """Return the view that the node gets.
 
         Raises:
             NodeRejectedError: nobody can serve this node; its reason is what the client is told.
         """
 
-    def acquire(self, view: Hashable) -> Snapshot:
+    def acquire(self, view: V) -> Snapshot:
         """Make the view live if it is not yet, and return its newest snapshot."""
 
-    def current(self, view: Hashable) -> Snapshot:
+    def current(self, view: V) -> Snapshot:
         """Return the newest snapshot of a live view."""
 
-    def release(self, view: Hashable) -> None:
+    def release(self, view: V) -> None:
         """Take back one `acquire`."""

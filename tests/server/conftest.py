@@ -1,0 +1,48 @@
+"""A running server over loopback, with a source in memory."""
+
+from __future__ import annotations
+
+import pytest
+from xds_world import Client, World, channel_to, eventually
+
+from xds.protocol import Encoder
+from xds.server import XdsServer
+
+
+@pytest.fixture
+async def world():
+    return World()
+
+
+@pytest.fixture
+def nacks():
+    return []
+
+
+@pytest.fixture
+async def server(world, nacks):
+    """A server whose world is ready; at the end every stream must have left hub and views."""
+    server = XdsServer(
+        world, Encoder("test"), ["127.0.0.1:0"], on_nack=lambda node, view, nack: nacks.append((node.id, view, nack))
+    )
+    world.publish = server.publish
+    world.ready.set()
+    (server.bound,) = await server.start()
+    yield server
+    await server.stop(2)
+    await eventually(lambda: server.counters.streams_opened == server.counters.streams_closed)
+    assert not +world.users
+    assert server._board.hub._seats == {}
+    assert server._board._streams == {}
+
+
+@pytest.fixture
+async def channel(server):
+    async with channel_to(server.bound) as channel:
+        yield channel
+
+
+@pytest.fixture
+def connect(channel):
+    """Open a stream: `connect("ads delta", node_id=…, region=…)`."""
+    return lambda kind="ads delta", **fields: Client(channel, kind, **fields)

@@ -1,0 +1,178 @@
+"""The xDS server: gRPC around the switchboard."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from xds.protocol import parse_delta, parse_sotw
+from xds.server.address import ListenError, check_listenable
+from xds.server.services import SERVICES
+from xds.server.stream import StreamEndError
+from xds.server.switchboard import Switchboard
+from xds.wire import POOL
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from xds.problems import Problem
+    from xds.protocol import Encoder, StreamInfo
+    from xds.server.counters import Counters
+    from xds.server.services import StreamKind
+    from xds.server.source import ViewSource
+    from xds.server.stream import Context
+    from xds.server.switchboard import OnNack
+    from xds.snapshot.snapshot import ChangeSet
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the transport allows."""
+
+    request_bytes: int = 32 * 1024 * 1024
+    """The largest request: a reconnecting delta Envoy names all that it holds, more than gRPC's default of 4 MiB (R38)."""
+    keepalive_s: float = 30
+    """Idle time after which we ask a client whether it is still there."""
+    keepalive_timeout_s: float = 10
+    """How long it may take to answer."""
+
+    def options(self) -> list[tuple[str, int]]:
+        """Return gRPC's channel arguments."""
+        return [
+            ("grpc.max_receive_message_length", self.request_bytes),
+            ("grpc.keepalive_time_ms", round(self.keepalive_s * 1000)),
+            ("grpc.keepalive_timeout_ms", round(self.keepalive_timeout_s * 1000)),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.max_pings_without_data", 0),
+            ("grpc.http2.max_ping_strikes", 0),  # by default clients that ping more often than every 300 s are cut off
+            ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share the proxies
+        ]
+
+
+class XdsServer:
+    """Serves ADS and the per-type services, health and reflection, in plain text.
+
+    Args:
+        source: gives nodes their views and views their snapshots.
+        encoder: makes responses; one a server.
+        addresses: where to listen, each `HOST:PORT` (0: any free port), `[IPV6]:PORT` or `unix:/PATH`.
+        limits: what the transport allows.
+        on_nack: told of every NACK, in addition to the log.
+    """
+
+    def __init__(
+        self,
+        source: ViewSource[Any],
+        encoder: Encoder,
+        addresses: Sequence[str],
+        *,
+        limits: Limits | None = None,
+        on_nack: OnNack | None = None,
+    ) -> None:
+        self._source = source
+        self._addresses = tuple(addresses)
+        self._board = Switchboard(source, encoder, on_nack)
+        self._server = grpc.aio.server(options=(limits or Limits()).options())
+        self._health = health.aio.HealthServicer()
+        self._readiness: asyncio.Task[None] | None = None
+        self._server.add_generic_rpc_handlers(tuple(self._handlers()))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._enable_reflection()
+
+    async def start(self) -> tuple[str, ...]:
+        """Listen, and return the addresses with the ports that were bound.
+
+        Clients may connect at once; they are answered, and health says SERVING, when the source is ready.
+
+        Raises:
+            ListenError: an address is malformed, taken or not ours.
+        """
+        bound = tuple(self._bind(address) for address in self._addresses)
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._server.start()
+        self._readiness = asyncio.create_task(self._report_ready())
+        _log.info("serving xDS", addresses=bound)
+        return bound
+
+    async def stop(self, grace_s: float) -> None:
+        """End every stream as soon as it has written what is due, and after the grace period whatever is left."""
+        if self._readiness:
+            self._readiness.cancel()
+        await self._health.enter_graceful_shutdown()
+        self._board.end(StreamEndError(grpc.StatusCode.UNAVAILABLE, "the control plane is shutting down; reconnect"))
+        await self._server.stop(grace_s)
+
+    def publish(self, change: ChangeSet) -> None:
+        """Tell the streams that subscribe to something in the change set; the source already has its snapshot."""
+        self._board.publish(change)
+
+    def reassign(self) -> None:
+        """Ask the source for every stream's view again; streams whose view is another one now move there."""
+        self._board.reassign()
+
+    def streams(self) -> list[StreamInfo]:
+        """Return what is known of each open stream whose client said who it is."""
+        return self._board.streams()
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return the latest rejection of each node that was not accepted since."""
+        return self._board.problems()
+
+    @property
+    def counters(self) -> Counters:
+        """Totals since the start, for metrics."""
+        return self._board.counters
+
+    def _bind(self, address: str) -> str:
+        check_listenable(address)
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise ListenError(address, str(error)) from error
+        return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
+
+    def _enable_reflection(self) -> None:
+        names = [*SERVICES]
+        for module in (health_pb2, reflection_pb2):
+            # Our pool has only our own files; reflection looks up every service in one pool.
+            POOL.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
+            names += [service.full_name for service in module.DESCRIPTOR.services_by_name.values()]
+        reflection.enable_server_reflection(names, self._server, pool=POOL)
+
+    def _handlers(self) -> list[grpc.GenericRpcHandler]:
+        return [
+            grpc.method_handlers_generic_handler(
+                service,
+                {
+                    method: grpc.stream_stream_rpc_method_handler(
+                        self._handler(kind),
+                        request_deserializer=parse_delta if kind.delta else parse_sotw,
+                        response_serializer=None,  # streams write bytes
+                    )
+                    for method, kind in methods.items()
+                },
+            )
+            for service, methods in SERVICES.items()
+        ]
+
+    def _handler(self, kind: StreamKind) -> Callable[[Any, Context], Awaitable[None]]:
+        async def serve(_: Any, context: Context) -> None:
+            await self._board.serve(kind, context)
+
+        return serve
+
+    async def _report_ready(self) -> None:
+        await self._source.wait_ready()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+
+    async def _set_health(self, status: Any) -> None:
+        for service in ("", *SERVICES):
+            await self._health.set(service, status)

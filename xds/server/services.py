@@ -1,0 +1,47 @@
+"""The xDS services that we serve, and how a stream on each of them speaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xds.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, short_name
+
+
+@dataclass(frozen=True, slots=True)
+class StreamKind:
+    """What was agreed by the method that a stream was opened with."""
+
+    type_url: str
+    """The only type that it carries; "" for all of them (ADS)."""
+    delta: bool
+    """Incremental xDS, else state of the world."""
+
+    @property
+    def service(self) -> str:
+        """`ads`, or the short name of the only type, e.g. `eds`."""
+        return short_name(self.type_url) if self.type_url else "ads"
+
+    @property
+    def variant(self) -> str:
+        """`delta` or `sotw`."""
+        return "delta" if self.delta else "sotw"
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.variant}"
+
+
+SERVICES: dict[str, dict[str, StreamKind]] = {
+    f"envoy.service.{package}": {
+        f"Stream{noun}": StreamKind(type_url, delta=False),
+        f"Delta{noun}": StreamKind(type_url, delta=True),
+    }
+    for package, noun, type_url in (
+        ("discovery.v3.AggregatedDiscoveryService", "AggregatedResources", ""),
+        ("cluster.v3.ClusterDiscoveryService", "Clusters", CLUSTER),
+        ("endpoint.v3.EndpointDiscoveryService", "Endpoints", ENDPOINT),
+        ("listener.v3.ListenerDiscoveryService", "Listeners", LISTENER),
+        ("route.v3.RouteDiscoveryService", "Routes", ROUTE),
+        ("secret.v3.SecretDiscoveryService", "Secrets", SECRET),
+    )
+}
+"""Service -> method -> kind. The unary Fetch methods are not served; gRPC answers UNIMPLEMENTED."""

@@ -1,0 +1,243 @@
+"""One stream: the life of one proxy's connection, around a protocol core that does no I/O.
+
+In: decoded requests, and wakes from the hub. Out: bytes. One task reads and applies requests, one writes what is due; both
+run on the event loop and touch the protocol's state only between awaits. Nothing is queued for a slow proxy: while a
+write waits for the peer, changes only mark names dirty, and the next poll takes the newest snapshot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+
+from xds.errors import NodeRejectedError
+from xds.protocol import DeltaRequest, DeltaStream, SotwRequest, SotwStream, StreamInfo
+from xds.server.counters import label
+from xds.server.node import node_of
+from xds.wire import short_name
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from xds.model.node import Node
+    from xds.protocol import Nack
+    from xds.server.services import StreamKind
+    from xds.server.switchboard import Switchboard
+    from xds.snapshot.snapshot import ChangeSet
+
+    Request = DeltaRequest | SotwRequest
+    Context = grpc.aio.ServicerContext[Any, bytes]
+
+TEXT_LIMIT = 1_000
+"""Characters of a client's text that we repeat to logs and peers: gRPC carries a status in an 8 KiB header."""
+
+_log = structlog.get_logger()
+
+
+def clipped(text: str) -> str:
+    """Return the text, shortened to TEXT_LIMIT."""
+    return text if len(text) <= TEXT_LIMIT else f"{text[:TEXT_LIMIT]}… ({len(text)} characters)"
+
+
+class StreamEndError(Exception):
+    """Ends a stream with a gRPC status."""
+
+    def __init__(self, code: grpc.StatusCode, text: str) -> None:
+        super().__init__(clipped(text))
+        self.code = code
+
+
+def refusal(text: str) -> StreamEndError:
+    """Return the end of a stream whose client sent what we cannot serve."""
+    return StreamEndError(grpc.StatusCode.INVALID_ARGUMENT, text)
+
+
+class Stream:
+    """The life of one stream.
+
+    Args:
+        board: what all streams of the server share.
+        kind: which service, delta or state of the world.
+        stream_id: unique in this process.
+        context: gRPC's side of the stream.
+    """
+
+    def __init__(self, board: Switchboard, kind: StreamKind, stream_id: int, context: Context) -> None:
+        self.kind = kind
+        self.stream_id = stream_id
+        self._board = board
+        self._context = context
+        self._opened_at_s = board.clock()
+        self._peer = context.peer()
+        self._log = _log.bind(stream=stream_id, kind=str(kind), peer=self._peer)
+        self._protocol = (DeltaStream if kind.delta else SotwStream)(board.encoder)
+        self._seat: tuple[Node, Hashable] | None = None
+        """Who the client is and the view that it gets, once both are known."""
+        self._due = asyncio.Event()
+        self._half_closed = False
+        self._ending: StreamEndError | None = None
+
+    async def run(self) -> None:
+        """Live until the client leaves or must leave."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._write_responses())
+                await self._read_requests()
+        except* StreamEndError as group:
+            self._ending = next(end for end in group.exceptions if isinstance(end, StreamEndError))
+        except* grpc.aio.BaseError:
+            self._log.debug("the client vanished")
+        finally:
+            self._leave()
+        if self._ending:
+            await self._context.abort(self._ending.code, str(self._ending))
+
+    def end(self, end: StreamEndError) -> None:
+        """Write what is due, then end the stream."""
+        self._ending = end
+        self.wake()
+
+    def wake(self) -> None:
+        """Have the stream write what is due."""
+        self._due.set()
+
+    def on_change(self, change: ChangeSet) -> None:
+        """Mark the names that matter to the client dirty."""
+        self._protocol.on_change(change)
+
+    def info(self) -> StreamInfo | None:
+        """Return what is known, once the node and its view are."""
+        if self._seat is None:
+            return None
+        node, view = self._seat
+        return StreamInfo(
+            node_id=node.id,
+            view=view,
+            peer=self._peer,
+            kind=self.kind.variant,
+            service=self.kind.service,
+            connected_at_s=self._opened_at_s,
+            types=self._protocol.ledger.types,
+        )
+
+    def reassign(self) -> None:
+        """Ask for the node's view again and move there if it is another one.
+
+        A node that would be refused now keeps its view: what it runs on must not go stale because an object that its
+        metadata names is gone for a while.
+        """
+        if self._seat is None:
+            return
+        node, before = self._seat
+        source = self._board.source
+        try:
+            after = source.view_of(node)
+        except NodeRejectedError as error:
+            self._board.rejected(error)
+            return
+        if after == before:
+            return
+        source.acquire(after)
+        self._seat = (node, after)
+        self._board.hub.join(after, self)
+        source.release(before)
+        self._log.info("moved to another view", view=str(after))
+        self._protocol.resync()
+        self.wake()
+
+    async def _read_requests(self) -> None:
+        request = await self._read()
+        if request is not None:
+            await self._take_seat(request)
+        while request is not None:
+            self._apply(request)
+            request = await self._read()
+        self._half_closed = True
+        self.wake()
+
+    async def _read(self) -> Request | None:
+        try:
+            request = await self._context.read()
+        except DecodeError as error:
+            raise refusal(f"a request on this {self.kind} stream cannot be decoded: {error}") from error
+        return None if request is grpc.aio.EOF else request
+
+    async def _take_seat(self, request: Request) -> None:
+        if request.node is None or not request.node.id:
+            raise refusal("the first request of a stream must carry `node` with an `id`; set node.id in the client's bootstrap")
+        node = node_of(request.node)
+        await self._board.source.wait_ready()
+        try:
+            view = self._board.source.view_of(node)
+        except NodeRejectedError as error:
+            self._board.rejected(error)
+            raise refusal(str(error)) from error
+        self._board.source.acquire(view)
+        self._seat = (node, view)
+        self._board.accepted(node)
+        self._board.hub.join(view, self)
+        self._log = self._log.bind(node=clipped(node.id))
+        self._log.info("stream opened", view=str(view))
+
+    def _apply(self, request: Request) -> None:
+        only = self.kind.type_url
+        if not request.type_url:
+            if not only:
+                raise refusal("a request on an aggregated (ADS) stream must carry `type_url`")
+            request = replace(request, type_url=only)
+        elif only and request.type_url != only:
+            raise refusal(f"this stream carries {only} alone, not {request.type_url}; open an ADS stream for several types")
+        protocol, name = self._protocol, label(request.type_url)
+        subscription_changes = protocol.subscription_changes
+        stale_nonces = self._stale_nonces(request.type_url)
+        # The method that the stream was opened with decides on both, the request's class and the core's.
+        nack = protocol.on_request(request, self._board.clock())  # type: ignore[arg-type]
+        self._board.counters.requests[name] += 1
+        self._board.counters.stale_nonces[name] += self._stale_nonces(request.type_url) - stale_nonces
+        if nack:
+            self._nacked(nack)
+        if protocol.subscription_changes != subscription_changes:
+            self._board.hub.subscribe(self, protocol.subscriptions())
+        self.wake()
+
+    def _stale_nonces(self, type_url: str) -> int:
+        status = self._protocol.ledger.types.get(type_url)
+        return status.stale_nonces if status else 0
+
+    def _nacked(self, nack: Nack) -> None:
+        self._log.warning(
+            "response rejected",
+            type=short_name(nack.type_url),
+            names=clipped(", ".join((*(resource.name for resource in nack.resources), *nack.removed))),
+            error=clipped(nack.error),
+        )
+        if self._seat is not None:
+            self._board.nacked(*self._seat, nack)
+
+    async def _write_responses(self) -> None:
+        counters = self._board.counters
+        while not self._half_closed:
+            await self._due.wait()
+            self._due.clear()
+            if self._seat is not None:
+                snapshot = self._board.source.current(self._seat[1])
+                for response in self._protocol.poll(snapshot, self._board.clock()):
+                    await self._context.write(response.body)
+                    counters.responses[label(response.type_url)] += 1
+                    counters.response_bytes[label(response.type_url)] += len(response.body)
+            if self._ending:
+                raise self._ending
+
+    def _leave(self) -> None:
+        self._board.hub.leave(self)
+        if self._seat is not None:
+            self._board.source.release(self._seat[1])
+            self._seat = None
+        if self._ending and self._ending.code is grpc.StatusCode.INVALID_ARGUMENT:
+            self._board.counters.refused_streams += 1
+        self._log.info("stream closed", reason=str(self._ending or "the client left"))

@@ -1,0 +1,119 @@
+"""The switchboard: all streams of a server, and what they share."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
+
+from xds.problems import Problem
+from xds.server.counters import Counters, label
+from xds.server.hub import Hub
+from xds.server.stream import Stream, StreamEndError, clipped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from xds.errors import NodeRejectedError
+    from xds.model.node import Node
+    from xds.protocol import Encoder, Nack, StreamInfo
+    from xds.server.services import StreamKind
+    from xds.server.source import ViewSource
+    from xds.server.stream import Context
+    from xds.snapshot.snapshot import ChangeSet
+
+REJECTIONS = 100
+"""Rejected nodes remembered: the latest ones, so that clients cannot fill our memory."""
+
+_log = structlog.get_logger()
+
+
+class OnNack(Protocol):
+    """Called for each NACK, on the event loop; must not block."""
+
+    def __call__(self, node: Node, view: Hashable, nack: Nack) -> None:
+        """Take note that a client of a view rejected a response."""
+
+
+class Switchboard:
+    """Opens streams, tells them of changes, moves them between views, lists them.
+
+    Args:
+        source: gives nodes their views and views their snapshots.
+        encoder: makes responses, so that streams of one view are written the same bytes.
+        on_nack: told of every NACK, in addition to the log.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self, source: ViewSource[Any], encoder: Encoder, on_nack: OnNack | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.source = source
+        self.encoder = encoder
+        self.clock = clock
+        self.counters = Counters()
+        self.hub: Hub[Stream] = Hub(Stream.wake)
+        self._on_nack = on_nack
+        self._ids = itertools.count(1)
+        self._streams: dict[int, Stream] = {}
+        self._rejections: dict[str, Problem] = {}
+
+    async def serve(self, kind: StreamKind, context: Context) -> None:
+        """Be one stream, from its first request to its end."""
+        stream = Stream(self, kind, next(self._ids), context)
+        self._streams[stream.stream_id] = stream
+        self.counters.streams_opened[str(kind)] += 1
+        try:
+            await stream.run()
+        finally:
+            del self._streams[stream.stream_id]
+            self.counters.streams_closed[str(kind)] += 1
+
+    def publish(self, change: ChangeSet) -> None:
+        """Tell the streams that subscribe to something in the change set; the source already has its snapshot."""
+        self.counters.publications += 1
+        self.counters.wakes += self.hub.publish(change)
+
+    def reassign(self) -> None:
+        """Ask for every stream's view again and move those whose view is another one now."""
+        for stream in tuple(self._streams.values()):
+            stream.reassign()
+
+    def end(self, end: StreamEndError) -> None:
+        """End every stream, each once it has written what is due."""
+        for stream in self._streams.values():
+            stream.end(end)
+
+    def streams(self) -> list[StreamInfo]:
+        """Return what is known of each open stream whose client said who it is."""
+        return [info for stream in self._streams.values() if (info := stream.info())]
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return the latest rejection of each node that was not accepted since, at most REJECTIONS."""
+        return tuple(self._rejections.values())
+
+    def nacked(self, node: Node, view: Hashable, nack: Nack) -> None:
+        """Record that a client rejected a response."""
+        self.counters.nacks[label(nack.type_url)] += 1
+        if self._on_nack:
+            self._on_nack(node, view, nack)
+
+    def accepted(self, node: Node) -> None:
+        """Forget that the node was rejected."""
+        self._rejections.pop(node.id, None)
+
+    def rejected(self, error: NodeRejectedError) -> None:
+        """Record that a node cannot be given a view."""
+        self.counters.rejected_nodes += 1
+        self._rejections.pop(error.node_id, None)
+        self._rejections[error.node_id] = Problem(
+            "XDS0501",
+            clipped(str(error)),
+            field="node",
+            hint="correct the node in the proxy's bootstrap, or the object that it names",
+        )
+        if len(self._rejections) > REJECTIONS:
+            del self._rejections[next(iter(self._rejections))]
+        _log.warning("node rejected", node=clipped(error.node_id), reason=clipped(error.reason))
