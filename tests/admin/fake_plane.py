@@ -1,0 +1,102 @@
+"""A control plane made by hand: two members, a service, three proxies, two snapshots; for tests of the admin API and of xdsctl."""
+
+from collections import Counter
+
+from xds.admin.state import Timing
+from xds.model.events import MemberState
+from xds.model.members import Member
+from xds.model.service import Endpoint, Health, Locality, Port, Protocol, Service, ServiceKey
+from xds.model.view import Role, View
+from xds.problems import Problem, Ref
+from xds.protocol import State, StreamInfo, TypeStatus
+from xds.server.counters import Counters
+from xds.snapshot.resource import Resource
+from xds.snapshot.store import SnapshotStore
+from xds.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, envoy, to_bytes
+
+WEB = "web.shop.svc.cluster.local:80"
+PRIVATE_KEY = b"-----BEGIN PRIVATE KEY-----"
+EAST = View("east", "default", "eu", "eu-1", Role.SIDECAR, "shop", listen="127.0.0.1:15001")
+WEST = View("west", "default", "us", "us-1", Role.GATEWAY, "")
+SERVICE = Ref("east", "Service", "shop", "web", "7")
+NOW_S = 1_700_000_000.0
+
+
+def cluster(name, timeout_s=1):
+    message = envoy.Cluster(name=name)
+    message.connect_timeout.FromSeconds(timeout_s)
+    return Resource.of(CLUSTER, name, to_bytes(message), origins=(SERVICE,))
+
+
+def secret(name):
+    message = envoy.Secret(name=name)
+    message.tls_certificate.private_key.inline_bytes = PRIVATE_KEY
+    return Resource.of(SECRET, name, to_bytes(message))
+
+
+def by_name(*resources):
+    types = {}
+    for resource in resources:
+        types.setdefault(resource.type_url, {})[resource.name] = resource
+    return types
+
+
+def service(key, *addresses):
+    place = Locality("eu", "eu-1", "east")
+    found = tuple(Endpoint(place, (address,), 8080, Health.HEALTHY) for address in addresses)
+    ports = (Port(80, "http", Protocol.HTTP), Port(81, "admin", Protocol.HTTP))
+    return Service(key, ports, {80: found, 81: found}, {}, frozenset({"east"}))
+
+
+def stream(node_id, view, types, *, kind="delta", connected_at_s=NOW_S):
+    return StreamInfo(node_id, view, "ipv4:127.0.0.1:40000", kind, "ads", connected_at_s, types)
+
+
+class FakePlane:
+    """`xds.admin.state.ControlPlane`, each value an attribute that a test may change."""
+
+    def __init__(self):
+        self.started_at_s = NOW_S
+        self.xds_address = "127.0.0.1:18000"
+        self.not_ready = ""
+        self.members = {
+            "west": Member("west", "us", ("us-1",), state=MemberState.STALE, reason="no answer for 3 m"),
+            "east": Member("east", "eu", ("eu-1", "eu-2"), state=MemberState.CONNECTED),
+        }
+        own, merged = ServiceKey("shop", "web", "east"), ServiceKey("shop", "web")
+        self.services = {own: service(own, "10.0.0.1", "10.0.0.2"), merged: service(merged, "10.0.0.1")}
+        self.counters = Counters(
+            streams_opened=Counter({"ads delta": 3}), streams_closed=Counter({"ads delta": 1}), nacks=Counter({"lds": 1}), wakes=5
+        )
+        self.timings = {"translate": Timing(2, 0.5)}
+        self.found = [
+            Problem("XDS0206", "has no ports", SERVICE, "spec.ports", "add a port", "east/web.yaml:3"),
+            Problem("XDS0101", "cannot be parsed", source="west/bad.yaml:9"),
+        ]
+        self.store = SnapshotStore()
+        listener = Resource.of(LISTENER, "outbound", to_bytes(envoy.Listener(name="outbound")))
+        route = Resource.of(ROUTE, "outbound", to_bytes(envoy.RouteConfiguration(name="outbound")))
+        cla = Resource.of(ENDPOINT, WEB, to_bytes(envoy.ClusterLoadAssignment(cluster_name=WEB)))
+        first = by_name(cluster(WEB), cluster("old"), cla, listener, route, secret("tls"))
+        self.store.publish(EAST, first, at_s=NOW_S, trigger="the first client of the view")
+        change = {CLUSTER: {WEB: cluster(WEB, 5), "new": cluster("new"), "old": None}}
+        self.store.publish(EAST, change, at_s=NOW_S + 60, trigger="shop/web")
+        self.store.publish(WEST, by_name(cluster(WEB)), at_s=NOW_S, trigger="the first client of the view")
+        rejected = TypeStatus(State.ERROR, NOW_S, sent_version="b", nack_error="Listener outbound:\nbad address", nack_at_s=NOW_S)
+        rejected.nack_names, rejected.nacks = ("outbound",), 1
+        synced = TypeStatus(State.SYNCED, NOW_S, sent_version="a", acked_version="a")
+        self.open = [
+            stream("envoy-2", EAST, {LISTENER: rejected, CLUSTER: synced}),
+            stream("envoy-1", EAST, {CLUSTER: TypeStatus(State.STALE, NOW_S), "type.googleapis.com/a.B": synced}),
+            stream("gw", WEST, {CLUSTER: TypeStatus(State.NOT_SENT, NOW_S)}, kind="sotw"),
+        ]
+
+    def problems(self):
+        return self.found
+
+    def streams(self):
+        return self.open
+
+    def versions(self, view=EAST):
+        """Versions of the kept snapshots, oldest first."""
+        return [snapshot.version for snapshot in self.store.history(view)]

@@ -1,0 +1,223 @@
+import json
+
+import pytest
+from fake_plane import EAST, NOW_S, PRIVATE_KEY, WEB, stream
+from google.protobuf import json_format
+from yarl import URL
+
+from xds.admin.server import AdminServer
+from xds.errors import ConfigurationError
+from xds.wire import CLUSTER, POOL, admin
+
+
+def node(name, rest="", query=""):
+    """The URL of a node's snapshots, as xdsctl writes it."""
+    from urllib.parse import quote
+
+    return URL(f"/v1/snapshots/{quote(name, safe='')}{rest}{query}", encoded=True)
+
+
+async def test_probes(plane, get):
+    assert await get("/healthz") == (200, {"status": "ok"})
+    assert await get("/readyz") == (200, {"status": "ok"})
+    plane.not_ready = "the first reading of clusters/"
+    assert await get("/readyz") == (503, {"error": "not ready: the first reading of clusters/"})
+    assert (await get("/healthz"))[0] == 200
+
+
+async def test_status_counts_what_is_there(get):
+    status, body = await get("/v1/status")
+    assert status == 200
+    wanted = {
+        "ready": True,
+        "not_ready_reason": "",
+        "members": 2,
+        "members_connected": 1,
+        "services": 2,
+        "endpoints": 2,  # an endpoint that serves two ports counts once, the merged service's not again
+        "views": 2,
+        "streams": 3,
+        "streams_rejecting": 1,
+        "problems": {"warning": 1, "error": 1},
+        "started_at": "2023-11-14T22:13:20Z",
+    }
+    assert wanted.items() <= body.items()
+
+
+async def test_members_are_sorted_and_counted(get):
+    _, body = await get("/v1/members")
+    assert [(item["name"], item["state"], item["services"], item["endpoints"]) for item in body["items"]] == [
+        ("east", "Connected", 1, 2),
+        ("west", "Stale", 0, 0),
+    ]
+
+
+async def test_problems_name_object_field_and_remedy(get):
+    _, body = await get("/v1/problems")
+    first, second = body["items"]
+    assert first["severity"] == "warning"
+    assert first["object"]["name"] == "web"
+    assert (first["field"], first["hint"], first["source"]) == ("spec.ports", "add a port", "east/web.yaml:3")
+    assert "object" not in second
+
+
+async def test_proxies_tell_each_type(get):
+    _, body = await get("/v1/proxies")
+    assert [(item["node_id"], item["kind"], item["role"]) for item in body["items"]] == [
+        ("envoy-1", "ads delta", "sidecar"),
+        ("envoy-2", "ads delta", "sidecar"),
+        ("gw", "ads sotw", "gateway"),
+    ]
+    assert [(item["type"], item["state"]) for item in body["items"][1]["types"]] == [("cds", "SYNCED"), ("lds", "ERROR")]
+    assert body["items"][1]["types"][1]["rejection"]["error"] == "Listener outbound:\nbad address"
+    assert "rejection" not in body["items"][1]["types"][0]
+    assert body["items"][0]["types"][1]["type"] == "a.B"
+
+
+async def test_snapshot_list(plane, get):
+    _, body = await get("/v1/snapshots")
+    east = body["items"][1]
+    assert east["view"] == str(EAST)
+    assert east["version"] == plane.versions()[-1]
+    assert east["nodes"] == ["envoy-1", "envoy-2"]
+    assert east["resources"] == {"cds": 2, "eds": 1, "lds": 1, "rds": 1, "sds": 1}
+
+
+@pytest.mark.parametrize("name", ["envoy-1", str(EAST)])
+async def test_snapshot_of_a_node_or_a_view(get, name):
+    status, body = await get(node(name))
+    assert status == 200
+    assert [held["type"] for held in body["types"]] == ["cds", "eds", "lds", "rds", "sds"]
+    web = body["types"][0]["resources"][1]
+    assert web["name"] == WEB
+    assert web["resource"] == {"@type": CLUSTER, "name": WEB, "connect_timeout": "5s"}
+    assert web["origins"] == [{"cluster": "east", "kind": "Service", "namespace": "shop", "name": "web", "resource_version": "7"}]
+
+
+async def test_answers_are_proto3_json_of_the_messages(get):
+    _, body = await get(node("envoy-1"))
+    message = json_format.ParseDict(body, admin.Snapshot(), descriptor_pool=POOL)
+    assert message.types[0].resources[1].resource.type_url == CLUSTER
+
+
+async def test_bodies_of_secrets_never_leave(get):
+    _, body = await get(node("envoy-1"))
+    assert body["types"][4]["resources"][0].keys() == {"name", "version"}
+    for path in ("/v1/snapshots", node("envoy-1"), node("envoy-1", query="?type=sds&name=tls"), node("envoy-1", "/history")):
+        text = json.dumps((await get(path))[1])
+        assert PRIVATE_KEY.decode() not in text
+        assert "tls_certificate" not in text
+
+
+async def test_selections(plane, get):
+    old, new = plane.versions()
+    _, body = await get(node("envoy-1", query=f"?version={old[:6]}&type=cds&name=old"))
+    assert body["version"] == old
+    assert [(held["type"], [item["name"] for item in held["resources"]]) for held in body["types"]] == [("cds", ["old"])]
+    _, body = await get(node("envoy-1", query="?name=outbound"))
+    assert (body["version"], [held["type"] for held in body["types"]]) == (new, ["lds", "rds"])
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (node("envoy-3"), ["no connected node or live view 'envoy-3'", "did you mean 'envoy-"]),
+        (node("zzzzzz"), ["known are 'envoy-1', 'envoy-2', 'gw'"]),
+        (node("nobody", "/history"), ["no connected node or live view 'nobody'"]),
+        (node("gw", query="?version=ffff"), ["no kept snapshot version 'ffff'", "known are"]),
+        (node("gw", query="?type=cdss"), ["no resource type 'cdss'", "did you mean 'cds'?"]),
+        (node("gw", query="?name=web.shop.svc.cluster.local"), ["no resource", f"did you mean '{WEB}'?"]),
+        ("/v1/nothing", ["nothing is at /v1/nothing", "/v1/status"]),
+    ],
+)
+async def test_what_is_not_there(get, path, words):
+    status, body = await get(path)
+    assert status == 404
+    for word in words:
+        assert word in body["error"]
+
+
+async def test_unknown_node_with_nobody_connected_suggests_views(plane, get):
+    plane.open = []
+    _, body = await get(node("envoy-1"))
+    assert str(EAST) in body["error"]
+
+
+async def test_the_latest_stream_of_a_node_counts(plane, get):
+    plane.open.append(stream("gw", EAST, {}, connected_at_s=NOW_S + 1))
+    assert (await get(node("gw")))[1]["view"] == str(EAST)
+
+
+async def test_read_only_and_strict(get):
+    status, body = await get("/v1/status", method="POST")
+    assert status == 405
+    assert "read-only" in body["error"]
+    status, body = await get(node("gw", query="?versoin=1"))
+    assert (status, body) == (400, {"error": "unknown parameter 'versoin'; known are version, type and name"})
+
+
+async def test_history_says_what_each_revision_changed(plane, get):
+    _, body = await get(node("envoy-2", "/history"))
+    first, second = body["items"]
+    assert [first["version"], second["version"]] == plane.versions()
+    assert first["changes"] == []
+    assert second["changes"] == [{"type": "cds", "added": ["new"], "changed": [WEB], "removed": ["old"]}]
+    assert second["trigger"] == "shop/web"
+
+
+async def test_a_failure_inside_is_an_answer_too(plane, get):
+    plane.members = None
+    status, body = await get("/v1/members")
+    assert status == 500
+    assert "log" in body["error"]
+
+
+async def test_metrics(plane, get):
+    status, text = await get("/metrics")
+    assert status == 200
+    lines = text.splitlines()
+    for line in (
+        'xds_build_info{version="0.1.0"} 1.0',
+        "xds_ready 1.0",
+        'xds_clusters{state="Connected"} 1.0',
+        'xds_clusters{state="Lost"} 0.0',
+        'xds_endpoints{cluster="east",health="HEALTHY"} 2.0',
+        'xds_config_problems{code="XDS0101",severity="error"} 1.0',
+        "xds_views 2.0",
+        'xds_resources{type="cds"} 3.0',
+        'xds_streams{kind="ads delta"} 2.0',
+        'xds_stream_types{state="ERROR",type="lds"} 1.0',
+        'xds_nacks_total{type="lds"} 1.0',
+        'xds_nacks_total{type="cds"} 0.0',
+        "xds_wakes_total 5.0",
+        "xds_translate_seconds_count 2.0",
+        "xds_translate_seconds_sum 0.5",
+    ):
+        assert line in lines, line
+    assert any(line.startswith("process_resident_memory_bytes") for line in lines)
+    _, text = await get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert text.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:99999", "127.0.0.1:x", "192.0.2.1:0", "no-such-host.invalid:0"])
+async def test_an_address_that_cannot_be_had(plane, address):
+    with pytest.raises(ConfigurationError, match=f"cannot serve the admin API on '{address}'"):
+        await AdminServer(plane, address).start()
+
+
+async def test_a_port_in_use(plane):
+    first = AdminServer(plane, "127.0.0.1:0")
+    address = await first.start()
+    with pytest.raises(ConfigurationError, match="another program listens there"):
+        await AdminServer(plane, address).start()
+    await first.stop()
+
+
+async def test_ipv6(plane):
+    server = AdminServer(plane, "[::1]:0")
+    try:
+        address = await server.start()
+    except ConfigurationError as error:
+        pytest.skip(f"no IPv6 loopback here: {error}")
+    assert address.startswith("[::1]:")
+    await server.stop()

@@ -1,0 +1,152 @@
+"""The answers of the admin API about the fleet and its proxies, as messages. Pure: a control plane in, a message out."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from xds._version import __version__
+from xds.model.events import MemberState
+from xds.model.view import View
+from xds.wire import SHORT_NAMES, admin, envoy, short_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from xds.admin.state import ControlPlane
+    from xds.model.service import Service
+    from xds.problems import Problem, Ref
+    from xds.protocol import StreamInfo, TypeStatus
+
+_ORDER = {url: position for position, url in enumerate(SHORT_NAMES.values())}
+
+
+def version() -> admin.Version:
+    """Return what runs here."""
+    return admin.Version(version=__version__, python=platform.python_version())
+
+
+def status(plane: ControlPlane) -> admin.Status:
+    """Return the one-screen summary."""
+    streams = plane.streams()
+    return admin.Status(
+        version=__version__,
+        started_at=timestamp(plane.started_at_s),
+        ready=not plane.not_ready,
+        not_ready_reason=plane.not_ready,
+        xds_address=plane.xds_address,
+        members=len(plane.members),
+        members_connected=sum(member.state is MemberState.CONNECTED for member in plane.members.values()),
+        services=len(plane.services),
+        endpoints=sum(endpoint_count(service) for service in plane.services.values() if service.key.scope),
+        views=sum(1 for _ in plane.store.views()),
+        streams=len(streams),
+        streams_rejecting=sum(any(held.state == "ERROR" for held in stream.types.values()) for stream in streams),
+        problems=Counter(str(problem.severity) for problem in plane.problems()),
+    )
+
+
+def members(plane: ControlPlane) -> admin.MemberList:
+    """Return the members by name, each with the number of its own services and their endpoints."""
+    services, endpoints = Counter[str](), Counter[str]()
+    for key, service in plane.services.items():
+        services[key.scope] += 1
+        endpoints[key.scope] += endpoint_count(service)
+    return admin.MemberList(
+        items=[
+            admin.Member(
+                name=member.name,
+                region=member.region,
+                zones=member.zones,
+                network=member.network,
+                state=member.state,
+                reason=member.reason,
+                declared=member.declared,
+                services=services[member.name],
+                endpoints=endpoints[member.name],
+            )
+            for _, member in sorted(plane.members.items())
+        ],
+    )
+
+
+def problems(found: Iterable[Problem]) -> admin.ProblemList:
+    """Return the problems as a message, in their given order."""
+    return admin.ProblemList(
+        items=[
+            admin.Problem(
+                code=problem.code,
+                severity=problem.severity,
+                message=problem.message,
+                object=object_ref(problem.ref) if problem.ref else None,
+                field=problem.field,
+                hint=problem.hint,
+                source=problem.source,
+            )
+            for problem in found
+        ],
+    )
+
+
+def proxies(plane: ControlPlane) -> admin.ProxyList:
+    """Return the open streams, by node id and kind."""
+    streams = sorted(plane.streams(), key=lambda stream: (stream.node_id, stream.service, stream.connected_at_s))
+    return admin.ProxyList(items=[_proxy(stream) for stream in streams])
+
+
+def timestamp(at_s: float) -> envoy.Timestamp:
+    """Return a moment, to the millisecond."""
+    result = envoy.Timestamp()
+    result.FromMilliseconds(round(at_s * 1000))
+    return result
+
+
+def object_ref(ref: Ref) -> admin.ObjectRef:
+    """Return the message that names a source object."""
+    return admin.ObjectRef(
+        cluster=ref.cluster, kind=ref.kind, namespace=ref.namespace, name=ref.name, resource_version=ref.resource_version
+    )
+
+
+def endpoint_count(service: Service) -> int:
+    """Return how many endpoints a service has; one that serves several ports counts once."""
+    return len({(endpoint.network, endpoint.addresses) for found in service.endpoints.values() for endpoint in found})
+
+
+def _proxy(stream: StreamInfo) -> admin.Proxy:
+    view = stream.view if isinstance(stream.view, View) else View()
+    return admin.Proxy(
+        node_id=stream.node_id,
+        cluster=view.cluster,
+        region=view.region,
+        zone=view.zone,
+        role=view.role,
+        kind=f"{stream.service} {stream.kind}",
+        view=str(stream.view),
+        peer=stream.peer,
+        connected_at=timestamp(stream.connected_at_s),
+        types=[_type_status(url, held) for url, held in sorted(stream.types.items(), key=lambda item: _place(item[0]))],
+    )
+
+
+def _place(type_url: str) -> tuple[int, str]:
+    return _ORDER.get(type_url, len(_ORDER)), type_url
+
+
+def _type_status(type_url: str, held: TypeStatus) -> admin.TypeStatus:
+    rejection = None
+    if held.nack_error is not None:
+        rejection = admin.Rejection(error=held.nack_error, at=timestamp(held.nack_at_s or 0.0), names=held.nack_names)
+    return admin.TypeStatus(
+        type=short_name(type_url),
+        type_url=type_url,
+        state=held.state,
+        since=timestamp(held.since_s),
+        sent_version=held.sent_version,
+        acked_version=held.acked_version,
+        rejection=rejection,
+        responses=held.responses,
+        acks=held.acks,
+        nacks=held.nacks,
+    )

@@ -1,0 +1,169 @@
+"""The admin API's HTTP server: proto3 JSON under `/v1/`, probes and metrics. Read-only."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import web
+from google.protobuf import json_format
+from prometheus_client.exposition import choose_encoder
+
+from xds.admin import answers, snapshots
+from xds.admin.metrics import registry
+from xds.errors import ConfigurationError
+from xds.wire import POOL, admin
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from google.protobuf.message import Message
+
+    from xds.admin.state import ControlPlane
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_log = structlog.get_logger()
+
+_REMEDIES = {
+    errno.EADDRINUSE: "another program listens there; stop it or choose another port with --admin-address",
+    errno.EACCES: "not permitted; choose a port above 1023",
+    errno.EADDRNOTAVAIL: "no interface of this machine has that address",
+}
+
+
+class AdminServer:
+    """Serves the admin API of one control plane.
+
+    Args:
+        plane: what is looked at.
+        address: `HOST:PORT` or `[IPV6]:PORT`; nothing else is bound. Port 0 takes any free one.
+    """
+
+    def __init__(self, plane: ControlPlane, address: str) -> None:
+        self._address = address
+        self._runner = web.AppRunner(_application(plane), access_log=None, shutdown_timeout=1.0)
+
+    async def start(self) -> str:
+        """Listen, and return the address with the port that was bound.
+
+        Raises:
+            ConfigurationError: the address cannot be listened on.
+        """
+        host, _, port = self._address.rpartition(":")
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host.strip("[]"), int(port)).start()
+        except (OSError, ValueError, OverflowError) as error:
+            await self._runner.cleanup()
+            reason = _REMEDIES.get(getattr(error, "errno", None) or 0, str(error))
+            raise ConfigurationError(f"cannot serve the admin API on {self._address!r}: {reason}") from error
+        return f"{host}:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        """Close the listening socket and end every connection."""
+        await self._runner.cleanup()
+
+
+def _application(plane: ControlPlane) -> web.Application:
+    handlers = _Handlers(plane)
+    application = web.Application(middlewares=[_errors_as_json])
+    application.add_routes(
+        [
+            web.get("/healthz", handlers.healthz),
+            web.get("/readyz", handlers.readyz),
+            web.get("/metrics", handlers.metrics),
+            web.get("/v1/version", handlers.version),
+            web.get("/v1/status", handlers.status),
+            web.get("/v1/members", handlers.members),
+            web.get("/v1/problems", handlers.problems),
+            web.get("/v1/proxies", handlers.proxies),
+            web.get("/v1/snapshots", handlers.snapshot_list),
+            web.get("/v1/snapshots/{node}", handlers.snapshot),
+            web.get("/v1/snapshots/{node}/history", handlers.history),
+        ],
+    )
+    return application
+
+
+class _Handlers:
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+        self._registry = registry(plane)
+
+    async def healthz(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def readyz(self, _: web.Request) -> web.Response:
+        if reason := self._plane.not_ready:
+            return _error(503, f"not ready: {reason}")
+        return web.json_response({"status": "ok"})
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+
+    async def version(self, _: web.Request) -> web.Response:
+        return _answer(answers.version())
+
+    async def status(self, _: web.Request) -> web.Response:
+        return _answer(answers.status(self._plane))
+
+    async def members(self, _: web.Request) -> web.Response:
+        return _answer(answers.members(self._plane))
+
+    async def problems(self, _: web.Request) -> web.Response:
+        return _answer(answers.problems(self._plane.problems()))
+
+    async def proxies(self, _: web.Request) -> web.Response:
+        return _answer(answers.proxies(self._plane))
+
+    async def snapshot_list(self, _: web.Request) -> web.Response:
+        return _answer(snapshots.summaries(self._plane))
+
+    async def snapshot(self, request: web.Request) -> web.Response:
+        if unknown := set(request.query) - {"version", "type", "name"}:
+            return _error(400, f"unknown parameter {min(unknown)!r}; known are version, type and name")
+        found = snapshots.show(self._plane, request.match_info["node"], snapshots.Selection(**request.query))
+        # Envoy's own defaults are left out: they would bury what was really set.
+        return _answer(found, defaults=False)
+
+    async def history(self, request: web.Request) -> web.Response:
+        return _answer(snapshots.history(self._plane, request.match_info["node"]))
+
+
+@web.middleware
+async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except snapshots.NotFoundError as error:
+        return _error(404, str(error))
+    except web.HTTPNotFound:
+        paths = sorted({resource.canonical for resource in request.app.router.resources()})
+        return _error(404, f"nothing is at {request.path}; there are {', '.join(paths)}")
+    except web.HTTPMethodNotAllowed as error:
+        return _error(405, f"{error.method} is not allowed here: the admin API is read-only", headers={"Allow": "GET, HEAD"})
+    except web.HTTPException as error:
+        return _error(error.status, error.reason)
+    except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the traceback
+        _log.exception("admin request failed", path=request.path)
+        return _error(500, "the control plane failed to answer; its log says why")
+
+
+def _answer(message: Message, *, defaults: bool = True) -> web.Response:
+    text = json_format.MessageToJson(
+        message,
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=defaults,
+        descriptor_pool=POOL,
+        indent=None,
+    )
+    return web.Response(text=text, content_type="application/json")
+
+
+def _error(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
+    response = _answer(admin.Error(error=text))
+    response.set_status(status)
+    response.headers.update(headers or {})
+    return response

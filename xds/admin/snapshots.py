@@ -1,0 +1,169 @@
+"""The answers of the admin API about snapshots, as messages. Bodies of secrets are left out here, and only here."""
+
+from __future__ import annotations
+
+import difflib
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xds.admin.answers import object_ref, timestamp
+from xds.errors import XdsError
+from xds.model.view import View
+from xds.wire import SECRET, SHORT_NAMES, admin, envoy, short_name
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator
+
+    from xds.admin.state import ControlPlane
+    from xds.snapshot.resource import Resource
+    from xds.snapshot.snapshot import Snapshot
+
+
+class NotFoundError(XdsError):
+    """Nothing goes by that name; the text says what does."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(set(known))
+        close = difflib.get_close_matches(name, known, n=1)
+        if close:
+            hint = f"did you mean {close[0]!r}?"
+        elif known:
+            hint = f"known are {', '.join(map(repr, known[:10]))}{' and more' if len(known) > 10 else ''}"
+        else:
+            hint = "there is none yet"
+        super().__init__(f"no {what} {name!r}; {hint}")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which part of a snapshot is asked for; empty fields ask for everything."""
+
+    version: str = ""
+    """Version of the snapshot, or the beginning of it; "" for the newest."""
+    type: str = ""
+    """`cds`, `eds`, `lds`, `rds` or `sds`."""
+    name: str = ""
+    """Name of the resources."""
+
+
+def summaries(plane: ControlPlane) -> admin.SnapshotList:
+    """Return the newest snapshot of each live view, by the view's key."""
+    nodes: dict[Hashable, set[str]] = defaultdict(set)
+    for stream in plane.streams():
+        nodes[stream.view].add(stream.node_id)
+    return admin.SnapshotList(
+        items=[
+            admin.SnapshotSummary(
+                view=str(view),
+                version=snapshot.version,
+                at=timestamp(snapshot.at_s),
+                trigger=snapshot.trigger,
+                resources={short_name(url): len(held) for url, held in snapshot.types.items()},
+                nodes=sorted(nodes[view]),
+            )
+            for view in sorted(plane.store.views(), key=str)
+            for snapshot in (plane.store.current(view),)
+        ],
+    )
+
+
+def show(plane: ControlPlane, node: str, selection: Selection) -> admin.Snapshot:
+    """Return a node's snapshot, or the part of it that is asked for.
+
+    Raises:
+        NotFoundError: there is no such node, version, type or resource.
+    """
+    snapshot = _version_of(plane, _view_of(plane, node), selection.version)
+    result = admin.Snapshot(
+        view=str(snapshot.view), version=snapshot.version, at=timestamp(snapshot.at_s), trigger=snapshot.trigger
+    )
+    for url in _types_of(snapshot, selection.type):
+        resources = [
+            held for name, held in sorted(snapshot.resources(url).items()) if not selection.name or name == selection.name
+        ]
+        if resources or not selection.name:
+            result.types.append(
+                admin.TypedResources(
+                    type=short_name(url),
+                    type_url=url,
+                    version=snapshot.type_version(url),
+                    resources=[_resource(held) for held in resources],
+                ),
+            )
+    if selection.name and not result.types:
+        known = (name for url in _types_of(snapshot, selection.type) for name in snapshot.resources(url))
+        raise NotFoundError("resource", selection.name, known)
+    return result
+
+
+def history(plane: ControlPlane, node: str) -> admin.SnapshotHistory:
+    """Return the kept snapshots of a node's view, oldest first, each with what it changed.
+
+    Raises:
+        NotFoundError: there is no such node.
+    """
+    view = _view_of(plane, node)
+    kept = plane.store.history(view)
+    return admin.SnapshotHistory(
+        view=str(view),
+        items=[
+            admin.SnapshotRevision(
+                version=snapshot.version,
+                at=timestamp(snapshot.at_s),
+                trigger=snapshot.trigger,
+                changes=_changes(kept[position - 1], snapshot) if position else (),
+            )
+            for position, snapshot in enumerate(kept)
+        ],
+    )
+
+
+def _view_of(plane: ControlPlane, node: str) -> View:
+    streams = sorted(plane.streams(), key=lambda stream: stream.connected_at_s, reverse=True)
+    for stream in streams:
+        if stream.node_id == node and isinstance(stream.view, View):
+            return stream.view
+    for view in plane.store.views():
+        if str(view) == node:
+            return view
+    known = [stream.node_id for stream in streams] or map(str, plane.store.views())
+    raise NotFoundError("connected node or live view", node, known)
+
+
+def _version_of(plane: ControlPlane, view: View, version: str) -> Snapshot:
+    if not version:
+        return plane.store.current(view)
+    kept = plane.store.history(view)
+    for snapshot in reversed(kept):
+        if snapshot.version.startswith(version):
+            return snapshot
+    raise NotFoundError("kept snapshot version", version, (snapshot.version for snapshot in kept))
+
+
+def _types_of(snapshot: Snapshot, name: str) -> list[str]:
+    if not name:
+        named = [url for url in SHORT_NAMES.values() if url in snapshot.types]
+        return named + sorted(set(snapshot.types) - set(named))
+    if name not in SHORT_NAMES:
+        raise NotFoundError("resource type", name, SHORT_NAMES)
+    return [SHORT_NAMES[name]]
+
+
+def _resource(held: Resource) -> admin.Resource:
+    body = None if held.type_url == SECRET else envoy.Any(type_url=held.type_url, value=held.body)
+    return admin.Resource(name=held.name, version=held.version, resource=body, origins=map(object_ref, held.origins))
+
+
+def _changes(before: Snapshot, after: Snapshot) -> Iterator[admin.TypeChange]:
+    for url in _types_of(after, ""):
+        old, new = before.resources(url), after.resources(url)
+        if old is new:  # successive snapshots share what did not change
+            continue
+        changed = [name for name in old.keys() & new.keys() if old[name].version != new[name].version]
+        yield admin.TypeChange(
+            type=short_name(url),
+            added=sorted(new.keys() - old.keys()),
+            changed=sorted(changed),
+            removed=sorted(old.keys() - new.keys()),
+        )

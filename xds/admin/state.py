@@ -1,0 +1,129 @@
+"""What the admin API needs of a running control plane: the application's face towards it.
+
+Everything here is read on the event loop's thread, between awaits, and never changed.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from xds.model.members import Member
+    from xds.model.service import Service, ServiceKey
+    from xds.model.view import View
+    from xds.problems import Problem
+    from xds.protocol import StreamInfo
+    from xds.snapshot.store import SnapshotStore
+
+
+class Counters(Protocol):
+    """Totals since the start; `xds.server.counters.Counters` is one. By type means by `cds`, `eds`, ... or `other`."""
+
+    @property
+    def streams_opened(self) -> Mapping[str, int]:
+        """By kind, e.g. `ads delta`."""
+
+    @property
+    def streams_closed(self) -> Mapping[str, int]:
+        """By kind."""
+
+    @property
+    def requests(self) -> Mapping[str, int]:
+        """By type."""
+
+    @property
+    def responses(self) -> Mapping[str, int]:
+        """By type."""
+
+    @property
+    def response_bytes(self) -> Mapping[str, int]:
+        """By type."""
+
+    @property
+    def nacks(self) -> Mapping[str, int]:
+        """By type."""
+
+    @property
+    def stale_nonces(self) -> Mapping[str, int]:
+        """By type."""
+
+    @property
+    def rejected_nodes(self) -> int:
+        """Nodes that could not be given a view."""
+
+    @property
+    def refused_streams(self) -> int:
+        """Streams ended because of what the client sent."""
+
+    @property
+    def publications(self) -> int:
+        """Change sets published."""
+
+    @property
+    def wakes(self) -> int:
+        """Streams woken by them."""
+
+
+@dataclass(slots=True)
+class Timing:
+    """How often something was done, and how long that took altogether."""
+
+    count: int = 0
+    sum_s: float = 0.0
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Count what is done in the context, whether it succeeds or not."""
+        began_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.count += 1
+            self.sum_s += time.perf_counter() - began_s
+
+
+class ControlPlane(Protocol):
+    """A running control plane, to look at."""
+
+    @property
+    def started_at_s(self) -> float:
+        """When it started, seconds since the epoch."""
+
+    @property
+    def xds_address(self) -> str:
+        """Where proxies connect."""
+
+    @property
+    def not_ready(self) -> str:
+        """What is waited for before anything is served; "" when ready."""
+
+    @property
+    def members(self) -> Mapping[str, Member]:
+        """The members by name."""
+
+    @property
+    def services(self) -> Mapping[ServiceKey, Service]:
+        """Every service: each cluster's own and those of the cluster set."""
+
+    @property
+    def store(self) -> SnapshotStore[View]:
+        """The snapshots of the live views; its keys are what `StreamInfo.view` holds."""
+
+    @property
+    def counters(self) -> Counters:
+        """What the xDS server counted."""
+
+    @property
+    def timings(self) -> Mapping[str, Timing]:
+        """Stage -> how long its work took, e.g. `translate`; becomes the metric `xds_<stage>_seconds`."""
+
+    def problems(self) -> Sequence[Problem]:
+        """Return everything that is wrong now, whichever stage found it."""
+
+    def streams(self) -> Sequence[StreamInfo]:
+        """Return the open streams whose clients said who they are."""
