@@ -71,7 +71,7 @@ def fleet_of(services: int) -> Fleet:
 def measure(services: int) -> tuple[float, float]:
     """Return (seconds to build a view, median seconds of one change)."""
     fleet = fleet_of(services)
-    views = LiveViews(fleet, lambda change: None, idle_s=60)
+    views = LiveViews(fleet, lambda _change: None, idle_s=60)
     began = time.perf_counter()
     views.acquire(View(cluster="east", region="r0", zone="z0", listen="127.0.0.1:15001"))
     built_s = time.perf_counter() - began
