@@ -122,11 +122,10 @@ class DeltaStream:
             return None, NO_NAMES
         response, _ = kind.in_flight.pop(request.nonce)
         if request.error is None:
-            if kind.interest.withheld:
-                kind.interest.accept(response.content())
+            kind.accept(response)
             self.ledger.acked(response, *kind.standing(now_s))
             return None, NO_NAMES
-        rejected = kind.interest.reject(response.content())
+        rejected = kind.interest.reject(response.content(), request.error)
         nack = Nack(kind.type_url, response.nonce, request.error, response.resources, response.removed, now_s)
         self.ledger.nacked(nack)
         return nack, rejected
@@ -153,7 +152,7 @@ class DeltaStream:
         if asked_for_all:
             interest.everything = kind.answer_due = True
             if before.wildcard:  # asked again: the client may have dropped everything (R6)
-                interest.owe(tuple(interest.held))
+                interest.owe({*interest.held, *interest.withheld})
 
     def _change_subscription(self, interest: Interest, subscription: Subscription) -> None:
         if subscription != interest.subscription:
@@ -227,17 +226,14 @@ class _DeltaType:
     def take(self, available: Mapping[str, Resource], removed: list[str]) -> Iterator[tuple[list[Resource], list[str]]]:
         """Take out what is to be sent now: batches of resources and of names asked for that do not exist (R8).
 
-        What goes out again only because of what it was rejected with is a batch of its own, so that one more NACK does not
-        hit what has changed.
-
         Args:
             available: the resources of the type.
             removed: gets the names that the client holds and that exist no longer; they go out later.
         """
         look = self.interest.take(available)
         yield self._batch(look.names, look.owed, available, removed)
-        if look.again:
-            yield self._batch(look.again, set(look.again), available, removed)
+        for names in look.apart:
+            yield self._batch(names, set(names), available, removed)
 
     def _batch(
         self, names: list[str], owed: set[str], available: Mapping[str, Resource], removed: list[str]
@@ -255,6 +251,9 @@ class _DeltaType:
                 (absent if name in owed else removed).append(name)
                 held.pop(name, None)
         return resources, absent
+
+    def accept(self, response: Response) -> None:
+        self.interest.accept(response.content() if self.interest.withheld else {})
 
     def standing(self, now_s: float) -> tuple[State, float]:
         """Return how the type stands, and since when."""

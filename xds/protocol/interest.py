@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from xds.protocol.blame import named_in
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
 
 WILDCARD = "*"
 NO_NAMES: frozenset[str] = frozenset()
+PATIENCE = 8
+"""Rejections in a row after which the rejected resource is no longer searched for."""
 
 
 def version_of(resource: Resource | None) -> str | None:
@@ -32,20 +36,8 @@ class Look(NamedTuple):
     names: list[str]
     owed: set[str]
     """Those among the names that have to be answered whatever the client is believed to hold."""
-    again: list[str]
-    """Further names, owed too: rejected together with something that has changed since (R16b)."""
-
-
-class Rejection:
-    """The content of a rejected response: name -> version, None for a removal.
-
-    Which of them the client disliked is not known, nor which it applied all the same, so that they share their fate (R16b).
-    """
-
-    __slots__ = ("versions",)
-
-    def __init__(self, versions: dict[str, str | None]) -> None:
-        self.versions = versions
+    apart: list[list[str]]
+    """Further names, all owed, each list in a response of its own."""
 
 
 class Interest:
@@ -53,10 +45,10 @@ class Interest:
 
     A name is *dirty* if what the client should hold may differ from what it holds, and *owed* if the client has to be
     answered whatever we believe. Both are sets: however often something changes meanwhile, it is sent once. A name is
-    *withheld* while its content is what the client rejected.
+    *withheld* while its content is what the client rejected (R16b).
     """
 
-    __slots__ = ("dirty", "everything", "held", "owed", "subscription", "withheld")
+    __slots__ = ("apart", "dirty", "everything", "held", "owed", "rejections_in_a_row", "subscription", "withheld")
 
     def __init__(self) -> None:
         self.subscription = Subscription(wildcard=False, names=NO_NAMES)
@@ -64,14 +56,18 @@ class Interest:
         """Name -> version that was sent, or that the client said it had."""
         self.dirty: set[str] = set()
         self.owed: set[str] = set()
+        self.apart: list[list[str]] = []
+        """Names owed in responses of their own, because one of them was rejected and it is not known which."""
         self.everything = False
         """All names that are wanted or held are dirty."""
-        self.withheld: dict[str, Rejection] = {}
+        self.withheld: dict[str, str | None] = {}
+        """Name -> the version that was rejected, None for a removal."""
+        self.rejections_in_a_row = 0
 
     @property
     def pending(self) -> bool:
         """Whether there is something to look at."""
-        return self.everything or bool(self.dirty) or bool(self.owed)
+        return bool(self.everything or self.dirty or self.owed or self.apart)
 
     def wants(self, name: str) -> bool:
         """Return whether the client subscribes to a name, by the wildcard or by itself."""
@@ -105,46 +101,50 @@ class Interest:
             names |= self.subscription.names | self.held.keys() | self.withheld.keys()
             if self.subscription.wildcard:
                 names |= available.keys()
-        self.dirty, self.owed, self.everything = set(), set(), False
-        again = self._release(names, owed, available) if self.withheld else NO_NAMES
-        return Look(sorted(names), owed, sorted(again))
+        apart = [[name for name in batch if self.wants(name)] for batch in self.apart]
+        self.dirty, self.owed, self.everything, self.apart = set(), set(), False, []
+        names.difference_update(*apart)
+        for name in names & self.withheld.keys():
+            if self.withheld[name] == version_of(available.get(name)):
+                names.discard(name)
+            else:
+                del self.withheld[name]
+                owed.add(name)
+        return Look(sorted(names), owed, apart)
 
-    def _release(self, names: set[str], owed: set[str], available: Mapping[str, Resource]) -> set[str]:
-        """Take what is still withheld out of `names`, and return what was withheld because of what has changed since."""
-        blocked = names & self.withheld.keys()
-        names -= {name for name in blocked if self.withheld[name].versions[name] == version_of(available.get(name))}
-        again: set[str] = set()
-        for name in names & blocked:
-            rejection = self.withheld.get(name)
-            if rejection is not None:
-                group = {other for other in rejection.versions if self.withheld.get(other) is rejection}
-                for other in group:
-                    del self.withheld[other]
-                owed |= group & names
-                again |= group - names
-        return again
+    def reject(self, content: Mapping[str, str | None], error: str) -> frozenset[str]:
+        """Record that the client rejected this content. It may have applied part of it: what it holds of it is unknown (R16b).
 
-    def reject(self, content: Mapping[str, str | None]) -> frozenset[str]:
-        """Record that the client rejected this content: it is unknown what it holds, and not sent again until it differs.
-
-        Names that were sent anew since then, or are no longer wanted, are left alone: their own answer will come.
+        What the error names is withheld until it differs; the rest goes out again without it. An error that names nothing
+        is about one of two halves, and so on: each goes out apart, until what is rejected stands alone. A client that accepts
+        nothing is given up on soon. Names that were sent anew since, or are no longer wanted, are left alone.
 
         Returns:
-            The names that are withheld now.
+            The names that are dealt with here.
         """
-        versions = {n: v for n, v in content.items() if self.wants(n) and self.held.get(n) == v and n not in self.owed}
-        rejection = Rejection(versions)
-        for name in versions:
+        self.rejections_in_a_row += 1
+        waiting = self.owed.union(*self.apart)
+        suspects = [n for n, v in content.items() if self.wants(n) and self.held.get(n) == v and n not in waiting]
+        for name in suspects:
             self.held.pop(name, None)
-            self.withheld[name] = rejection
-        return frozenset(versions)
+        guilty = named_in(error, content)
+        if not guilty and (len(content) == 1 or self.rejections_in_a_row > PATIENCE):
+            guilty = frozenset(content)
+        self.withheld.update({name: content[name] for name in suspects if name in guilty})
+        rest = [name for name in suspects if name not in guilty]
+        # Smaller than what was rejected in any case: without the guilty, without what was sent anew since, or a half.
+        middle = len(rest) if len(rest) < len(content) else (len(rest) + 1) // 2
+        self.apart += [half for half in (rest[:middle], rest[middle:]) if half]
+        return frozenset(suspects)
 
     def accept(self, content: Mapping[str, str | None]) -> None:
         """Record that the client accepted this content, which matters where it had rejected the same before."""
+        self.rejections_in_a_row = 0
         for name in self.withheld.keys() & content.keys():
-            if self.withheld[name].versions[name] == content[name]:
+            version = content[name]
+            if self.withheld[name] == version:
                 del self.withheld[name]
-                if (version := content[name]) is not None:
+                if version is not None:
                     self.held[name] = version
 
     def _forget(self, names: Iterable[str]) -> None:

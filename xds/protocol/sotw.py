@@ -60,10 +60,9 @@ class SotwStream:
             self._resubscribe(kind, request)
             kind.claimed = request.version if kind.interest.subscription == EVERYTHING else ""
             return None
-        was_in_flight = kind.in_flight
+        asks_again = self._asks_again(kind, request)
         nack = self._settle(kind, request, now_s)
-        added = self._resubscribe(kind, request)
-        if not (was_in_flight or nack or added) and self._asks_again(kind, request):
+        if not self._resubscribe(kind, request) and asks_again:
             kind.interest.owe(kind.interest.subscription.names | kind.interest.held.keys())
         return nack
 
@@ -112,7 +111,7 @@ class SotwStream:
             return None
         if request.error is not None:
             kind.in_flight = False
-            kind.reject(response)
+            kind.reject(response, request.error)
             nack = Nack(kind.type_url, response.nonce, request.error, response.resources, (), now_s)
             self.ledger.nacked(nack)
             return nack
@@ -122,8 +121,8 @@ class SotwStream:
             self.ledger.acked(response, State.ERROR if kind.in_error else State.SYNCED, now_s)
         return None
 
-    def _resubscribe(self, kind: _SotwType, request: SotwRequest) -> frozenset[str]:
-        """Replace the subscription by the names of a request, and return those that are new and so must be answered (R7)."""
+    def _resubscribe(self, kind: _SotwType, request: SotwRequest) -> bool:
+        """Replace the subscription by the names of a request; those that are new must be answered (R7). False: it is the same."""
         before = kind.interest.subscription
         if request.names:
             kind.ever_named = True
@@ -132,14 +131,13 @@ class SotwStream:
             wildcard, names = kind.type_url in LEGACY_WILDCARD and not kind.ever_named, NO_NAMES
         subscription = Subscription(wildcard, names)
         if subscription == before:
-            return NO_NAMES
+            return False
         self.subscription_changes += 1
         kind.interest.subscribe(subscription)
-        added = names - before.names
-        kind.interest.owe(added)
+        kind.interest.owe(names - before.names)
         if wildcard and not before.wildcard:
             kind.interest.everything = kind.answer_due = True
-        return added
+        return True
 
     def _asks_again(self, kind: _SotwType, request: SotwRequest) -> bool:
         """Return whether what looks like one more ACK is Envoy asking for what a cluster waits for (R20).
@@ -148,7 +146,13 @@ class SotwStream:
         or its nonce is stale.
         """
         leader_urls = leaders(kind.type_url)
-        if not leader_urls or kind.last is None or request.nonce != kind.last.nonce:
+        if (
+            not leader_urls
+            or kind.last is None
+            or kind.in_flight
+            or request.error is not None
+            or request.nonce != kind.last.nonce
+        ):
             return False
         present = [self._types[url] for url in leader_urls if url in self._types]
         return not present or any(leader.last and int(leader.last.nonce) > int(kind.last.nonce) for leader in present)
@@ -226,10 +230,11 @@ class _SotwType:
         """Return what changed or was asked for, up to a size; what exceeds it stays due. Absence means nothing here (R11)."""
         look = self.interest.take(available)
         resources = self._part(look.names, look.owed, available, limit_bytes)
-        if look.again and resources:  # apart from what has changed, so that one more NACK does not hit that (R16b)
-            self.interest.owed.update(look.again)
-        elif look.again:
-            resources = self._part(look.again, set(look.again), available, limit_bytes)
+        apart = look.apart
+        while apart and not resources:
+            names = apart.pop(0)
+            resources = self._part(names, set(names), available, limit_bytes)
+        self.interest.apart += apart
         return resources or None
 
     def _part(self, names: list[str], owed: set[str], available: Mapping[str, Resource], limit_bytes: int) -> list[Resource]:
@@ -248,17 +253,16 @@ class _SotwType:
                 interest.held[resource.name] = resource.version
         return resources
 
-    def reject(self, response: Response) -> None:
+    def reject(self, response: Response, error: str) -> None:
         """Record a NACK: the same content is not sent again (R16b)."""
         self.rejected = self.complete
         if not self.complete:
-            self.interest.reject(response.content())
+            self.interest.reject(response.content(), error)
 
     def accept(self, response: Response) -> None:
         """Record an ACK."""
         self.rejected = False
-        if self.interest.withheld:
-            self.interest.accept(response.content())
+        self.interest.accept(response.content() if self.interest.withheld else {})
 
     @property
     def in_error(self) -> bool:

@@ -1,0 +1,239 @@
+"""Plays protocol scripts: what a client and the control plane do, and what the stream under test sends because of it.
+
+A script is prose (lines that begin with `#`) and steps: one or more commands, `----`, the expected trace, a blank line.
+Resources are written `type:name=content`; a cluster `cds:web=1` refers to the endpoints `web`, `cds:web=1>svc` to `svc`.
+
+    delta [limit=BYTES]            a new incremental stream; the old one is gone
+    sotw [limit=BYTES]             a new state-of-the-world stream
+    snapshot cds:a=1 eds:a=1       the world is this and nothing else; the stream is told what changed
+    change cds:a=2 eds:b=-         something changes or is removed (`-`)
+    change untold cds:a=2          the stream is not told
+    request TYPE ...               delta: `+name -name name=content` (subscribe, unsubscribe, initial version);
+                                   sotw: names, or none; `version=current` names the snapshot's version, `version=X` is itself;
+                                   both: `nonce=N`, `error="text"`
+    ack TYPE ... / nack TYPE ...   answers the oldest unanswered response of the type, or `nonce=N`; what else it says is
+                                   written as for `request`; sotw: the names of the last request if none are given, `none`
+                                   for an empty list
+    pause / poll                   lets things gather until `poll`; otherwise the stream is polled after each command
+    resync                         the stream looks at everything again
+    tick SECONDS                   time passes
+    status TYPE / wants            prints the ledger / the subscriptions
+
+Every response in a trace is decoded from its bytes: `-> cds #3 a=1 b=2 -c` has nonce 3, resources a and b, and removes c.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from xds.protocol import DeltaRequest, DeltaStream, Encoder, SotwRequest, SotwStream
+from xds.snapshot.resource import Resource, content_version
+from xds.snapshot.store import SnapshotStore
+from xds.wire import ENDPOINT, SHORT_NAMES, envoy, short_name
+from xds.wire.type_urls import PREFIX
+
+VIEW = "view"
+
+
+def type_url(name: str) -> str:
+    return SHORT_NAMES.get(name) or PREFIX + name
+
+
+def resource(kind: str, name: str, content: str) -> Resource:
+    content, _, endpoints = content.partition(">")
+    refs = {ENDPOINT: frozenset((endpoints or name,))} if kind == "cds" else {}
+    return Resource.of(type_url(kind), name, f"{name}={content}".encode(), refs=refs)
+
+
+def decode(response, encoder_name: str, *, delta: bool) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return (name, content) pairs and removed names, after checking the bytes against what the response says of itself."""
+    if delta:
+        message = envoy.DeltaDiscoveryResponse.FromString(response.body)
+        named = [(r.name, r.resource) for r in message.resources]
+        assert [r.version for r in message.resources] == [content_version(r.resource.value) for r in message.resources]
+        assert message.system_version_info == response.version
+        removed = list(message.removed_resources)
+    else:
+        message = envoy.DiscoveryResponse.FromString(response.body)
+        named = [(r.value.decode().partition("=")[0], r) for r in message.resources]
+        assert message.version_info == response.version
+        removed = []
+    assert (message.type_url, message.nonce) == (response.type_url, response.nonce)
+    assert message.control_plane.identifier == encoder_name
+    assert {body.type_url for _, body in named} <= {message.type_url}, "R29: an Any of another type"
+    pairs = [(name, body.value.decode().partition("=")[2]) for name, body in named]
+    names = [name for name, _ in pairs] + removed
+    assert len(names) == len(set(names)), f"R29: a name twice in {names}"
+    assert response.content().keys() == set(names)
+    return pairs, removed
+
+
+class Player:
+    """One control plane, one client, one stream."""
+
+    def __init__(self) -> None:
+        self.encoder = Encoder("isthmus")
+        self.store = SnapshotStore()
+        self.store.publish(VIEW, {}, at_s=0, trigger="")
+        self.stream = None
+        self.now_s = 0.0
+        self.paused = False
+
+    def play(self, line: str) -> list[str]:
+        verb, *words = shlex.split(line)
+        trace = getattr(self, f"do_{verb}")(*words) or []
+        if self.stream is not None and not self.paused:
+            trace += self.poll()
+        return trace
+
+    def poll(self) -> list[str]:
+        return [self.show(response) for response in self.stream.poll(self.store.current(VIEW), self.now_s)]
+
+    def show(self, response) -> str:
+        pairs, removed = decode(response, "isthmus", delta=self.delta)
+        assert int(response.nonce) > self.last_nonce, "R16: nonces must rise"
+        self.last_nonce = int(response.nonce)
+        kind = short_name(response.type_url)
+        self.unanswered.setdefault(kind, []).append(response.nonce)
+        words = [f"{name}={content}" for name, content in pairs] + [f"-{name}" for name in removed]
+        return " ".join((f"-> {kind} #{response.nonce}", *(words or ["empty"])))
+
+    def connect(self, stream, *, delta: bool) -> None:
+        self.stream, self.delta = stream, delta
+        self.last_nonce = 0
+        self.unanswered: dict[str, list[str]] = {}
+        self.names: dict[str, tuple[str, ...]] = {}
+        self.paused = False
+
+    def do_delta(self, limit: str = "limit=3500000") -> None:
+        self.connect(DeltaStream(self.encoder, response_bytes=int(limit.removeprefix("limit="))), delta=True)
+
+    def do_sotw(self, limit: str = "limit=3500000") -> None:
+        self.connect(SotwStream(self.encoder, response_bytes=int(limit.removeprefix("limit="))), delta=False)
+
+    def do_pause(self) -> None:
+        self.paused = True
+
+    def do_poll(self) -> None:
+        self.paused = False
+
+    def do_resync(self) -> None:
+        self.stream.resync()
+
+    def do_tick(self, seconds: str) -> None:
+        self.now_s += float(seconds)
+
+    def do_snapshot(self, *words: str) -> None:
+        wanted = self.parse(words)
+        current = self.store.current(VIEW)
+        gone = {url: dict.fromkeys(held.keys() - wanted.get(url, {}).keys()) for url, held in current.types.items()}
+        self.publish({url: {**gone.get(url, {}), **wanted.get(url, {})} for url in {*gone, *wanted}})
+
+    def do_change(self, *words: str) -> None:
+        told = words[0] != "untold"
+        self.publish(self.parse(words if told else words[1:]), told=told)
+
+    def parse(self, words) -> dict[str, dict[str, Resource | None]]:
+        result: dict[str, dict[str, Resource | None]] = {}
+        for word in words:
+            kind, _, rest = word.partition(":")
+            name, _, content = rest.partition("=")
+            result.setdefault(type_url(kind), {})[name] = None if content == "-" else resource(kind, name, content)
+        return result
+
+    def publish(self, changes, *, told: bool = True) -> None:
+        change = self.store.publish(VIEW, changes, at_s=self.now_s, trigger="")
+        if self.stream is not None and told:
+            self.stream.on_change(change)
+
+    def do_request(self, kind: str, *words: str) -> list[str]:
+        return self.say(kind, words, nonce="", error=None)
+
+    def do_ack(self, kind: str, *words: str) -> list[str]:
+        return self.say(kind, words, nonce=self.oldest(kind, words), error=None)
+
+    def do_nack(self, kind: str, *words: str) -> list[str]:
+        return self.say(kind, words, nonce=self.oldest(kind, words), error="rejected")
+
+    def oldest(self, kind: str, words) -> str:
+        return "" if any(word.startswith("nonce=") for word in words) else self.unanswered[kind].pop(0)
+
+    def say(self, kind: str, words, *, nonce: str, error: str | None) -> list[str]:
+        plain = []
+        for word in words:
+            if word.startswith("nonce="):
+                nonce = word.removeprefix("nonce=")
+                self.unanswered[kind] = [other for other in self.unanswered.get(kind, []) if other != nonce]
+            elif word.startswith("error="):
+                error = word.removeprefix("error=")
+            else:
+                plain.append(word)
+        make = self.delta_request if self.delta else self.sotw_request
+        nack = self.stream.on_request(make(kind, plain, nonce, error), self.now_s)
+        if nack is None:
+            return []
+        return [
+            f"rejected #{nack.nonce}: {' '.join(sorted([r.name for r in nack.resources] + list(nack.removed)))}: {nack.error}"
+        ]
+
+    def delta_request(self, kind: str, words, nonce: str, error: str | None) -> DeltaRequest:
+        held = dict(word.split("=") for word in words if "=" in word)
+        return DeltaRequest(
+            type_url(kind),
+            tuple(word[1:] for word in words if word[0] == "+"),
+            tuple(word[1:] for word in words if word[0] == "-"),
+            {name: resource(kind, name, content).version for name, content in held.items()},
+            nonce,
+            error,
+        )
+
+    def sotw_request(self, kind: str, words, nonce: str, error: str | None) -> SotwRequest:
+        version = ""
+        if words and words[0].startswith("version="):
+            version = words[0].removeprefix("version=").replace("current", self.store.current(VIEW).type_version(type_url(kind)))
+            words = words[1:]
+        names = () if words == ["none"] else tuple(words) or (self.names.get(kind, ()) if nonce else ())
+        self.names[kind] = names
+        return SotwRequest(type_url(kind), names, version, nonce, error)
+
+    def do_status(self, kind: str) -> list[str]:
+        status = self.stream.ledger.types[type_url(kind)]
+        text = f"{status.state} since {status.since_s:g}s: {status.responses} sent, {status.acks} ACKs, {status.nacks} NACKs"
+        if status.sent_nonce:
+            text += f", last #{status.sent_nonce}"
+        if status.acked_nonce:
+            text += f", ACKed #{status.acked_nonce}"
+        if status.nack_error is not None:
+            names = " ".join(status.nack_names)
+            text += f", rejected #{status.nacked_nonce} at {status.nack_at_s:g}s ({names}): {status.nack_error!r}"
+        if status.stale_nonces:
+            text += f", {status.stale_nonces} stale"
+        return [text]
+
+    def do_wants(self) -> list[str]:
+        found = self.stream.subscriptions()
+        return [
+            f"wants {short_name(url)}: {' '.join(('*',) * found[url].wildcard + tuple(sorted(found[url].names))) or 'nothing'}"
+            for url in found
+        ]
+
+
+def play(text: str) -> str:
+    """Return the script with the traces that really happen."""
+    player = Player()
+    result: list[str] = []
+    commands: list[str] = []
+    expecting = False
+    for line in text.splitlines():
+        if expecting and line.strip():
+            continue  # an old expectation
+        expecting = False
+        result.append(line)
+        if line == "----":
+            trace = [shown for command in commands for shown in player.play(command)]
+            result += trace or ["nothing"]
+            commands, expecting = [], True
+        elif line.strip() and not line.startswith("#"):
+            commands.append(line)
+    assert not commands, f"commands without ----: {commands}"
+    return "\n".join(result).rstrip() + "\n"
