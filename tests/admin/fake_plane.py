@@ -1,4 +1,4 @@
-"""A control plane made by hand: two members, a service, three proxies, two snapshots; for tests of the admin API and of xdsctl."""
+"""A control plane made by hand, for tests of the admin API and of xdsctl."""
 
 from collections import Counter
 

@@ -1,19 +1,17 @@
 import json
+from urllib.parse import quote
 
 import pytest
 from fake_plane import EAST, NOW_S, PRIVATE_KEY, WEB, stream
 from google.protobuf import json_format
 from yarl import URL
 
-from xds.admin.server import AdminServer
-from xds.errors import ConfigurationError
+from xds.admin.server import AdminAddressError, AdminServer
 from xds.wire import CLUSTER, POOL, admin
 
 
 def node(name, rest="", query=""):
     """The URL of a node's snapshots, as xdsctl writes it."""
-    from urllib.parse import quote
-
     return URL(f"/v1/snapshots/{quote(name, safe='')}{rest}{query}", encoded=True)
 
 
@@ -201,14 +199,14 @@ async def test_metrics(plane, get):
 
 @pytest.mark.parametrize("address", ["127.0.0.1:99999", "127.0.0.1:x", "192.0.2.1:0", "no-such-host.invalid:0"])
 async def test_an_address_that_cannot_be_had(plane, address):
-    with pytest.raises(ConfigurationError, match=f"cannot serve the admin API on '{address}'"):
+    with pytest.raises(AdminAddressError, match=f"cannot serve the admin API on '{address}'"):
         await AdminServer(plane, address).start()
 
 
 async def test_a_port_in_use(plane):
     first = AdminServer(plane, "127.0.0.1:0")
     address = await first.start()
-    with pytest.raises(ConfigurationError, match="another program listens there"):
+    with pytest.raises(AdminAddressError, match="another program listens there"):
         await AdminServer(plane, address).start()
     await first.stop()
 
@@ -217,7 +215,7 @@ async def test_ipv6(plane):
     server = AdminServer(plane, "[::1]:0")
     try:
         address = await server.start()
-    except ConfigurationError as error:
+    except AdminAddressError as error:
         pytest.skip(f"no IPv6 loopback here: {error}")
     assert address.startswith("[::1]:")
     await server.stop()

@@ -12,7 +12,7 @@ from prometheus_client.exposition import choose_encoder
 
 from xds.admin import answers, snapshots
 from xds.admin.metrics import registry
-from xds.errors import ConfigurationError
+from xds.errors import XdsError
 from xds.wire import POOL, admin
 
 if TYPE_CHECKING:
@@ -33,6 +33,20 @@ _REMEDIES = {
 }
 
 
+class AdminAddressError(XdsError):
+    """We cannot listen there.
+
+    Attributes:
+        address: the address as it was given.
+        reason: what is wrong, with the remedy.
+    """
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"cannot serve the admin API on {address!r}: {reason}")
+        self.address = address
+        self.reason = reason
+
+
 class AdminServer:
     """Serves the admin API of one control plane.
 
@@ -49,7 +63,7 @@ class AdminServer:
         """Listen, and return the address with the port that was bound.
 
         Raises:
-            ConfigurationError: the address cannot be listened on.
+            AdminAddressError: the address cannot be listened on.
         """
         host, _, port = self._address.rpartition(":")
         await self._runner.setup()
@@ -58,7 +72,7 @@ class AdminServer:
         except (OSError, ValueError, OverflowError) as error:
             await self._runner.cleanup()
             reason = _REMEDIES.get(getattr(error, "errno", None) or 0, str(error))
-            raise ConfigurationError(f"cannot serve the admin API on {self._address!r}: {reason}") from error
+            raise AdminAddressError(self._address, reason) from error
         return f"{host}:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:

@@ -1,0 +1,181 @@
+"""The server's configuration, in layers: defaults < file < environment < flags.
+
+The file is YAML with `apiVersion: xds/v1`; its keys are the ones below, nested at the dots. An environment variable is named
+after its key: `XDS_ADMIN_ADDRESS`, `XDS_BATCH_QUIET_SECONDS`, and `XDS_ADDRESS` for `xdsAddress`. Other variables that begin
+with `XDS_` are left alone: Kubernetes itself sets some for a Service named `xds`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+import msgspec
+import yaml
+from msgspec import Meta, field
+
+from xds.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+API_VERSION = "xds/v1"
+
+Seconds = Annotated[float, Meta(ge=0)]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "console", "json"]
+_ADDRESS = re.compile(r"(\[[^\[\]\s]+\]|[^\[\]:/\s]+):(?P<port>[0-9]{1,5})")
+
+
+class MissingSettingError(ConfigurationError):
+    """A setting without a default was given nowhere."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """The effective configuration."""
+
+    clusters: Path
+    """Directory of manifests, one directory a cluster. In the file, relative to the file."""
+    xds_address: str = field(name="xdsAddress", default="127.0.0.1:18000")
+    """Where proxies connect: `HOST:PORT`, `[IPV6]:PORT` or `unix:/PATH`."""
+    admin_address: str = field(name="adminAddress", default="127.0.0.1:19000")
+    """Where xdsctl and Prometheus connect: `HOST:PORT` or `[IPV6]:PORT`."""
+    quiet_s: Seconds = field(name="batch.quietSeconds", default=0.05)
+    """A batch is built once nothing has changed for so long; endpoints do not wait."""
+    max_delay_s: Seconds = field(name="batch.maxDelaySeconds", default=0.5)
+    """A batch is built at the latest so long after its first change."""
+    view_idle_s: Seconds = field(name="viewIdleSeconds", default=60.0)
+    """How long a view without proxies is kept up to date."""
+    max_receive_bytes: Annotated[int, Meta(ge=65_536)] = field(name="maxReceiveBytes", default=32 * 1024 * 1024)
+    """The largest request; a delta proxy that reconnects names everything that it holds."""
+    log_format: LogFormat = field(name="log.format", default="auto")
+    """`auto`: `console` on a terminal, else `json`."""
+    log_level: LogLevel = field(name="log.level", default="info")
+
+
+_KEYS = tuple(found.encode_name for found in msgspec.structs.fields(Config))
+_TREE = {prefix for key in _KEYS for prefix in (key.partition(".")[0],) if prefix != key}
+
+
+def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]) -> Config:
+    """Return the effective configuration.
+
+    Args:
+        file: the configuration file, if there is one.
+        environment: e.g. `os.environ`.
+        flags: key -> value of the flags that were given; None counts as not given.
+
+    Raises:
+        ConfigurationError: an unknown key or a bad value; says in which layer and what is expected.
+        MissingSettingError: a setting without default is in no layer.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    layers = [_from_file(file)] if file else []
+    layers += [
+        _from_environment(environment),
+        [(key, value, flag_name(key)) for key, value in flags.items() if value is not None],
+    ]
+    for layer in layers:
+        for key, value, origin in layer:
+            values[key], origins[key] = value, origin
+    if "clusters" not in values:
+        raise MissingSettingError("no clusters: say where their manifests are with --clusters DIR")
+    try:
+        config = msgspec.convert(values, Config, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(_sentence(error, values, origins)) from None
+    _check_addresses(config, origins)
+    if config.quiet_s > config.max_delay_s:
+        where = origins.get("batch.quietSeconds") or origins["batch.maxDelaySeconds"]
+        raise ConfigurationError(
+            f"{where}: batch.quietSeconds ({config.quiet_s:g}) is above batch.maxDelaySeconds ({config.max_delay_s:g})"
+        )
+    return config
+
+
+def environment_name(key: str) -> str:
+    """Return the name of a key's environment variable."""
+    words = re.sub(r"(?=[A-Z])", "_", key.replace(".", "_")).upper()
+    return f"XDS_{words.removeprefix('XDS_')}"
+
+
+def flag_name(key: str) -> str:
+    """Return the flag of a key, e.g. `--xds-address`."""
+    return "--" + re.sub(r"(?=[A-Z])", "-", key.replace(".", "-")).lower()
+
+
+def check_address(address: str) -> str | None:
+    """Return what is wrong with `HOST:PORT` or `[IPV6]:PORT`, or None."""
+    match = _ADDRESS.fullmatch(address)
+    if match and int(match["port"]) <= 65535:
+        return None
+    return f"{address!r} is not an address; use HOST:PORT, e.g. 127.0.0.1:18000"
+
+
+def _check_addresses(config: Config, origins: Mapping[str, str]) -> None:
+    for key, address in (("xdsAddress", config.xds_address), ("adminAddress", config.admin_address)):
+        if key == "xdsAddress" and address.startswith("unix:"):
+            continue
+        if wrong := check_address(address):
+            raise ConfigurationError(f"{origins[key]}: {wrong}")
+
+
+def _from_environment(environment: Mapping[str, str]) -> list[tuple[str, Any, str]]:
+    names = {key: environment_name(key) for key in _KEYS}
+    return [(key, environment[name], name) for key, name in names.items() if environment.get(name)]
+
+
+def _from_file(file: Path) -> list[tuple[str, Any, str]]:
+    try:
+        loader = yaml.CSafeLoader(file.read_bytes())
+        root = loader.get_single_node()
+        found = [] if root is None else list(_flatten(loader, root, file, ""))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {file}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{file}:{mark.line + 1}" if mark else str(file)
+        raise ConfigurationError(f"{place}: not YAML: {getattr(error, 'problem', None) or error}") from error
+    versions = [value for key, value, _ in found if key == "apiVersion"]
+    if versions != [API_VERSION]:
+        raise ConfigurationError(f"{file}: apiVersion must be {API_VERSION}, not {versions[0] if versions else 'missing'}")
+    settings = [(key, value, origin) for key, value, origin in found if key != "apiVersion"]
+    return [(key, file.parent / value if _is_path(key, value) else value, origin) for key, value, origin in settings]
+
+
+def _flatten(loader: yaml.CSafeLoader, node: yaml.Node, file: Path, prefix: str) -> Iterator[tuple[str, Any, str]]:
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigurationError(f"{file}:{node.start_mark.line + 1}: {prefix.rstrip('.') or 'the file'} must be a mapping")
+    for key_node, value_node in node.value:
+        key, origin = f"{prefix}{key_node.value}", f"{file}:{key_node.start_mark.line + 1}"
+        if key in _TREE:
+            yield from _flatten(loader, value_node, file, f"{key}.")
+        elif key in _KEYS or key == "apiVersion":
+            yield key, loader.construct_object(value_node, deep=True), origin
+        else:
+            near = difflib.get_close_matches(key, (*_KEYS, *_TREE), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_KEYS)}"
+            raise ConfigurationError(f"{origin}: unknown key {key!r}; {hint}")
+
+
+def _is_path(key: str, value: object) -> bool:
+    return key == "clusters" and isinstance(value, str)
+
+
+def _path(kind: type, value: object) -> Any:
+    if not isinstance(value, (str, Path)):
+        raise ValueError(f"Expected a path, got `{type(value).__name__}`")  # noqa: TRY004 - msgspec adds the key to this one alone
+    return kind(value)
+
+
+def _sentence(error: msgspec.ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> str:
+    text, _, place = str(error).partition(" - at `$.")
+    key = place.removesuffix("`")
+    wanted = text.replace("`", "").partition(", got ")[0]
+    choices = get_args(next((found.type for found in msgspec.structs.fields(Config) if found.encode_name == key), None))
+    if wanted.startswith("Invalid enum value"):
+        wanted = f"use one of {', '.join(choices)}"
+    return f"{origins[key]}: {key} is {values[key]!r}; {wanted[:1].lower()}{wanted[1:]}"
