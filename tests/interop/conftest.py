@@ -1,0 +1,36 @@
+"""Real Envoys, real backends and the real control plane; every process ends with its test, or with pytest."""
+
+import pytest
+
+from xds.cli.demo.envoy import find_envoy
+from xds.cli.demo.lab import EAST, Lab, sidecar
+from xds.errors import ConfigurationError
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "envoy" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.interop)
+
+
+@pytest.fixture(scope="session")
+def envoy():
+    """The Envoy binary."""
+    try:
+        return find_envoy()
+    except ConfigurationError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["delta", "sotw"])
+def delta(request):
+    """Whether the proxies speak incremental xDS; a test that asks for it runs with both variants."""
+    return request.param == "delta"
+
+
+@pytest.fixture
+async def sidecar_lab(envoy, tmp_path, delta):
+    """Two clusters and a sidecar in the east, with traffic going nowhere yet."""
+    async with Lab(tmp_path, envoy, [sidecar(EAST)], delta=delta) as lab:
+        yield lab
+        lab.check()
