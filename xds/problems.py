@@ -29,6 +29,8 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0105": (Severity.ERROR, "object defined twice"),
     "XDS0106": (Severity.INFO, "kind is not read"),
     "XDS0107": (Severity.WARNING, "object stands at the wrong level"),
+    "XDS0108": (Severity.INFO, "file holds no objects"),
+    "XDS0109": (Severity.WARNING, "name cannot be used in the directory"),
     # 02xx: the fleet (xds/model)
     "XDS0201": (Severity.WARNING, "member cluster is not declared"),
     "XDS0202": (Severity.ERROR, "exported service cannot be merged"),

@@ -1,0 +1,141 @@
+"""Plain values -> the objects of the model, with messages for people where that fails."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from xds.discovery.gateway_subset import STRICT_KINDS, reduce_to_subset
+from xds.discovery.structs import choices_of, type_at
+
+if TYPE_CHECKING:
+    from xds.model.kinds import Kind
+    from xds.model.objects import KubernetesObject
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with one object."""
+
+    path: Path
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An object, and the paths of what it asks beyond our subset."""
+
+    object: KubernetesObject
+    unsupported: tuple[Path, ...] = ()
+
+
+def decode(value: dict[str, Any], kind: Kind) -> Decoded | Fault:
+    """Decode one object of a kind that we read; a namespaced object without a namespace is in `default`, as for kubectl."""
+    value = _with_namespace(value, kind)
+    unsupported: list[Path] = []
+    if kind.struct in STRICT_KINDS:
+        value, unsupported = reduce_to_subset(value, kind.struct)
+        value["unsupported"] = [field_path(path) for path in unsupported]
+    try:
+        return Decoded(msgspec.convert(value, kind.struct), tuple(unsupported))
+    except msgspec.ValidationError as error:
+        return _explain(str(error), value, kind.struct)
+
+
+def _with_namespace(value: dict[str, Any], kind: Kind) -> dict[str, Any]:
+    metadata = value.get("metadata")
+    if not isinstance(metadata, dict):
+        return value
+    namespace = metadata.get("namespace", "")
+    if kind.namespaced == bool(namespace):
+        return value
+    return {**value, "metadata": {**metadata, "namespace": "default" if kind.namespaced else ""}}
+
+
+def field_path(path: Path) -> str:
+    """Write a path as problems show it: `spec.ports[0].port`, `metadata.labels["app.kubernetes.io/name"]`."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif re.fullmatch(r"[A-Za-z0-9_-]+", step):
+            text += f".{step}" if text else step
+        else:
+            text += f'["{step}"]'
+    return text
+
+
+# Messages
+
+_TEXT = re.compile(r"(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`)?", re.DOTALL)
+_STEP = re.compile(r"\[(\d+)\]|(\[\.\.\.\])|\.([^.\[\]]+)")
+_WRONG_TYPE = re.compile(r"Expected `(\w+)(?: \| null)?`(, got `\w+`)?(?P<bound> [<>]=? -?\d+)?")
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
+_TYPE_NAMES = {
+    "str": "a string",
+    "int": "an integer",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+}
+
+
+def _explain(text: str, value: Any, struct: Any) -> Fault:
+    """Turn the decoder's text, e.g. "Expected `int`, got `str` - at `$.spec.ports[0].port`", into a fault."""
+    found = _TEXT.fullmatch(text)
+    assert found, "every text matches"
+    path, at = _follow(found["path"] or "", value)
+    what = found["what"]
+    if found["key"]:
+        return Fault(path, "a key is not a string", "put the key in quotes")
+    if missing := _MISSING.fullmatch(what):
+        return Fault((*path, missing[1]), "is missing")
+    if choices := choices_of(type_at(struct, path)):
+        return Fault(path, f"is {shown(at)}; expected one of {', '.join(map(str, choices))}")
+    if wrong := _WRONG_TYPE.fullmatch(what):
+        expected = _TYPE_NAMES.get(wrong[1], wrong[1]) + (wrong["bound"] or "")
+        return Fault(path, f"is {shown(at)}; expected {expected}", _remedy(wrong[1], at))
+    if "matching regex" in what:
+        expected = "lower-case letters, digits, '-' and '.', with a letter or digit at both ends"
+        return Fault(path, f"is {shown(at)}; expected {expected}")
+    return Fault(path, f"is {shown(at)}; {what[0].lower()}{what[1:].replace('`', '')}")
+
+
+def _follow(text: str, value: Any) -> tuple[Path, Any]:
+    """Return the path that the decoder names and the value there; an unnamed key is the first with a value of a wrong type."""
+    path: list[str | int] = []
+    for index, unnamed, name in _STEP.findall(text):
+        if unnamed:
+            name = next(key for key, part in value.items() if not isinstance(part, str))  # noqa: PLW2901 - the decoder left it out
+        path.append(int(index) if index else name)
+        value = value[path[-1]]
+    return tuple(path), value
+
+
+def shown(value: Any) -> str:
+    """Write a value as a message shows it, cut short."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str) and value.isprintable():
+        return f"'{value}'" if len(value) <= 60 else f"'{value[:60]}…' ({len(value)} characters)"
+    return repr(value)[:60]
+
+
+def _remedy(expected: str, value: Any) -> str:
+    if expected == "str" and isinstance(value, bool):
+        return "YAML reads a bare yes, no, on, off, y, n, true or false as a boolean: put it in quotes"
+    if expected == "str" and isinstance(value, int | float):
+        return "put it in quotes"
+    if expected in ("int", "bool") and isinstance(value, str) and re.fullmatch(r"\d+|true|false", value):
+        return "leave out the quotes"
+    return ""

@@ -1,0 +1,97 @@
+"""What the files hold: manifests in, the differences between objects out. No I/O, no clock.
+
+Each file's newest good reading counts; an object that several files define belongs to the first of them by path.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xds.model.events import Delete, ObjectKey, Upsert, ref_of
+from xds.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from xds.discovery.manifests import Manifest
+    from xds.model.objects import KubernetesObject
+
+Identity = tuple[str, ObjectKey]
+"""Cluster and key."""
+
+
+class Inventory:
+    """The objects of all files, each file's problems, and who defines what."""
+
+    def __init__(self) -> None:
+        self._good: dict[str, Manifest] = {}
+        """File -> the reading whose objects count."""
+        self._latest: dict[str, Manifest] = {}
+        """File -> the newest reading, whose problems count."""
+        self._claims: dict[Identity, set[str]] = {}
+        """Object -> the files that define it."""
+        self._contested: set[Identity] = set()
+        """The objects that more than one file defines."""
+        self._served: dict[Identity, KubernetesObject] = {}
+
+    @property
+    def objects(self) -> Mapping[Identity, KubernetesObject]:
+        """The objects that count, in no order."""
+        return self._served
+
+    def apply(self, readings: Mapping[str, Manifest | None]) -> list[Upsert | Delete]:
+        """Take new readings of files, None for a file that is gone, and return what differs now, sorted by object.
+
+        A reading that is not complete changes nothing but the problems while there is an earlier complete one.
+        """
+        touched: set[Identity] = set()
+        for path, manifest in readings.items():
+            before = self._good.get(path)
+            if manifest is None:
+                self._latest.pop(path, None)
+                self._good.pop(path, None)
+            else:
+                self._latest[path] = manifest
+                if not manifest.complete and before is not None and before.complete:
+                    continue
+                self._good[path] = manifest
+            touched |= self._reclaim(path, before, manifest)
+        return [event for identity in sorted(touched) if (event := self._settle(identity))]
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is wrong now, in no order."""
+        for manifest in self._latest.values():
+            yield from manifest.problems
+        for identity in self._contested:
+            first, *others = sorted(self._claims[identity])
+            cluster, key = identity
+            for path in others:
+                kept = self._good[first].items[key]
+                item = self._good[path].items[key]
+                message = f"already defined in {first}:{kept.line}; this one is ignored"
+                source = f"{path}:{item.line}"
+                yield Problem("XDS0105", message, ref_of(cluster, item.object), hint="keep one of them", source=source)
+
+    def _reclaim(self, path: str, before: Manifest | None, after: Manifest | None) -> set[Identity]:
+        """Note what a file defines; return the objects it defines now or defined before."""
+        old = {(before.cluster, key) for key in before.items} if before else set()
+        new = {(after.cluster, key) for key in after.items} if after else set()
+        for identity in old - new:
+            self._claims[identity].discard(path)
+        for identity in new - old:
+            self._claims.setdefault(identity, set()).add(path)
+        return old | new
+
+    def _settle(self, identity: Identity) -> Upsert | Delete | None:
+        """Bring one object up to date; return what that changed."""
+        cluster, key = identity
+        claims = self._claims[identity]
+        (self._contested.add if len(claims) > 1 else self._contested.discard)(identity)
+        before = self._served.get(identity)
+        if not claims:
+            del self._claims[identity]
+            self._served.pop(identity, None)
+            return Delete(cluster, key) if before is not None else None
+        after = self._good[min(claims)].items[key].object
+        self._served[identity] = after
+        return Upsert(cluster, after) if after != before else None

@@ -1,0 +1,139 @@
+"""A directory read again and again: each pass reads the files that changed and says what differs."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from xds.discovery.directory import FoundFile, Listing, Stamp, list_directory, read_file, reason
+from xds.discovery.inventory import Inventory
+from xds.discovery.manifests import Manifest, broken_manifest, read_manifest
+from xds.errors import ConfigurationError
+from xds.model.events import FLEET, Health, MemberState, Synced
+from xds.problems import Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from xds.model.events import Event
+
+MAX_FILE_BYTES: Final = 32 * 1024 * 1024
+RACY_NS: Final = 2_000_000_000
+"""A file modified as shortly as this before it was looked at may be modified again within its time stamp's grain, unnoticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one pass over the directory gave."""
+
+    events: list[Event]
+    problems: tuple[Problem, ...]
+    """Everything that is wrong now, sorted."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What we remember of a file."""
+
+    stamp: Stamp | None
+    is_racy: bool
+    digest: bytes = b""
+    """Of the content that was decoded last; empty if it could not be read."""
+
+
+class Readings:
+    """One directory, its inventory and what is known of its files. Not thread-safe: one pass at a time."""
+
+    def __init__(self, root: Path, *, max_file_bytes: int = MAX_FILE_BYTES) -> None:
+        self.root = root
+        self.max_file_bytes = max_file_bytes
+        self.inventory = Inventory()
+        self.clusters: frozenset[str] = frozenset()
+        self._known: dict[str, _Known] = {}
+        self._has_listed = False
+
+    def next_pass(self) -> Pass:
+        """Look at every file, read what changed, and return the differences since the pass before.
+
+        The first pass says everything; then that each cluster, and the fleet, is complete.
+
+        Raises:
+            ConfigurationError: the directory cannot be listed, and never could.
+        """
+        try:
+            listing = list_directory(self.root)
+        except OSError as error:
+            return self._unlisted(error)
+        events: list[Event] = [*self.inventory.apply(self._changed(listing))]
+        events += self._arrivals(listing)
+        self._has_listed = True
+        problems = sorted({*listing.problems, *self.inventory.problems()}, key=_by_place)
+        return Pass(events, tuple(problems))
+
+    def _unlisted(self, error: OSError) -> Pass:
+        text = f"{self.root}: {reason(error)}"
+        if not self._has_listed:
+            hint = "name a directory that holds a directory of manifests for each cluster"
+            raise ConfigurationError(f"{text}; {hint}") from error
+        problem = Problem("XDS0103", f"{text}; what was read of it stays in force", hint="bring the directory back")
+        return Pass([], tuple(sorted({problem, *self.inventory.problems()}, key=_by_place)))
+
+    def _arrivals(self, listing: Listing) -> list[Event]:
+        """Tell of clusters that were not there before, and at first of the fleet."""
+        new = sorted(listing.clusters - self.clusters)
+        self.clusters = frozenset(listing.clusters)
+        synced = new if self._has_listed else [*new, FLEET]
+        return [*map(Synced, synced), *(Health(cluster, MemberState.CONNECTED) for cluster in new)]
+
+    def _changed(self, listing: Listing) -> dict[str, Manifest | None]:
+        readings: dict[str, Manifest | None] = {}
+        for path in [path for path in self._known if path not in listing.files and not listing.hides(path)]:
+            del self._known[path]
+            readings[path] = None
+        for path, found in listing.files.items():
+            known = self._known.get(path)
+            if known is None or known.is_racy or known.stamp != found.stamp:
+                self._read(found, readings)
+        return readings
+
+    def _read(self, found: FoundFile, readings: dict[str, Manifest | None]) -> None:
+        """Read one file, and decode it if its content is new."""
+        is_racy = found.stamp is None or time.time_ns() - found.stamp.modified_ns < RACY_NS
+        before = self._known.get(found.path)
+        known = self._known[found.path] = _Known(found.stamp, is_racy)
+        content = self._content(found)
+        if content is None:
+            del self._known[found.path]
+            if before:
+                readings[found.path] = None
+        elif isinstance(content, Manifest):
+            readings[found.path] = content
+        else:
+            known.digest = hashlib.blake2b(content, digest_size=16).digest()
+            if before is None or before.digest != known.digest:
+                readings[found.path] = read_manifest(found.path, found.cluster, content)
+
+    def _content(self, found: FoundFile) -> bytes | Manifest | None:
+        """Return a file's bytes; a broken manifest if they cannot be had; None if the file is gone."""
+        if found.stamp is None:
+            return broken_manifest(found.path, found.cluster, "XDS0103", found.error)
+        if not found.stamp.is_regular:
+            return broken_manifest(found.path, found.cluster, "XDS0103", "is not a regular file")
+        try:
+            content = read_file(self.root / found.path, self.max_file_bytes)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            hint = "let the control plane's user read it" if isinstance(error, PermissionError) else ""
+            return broken_manifest(found.path, found.cluster, "XDS0103", f"cannot be read: {reason(error)}", hint)
+        if len(content) > self.max_file_bytes:
+            message = f"is larger than {self.max_file_bytes:,} bytes"
+            return broken_manifest(found.path, found.cluster, "XDS0104", message, "split the file")
+        return content
+
+
+def _by_place(problem: Problem) -> tuple[str, int, str]:
+    path, _, line = problem.source.rpartition(":")
+    return (path, int(line), str(problem)) if line.isdigit() else (problem.source, 0, str(problem))
