@@ -1,0 +1,206 @@
+"""The composition root: the stages in the order of the data, and nothing else.
+
+files ─▶ discovery ─▶ Fleet ─▶ LiveViews (policy, translate, snapshots) ─▶ XdsServer ─▶ proxies
+└─▶ admin
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from xds._version import __version__
+from xds.admin.server import AdminServer
+from xds.admin.state import Timing
+from xds.discovery.files import FileSource
+from xds.holdoff import Holdoff
+from xds.model.fleet import Fleet
+from xds.model.node import view_of
+from xds.protocol import Encoder
+from xds.server.server import Limits, XdsServer
+from xds.views import LiveViews, describe_services
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from xds.config import Config
+    from xds.model.events import Event
+    from xds.model.fleet import FleetChange
+    from xds.model.members import Member
+    from xds.model.node import Node
+    from xds.model.service import Service, ServiceKey
+    from xds.model.view import View
+    from xds.problems import Problem
+    from xds.protocol import StreamInfo
+    from xds.server.counters import Counters
+    from xds.snapshot.snapshot import ChangeSet, Snapshot
+    from xds.snapshot.store import SnapshotStore
+
+HOUSEKEEPING_S = 5.0
+GRACE_S = 1.0
+"""How long streams may take to write what is due when we stop."""
+
+_log = structlog.get_logger()
+
+
+class ControlPlane:
+    """The running stages; what the server streams from and what the admin API looks at."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.started_at_s = time.time()
+        self.xds_address = config.xds_address
+        self.admin_address = config.admin_address
+        self.timings: dict[str, Timing] = {"apply": Timing(), "endpoints": Timing(), "translate": Timing()}
+        self._ready = asyncio.Event()
+        self._fleet = Fleet()
+        self._views = LiveViews(self._fleet, self._publish, idle_s=config.view_idle_s)
+        self._batch = Holdoff(self._build_batch, quiet_s=config.quiet_s, max_delay_s=config.max_delay_s)
+        self._pending: list[FleetChange] = []
+        self._by_node = False
+        self._source_problems: tuple[Problem, ...] = ()
+        self._node_problems: dict[str, tuple[Problem, ...]] = {}
+        self.server = XdsServer(
+            self, Encoder(f"isthmus {__version__}"), [config.xds_address], limits=Limits(request_bytes=config.max_receive_bytes)
+        )
+
+    async def run(self, on_ready: Callable[[ControlPlane], None]) -> None:
+        """Serve until cancelled.
+
+        Args:
+            on_ready: called once, when the first reading is done and proxies are served.
+
+        Raises:
+            XdsError: an address cannot be listened on, or the directory cannot be read.
+        """
+        admin = AdminServer(self, self.config.admin_address)
+        try:
+            self.admin_address = await admin.start()
+            (self.xds_address,) = await self.server.start()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(FileSource(self.config.clusters).run(self.on_events, self.on_source_problems))
+                tasks.create_task(self._keep_house())
+                await self._ready.wait()
+                on_ready(self)
+        except ExceptionGroup as group:
+            # One stage has failed, and the others were cancelled: what it says is what the user needs.
+            raise group.exceptions[0] from None
+        finally:
+            self._batch.cancel()
+            await self.server.stop(GRACE_S)
+            await admin.stop()
+
+    def _publish(self, change: ChangeSet) -> None:
+        self.server.publish(change)
+
+    # From discovery
+
+    def on_events(self, events: list[Event]) -> None:
+        """Take what discovery tells: endpoints go out at once, anything else with the next batch."""
+        with self.timings["apply"].measured():
+            change = self._fleet.apply(events)
+        if not self._ready.is_set():
+            if self._fleet.synced:
+                self._by_node = self._fleet.prefers_node
+                self._ready.set()
+            return
+        if change.endpoints:
+            with self.timings["endpoints"].measured():
+                self._views.push_endpoints(change.endpoints)
+        if change.needs_batch:
+            self._pending.append(change)
+            self._batch.changed()
+
+    def on_source_problems(self, problems: tuple[Problem, ...]) -> None:
+        """Take what is wrong with the files now."""
+        for problem in sorted(set(problems) - set(self._source_problems)):
+            _log.warning("problem", code=problem.code, text=str(problem))
+        self._source_problems = problems
+
+    def _build_batch(self) -> None:
+        pending, self._pending = self._pending, []
+        services = frozenset().union(*(change.services for change in pending))
+        parts = [describe_services(services)] if services else []
+        parts += ["gateways"] if any(change.gateways for change in pending) else []
+        parts += ["members"] if any(change.members for change in pending) else []
+        with self.timings["translate"].measured():
+            self._views.rebuild(" and ".join(parts))
+        by_node = self._fleet.prefers_node
+        if by_node is not self._by_node or any(change.members for change in pending):
+            self._by_node = by_node
+            self.server.reassign()
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            self._views.drop_idle()
+            connected = {info.node_id for info in self.server.streams()}
+            self._node_problems = {node: found for node, found in self._node_problems.items() if node in connected}
+
+    # For the server (xds.server.source.ViewSource)
+
+    async def wait_ready(self) -> None:
+        """Return once everything that existed at the start has been read."""
+        await self._ready.wait()
+
+    def view_of(self, node: Node) -> View:
+        """Return the node's view.
+
+        Raises:
+            NodeRejectedError: nobody can serve this node.
+        """
+        view, problems = view_of(node, self._fleet.members, by_node=self._by_node)
+        self._node_problems[node.id] = problems
+        return view
+
+    def acquire(self, view: View) -> Snapshot:
+        """Make the view live if it is not, and return its snapshot."""
+        return self._views.acquire(view)
+
+    def current(self, view: View) -> Snapshot:
+        """Return the newest snapshot of a live view."""
+        return self._views.store.current(view)
+
+    def release(self, view: View) -> None:
+        """Take back one `acquire`."""
+        self._views.release(view)
+
+    # For the admin API (xds.admin.state.ControlPlane)
+
+    @property
+    def not_ready(self) -> str:
+        """What is waited for; "" when ready."""
+        return "" if self._ready.is_set() else f"the first reading of {self.config.clusters}"
+
+    @property
+    def members(self) -> Mapping[str, Member]:
+        """The members by name."""
+        return self._fleet.members
+
+    @property
+    def services(self) -> Mapping[ServiceKey, Service]:
+        """Every service."""
+        return self._fleet.services
+
+    @property
+    def store(self) -> SnapshotStore[View]:
+        """The snapshots of the live views."""
+        return self._views.store
+
+    @property
+    def counters(self) -> Counters:
+        """What the xDS server counted."""
+        return self.server.counters
+
+    def streams(self) -> list[StreamInfo]:
+        """Return the open streams."""
+        return self.server.streams()
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return everything that is wrong now, whichever stage found it."""
+        nodes = (problem for found in self._node_problems.values() for problem in found)
+        stages = (self._source_problems, self._fleet.problems(), self._views.problems(), self.server.problems(), nodes)
+        return tuple(sorted({problem for found in stages for problem in found}, key=str))
