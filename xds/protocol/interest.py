@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 WILDCARD = "*"
 NO_NAMES: frozenset[str] = frozenset()
-PATIENCE = 8
-"""Rejections in a row after which the rejected resource is no longer searched for."""
+PATIENCE = 64
+"""Rejections of several names in a row, none accepted between them, after which the culprit is no longer searched for."""
 
 
 def version_of(resource: Resource | None) -> str | None:
@@ -122,7 +122,7 @@ class Interest:
         Returns:
             The names that are dealt with here.
         """
-        self.rejections_in_a_row += 1
+        self.rejections_in_a_row += len(content) > 1
         waiting = self.owed.union(*self.apart)
         suspects = [n for n, v in content.items() if self.wants(n) and self.held.get(n) == v and n not in waiting]
         for name in suspects:

@@ -1,0 +1,228 @@
+"""A model state-of-the-world client and the real stream, joined by two wires: whatever happens, they agree in the end."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from protocol_script import decode, type_url
+from protocol_world import BAD, KINDS, NAMES, Wires, World, changes, error_text, kinds, names, version
+
+from xds.protocol import Encoder, SotwRequest, SotwStream
+from xds.wire import short_name
+
+ENCODER = Encoder("isthmus")
+COMPLETE_KINDS = ("cds", "lds")
+
+
+class Asked:
+    """What a client last said of one type."""
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self.ever_named = False
+        self.wildcard = False
+
+    def replace(self, kind: str, new: tuple[str, ...]) -> None:
+        self.names = new
+        self.ever_named |= bool(new)
+        self.wildcard = "*" in new or (kind in COMPLETE_KINDS and not self.ever_named)
+
+    def wants(self, name: str) -> bool:
+        return self.wildcard or name in self.names
+
+
+class SotwMachine(RuleBasedStateMachine):
+    @initialize(applies_good=st.booleans(), blames=st.booleans(), limit=st.sampled_from((60, 250, 3_500_000)))
+    def connect_first(self, applies_good, blames, limit):
+        self.applies_good, self.blames, self.limit = applies_good, blames, limit
+        self.world = World()
+        self.held = {kind: {} for kind in KINDS}
+        self.accepted = dict.fromkeys(KINDS, "")
+        self.wanted_last = {kind: Asked() for kind in KINDS}
+        self.connect()
+
+    def connect(self):
+        self.stream = SotwStream(ENCODER, response_bytes=self.limit)
+        self.wires = Wires()
+        self.asked = {}
+        self.warming: set[str] = set()
+        self.nonce = dict.fromkeys(KINDS, "")
+        self.last_nonce = 0
+        # What the server was told and sent, to tell a needless response from one that a rule demands.
+        self.told = {}
+        self.sent = {kind: {} for kind in KINDS}
+        self.excused = {kind: set() for kind in KINDS}
+        self.unanswered = dict.fromkeys(KINDS, "")
+
+    @rule(wanted=changes)
+    def change(self, wanted):
+        self.stream.on_change(self.world.change(wanted))
+
+    @rule(wanted=changes)
+    def lose_a_change_set(self, wanted):
+        self.world.change(wanted)
+        self.stream.resync()
+
+    @rule(kind=kinds, new=names, star=st.booleans(), stale=st.sampled_from((None, None, "", "7")))
+    def subscribe(self, kind, new, star, stale):
+        self.say(kind, (*sorted(new), *["*"] * star), nonce=stale)
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data())
+    def ask_again(self, data):
+        """Like Envoy when a cluster warms: the same names, version and nonce once more (R20)."""
+        kind = data.draw(st.sampled_from(sorted(self.asked)))
+        self.say(kind, self.asked[kind].names)
+
+    def say(self, kind, new, *, nonce=None, error=None, claimed=None):
+        asked = self.asked.setdefault(kind, Asked())
+        asked.replace(kind, new)
+        self.held[kind] = {name: c for name, c in self.held[kind].items() if asked.wants(name)}
+        if kind == "eds":
+            self.warming = {name for name in self.warming if asked.wants(name)}
+        claimed = self.accepted[kind] if claimed is None else claimed
+        nonce = self.nonce[kind] if nonce is None else nonce
+        self.wires.up.append(SotwRequest(type_url(kind), tuple(new), claimed, nonce, error))
+
+    @rule(order=st.permutations(KINDS), which=st.frozensets(kinds))
+    def reconnect(self, order, which):
+        """The first requests carry what the client holds of them (R19a), and nonces that mean nothing any more."""
+        before, nonces = self.asked, self.nonce
+        self.connect()
+        for kind in order:
+            if kind not in which or kind not in before:
+                self.held[kind], self.accepted[kind] = {}, ""
+                continue
+            asked = before[kind]
+            pure = asked.wildcard and set(asked.names) <= {"*"}
+            if not asked.wildcard and not asked.names and kind in COMPLETE_KINDS:
+                self.held[kind], self.accepted[kind] = {}, ""
+                continue  # an empty first request would be a wildcard
+            # A set of which part was rejected has no version of its own; such a client had better say so.
+            clean = pure and self.held_is_whole(kind)
+            self.say(kind, asked.names, nonce=nonces[kind], claimed=self.accepted[kind] if clean else "")
+
+    def held_is_whole(self, kind):
+        return self.accepted[kind] == self.version_of_held(kind)
+
+    def version_of_held(self, kind):
+        world = World()
+        world.change({(kind, name): content for name, content in self.held[kind].items()})
+        return world.snapshot.type_version(type_url(kind))
+
+    @precondition(lambda self: self.wires.up)
+    @rule()
+    def server_receives(self):
+        request = self.wires.up.popleft()
+        kind = short_name(request.type_url)
+        first = kind not in self.told
+        told = self.told.setdefault(kind, Asked())
+        named_before = frozenset() if first else frozenset(told.names)
+        was_wildcard = told.wildcard and not first
+        unchanged = not first and (told.wildcard, set(told.names)) == self.after(kind, told, request.names)
+        told.replace(kind, request.names)
+        self.stream.on_request(request, 0.0)
+        wants = self.stream.subscriptions()[request.type_url]
+        assert (wants.wildcard, wants.names) == (told.wildcard, frozenset(told.names) - {"*"})
+        excused = self.excused[kind]
+        excused |= set(request.names) - named_before
+        if told.wildcard and not was_wildcard:
+            excused |= {*NAMES, "*"}
+        if request.nonce and request.nonce == self.unanswered[kind] and not first:
+            self.unanswered[kind] = ""
+            if request.error is not None:
+                excused |= set(NAMES)
+        elif unchanged and kind == "eds":
+            excused |= set(NAMES)  # asking again (R20)
+        self.sent[kind] = {n: v for n, v in self.sent[kind].items() if told.wants(n)}
+
+    def after(self, kind, told, new):
+        other = Asked()
+        other.ever_named = told.ever_named
+        other.replace(kind, new)
+        return other.wildcard, set(new)
+
+    @rule()
+    def server_polls(self):
+        for response in self.stream.poll(self.world.snapshot, 0.0):
+            self.check(response)
+            self.wires.down.append(response)
+
+    def check(self, response):
+        kind = short_name(response.type_url)
+        pairs, _ = decode(response, "isthmus", delta=False)
+        assert int(response.nonce) > self.last_nonce
+        assert not self.unanswered[kind], "two responses in flight (R14)"
+        self.unanswered[kind] = response.nonce
+        self.last_nonce = int(response.nonce)
+        told, sent, excused = self.told[kind], self.sent[kind], self.excused[kind]
+        new = {name: version(kind, name, content) for name, content in pairs}
+        assert all(told.wants(name) for name in new), "an unwanted resource"
+        if kind in COMPLETE_KINDS:
+            assert new.keys() == {n for n in self.world.contents(kind) if told.wants(n)}, "not the complete set (R11)"
+            assert new != sent or excused & {*new, "*"}, f"{kind} again, needlessly (R16d)"
+            if kind == "cds":
+                self.excused["eds"] |= {n for n in new if sent.get(n) != new[n] or n in excused}
+            self.sent[kind] = new
+        else:
+            assert new, "an empty response that nobody waits for (R16c)"
+            for name in new:
+                assert sent.get(name) != new[name] or name in excused, f"{kind} {name} again, needlessly (R16d)"
+            sent.update(new)
+        excused -= {*new, "*"}
+
+    @precondition(lambda self: self.wires.down)
+    @rule(new=names, star=st.booleans(), ride=st.booleans())
+    def client_receives(self, new, star, ride):
+        response = self.wires.down.popleft()
+        kind = short_name(response.type_url)
+        pairs, _ = decode(response, "isthmus", delta=False)
+        asked = self.asked[kind]
+        rejected = {name for name, content in pairs if content == BAD}
+        before = dict(self.held[kind])
+        if not rejected or self.applies_good:
+            good = {name: content for name, content in pairs if name not in rejected and asked.wants(name)}
+            kept = {name: c for name, c in before.items() if name in rejected} if kind in COMPLETE_KINDS else before
+            self.held[kind] = {**kept, **good}
+        if not rejected:
+            self.accepted[kind] = response.version
+        if kind == "cds" and "eds" in self.asked:
+            held = self.held["cds"]
+            self.warming |= {n for n in held if held[n] != before.get(n) and self.asked["eds"].wants(n)}
+        if kind == "eds":
+            self.warming -= {name for name, _ in pairs}
+        self.nonce[kind] = response.nonce
+        error = error_text(rejected, blames=self.blames) if rejected else None
+        self.say(kind, (*sorted(new), *["*"] * star) if ride else asked.names, error=error)
+
+    @invariant()
+    def nothing_grows(self):
+        for kind in self.stream._types.values():
+            assert kind.interest.held.keys() <= {*NAMES}
+
+    def teardown(self):
+        if not hasattr(self, "stream"):
+            return
+        for _ in range(300):
+            while self.wires.up:
+                self.server_receives()
+            self.server_polls()
+            if not self.wires.down:
+                break
+            self.client_receives((), star=False, ride=False)
+        else:
+            raise AssertionError("client and server never come to rest")
+        for kind, asked in self.asked.items():
+            available = {n: c for n, c in self.world.contents(kind).items() if asked.wants(n)}
+            wanted = {n: c for n, c in available.items() if c != BAD}
+            held = self.held[kind]
+            if kind in COMPLETE_KINDS and len(wanted) < len(available) and not self.applies_good:
+                continue  # such a client applies nothing of a set that has something bad in it
+            if kind not in COMPLETE_KINDS:  # absence means nothing
+                held = {n: c for n, c in held.items() if n in available}
+            assert {n: c for n, c in held.items() if available.get(n) != BAD} == wanted, kind
+        waiting = {n for n in self.warming if self.world.contents("eds").get(n, BAD) != BAD}
+        assert not waiting, f"clusters {waiting} wait for endpoints (R20)"
+
+
+TestSotw = SotwMachine.TestCase
