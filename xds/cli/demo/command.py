@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from xds.errors import XdsError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,8 +36,6 @@ def demo(*, as_json: bool, hold: bool, envoy: Path | None) -> None:
 
     try:
         ok = asyncio.run(_run(find_envoy(envoy), as_json=as_json, hold=hold))
-    except XdsError as error:
-        raise click.ClickException(str(error)) from error
     except asyncio.CancelledError:  # SIGTERM or SIGHUP
         sys.exit(128 + signal.SIGTERM)
     sys.exit(0 if ok else 1)

@@ -28,7 +28,7 @@ PODS_PER_ZONE = 3
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """One Envoy, and the port on 127.0.0.1 where its clients find it."""
+    """One Envoy, and the port where its clients find it."""
 
     name: str
     place: Place
@@ -36,6 +36,12 @@ class Proxy:
     role: str = "sidecar"
     intercept: str = "explicit"
     port: int = field(default_factory=free_port)
+
+    @property
+    def listen(self) -> str:
+        """Where a sidecar's `outbound` listener listens: not on port 15001, because several sidecars share this machine."""
+        address = "0.0.0.0" if self.intercept == "transparent" else "127.0.0.1"  # noqa: S104 - as redirected connections need it
+        return f"{address}:{self.port}"
 
     @property
     def authority(self) -> str:

@@ -43,14 +43,16 @@ class Client:
 
     Args:
         name: what people call it.
-        port: the proxy's port on 127.0.0.1.
+        port: the proxy's port.
         authority: the Host header.
         method: of every request.
+        host: the address to connect to.
     """
 
-    def __init__(self, name: str, port: int, authority: str, *, method: str = "GET") -> None:
+    def __init__(self, name: str, port: int, authority: str, *, method: str = "GET", host: str = "127.0.0.1") -> None:
         self.name = name
         self.port = port
+        self.host = host
         self.authority = authority
         self.answers: list[Answer] = []
         length = "" if method in {"GET", "HEAD"} else "content-length: 0\r\n"
@@ -71,7 +73,7 @@ class Client:
         return self.answers[first:]
 
     async def _paced(self, period_s: float, delay_s: float) -> None:
-        connection = _Connection(self.port)
+        connection = _Connection(self.host, self.port)
         at_s = time.monotonic() + delay_s
         try:
             while True:
@@ -82,7 +84,7 @@ class Client:
             connection.close()
 
     async def _send(self, requests: int) -> None:
-        connection = _Connection(self.port)
+        connection = _Connection(self.host, self.port)
         try:
             for _ in range(requests):
                 self.answers.append(await connection.ask(self._request))
@@ -117,8 +119,8 @@ async def measure_shares(client: Client, requests: int, *, workers: int = 16) ->
 class _Connection:
     """A keep-alive connection that is opened when needed."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, host: str, port: int) -> None:
+        self._address = (host, port)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, request: bytes) -> Answer:
@@ -134,7 +136,7 @@ class _Connection:
 
     async def _exchange(self, request: bytes) -> tuple[int, str, str]:
         if self._streams is None:
-            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+            self._streams = await asyncio.open_connection(*self._address)
         reader, writer = self._streams
         writer.write(request)
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
