@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
@@ -36,7 +37,8 @@ def unpack(type_url: str, body: bytes) -> Message:
 
 def to_dict(message: Message) -> dict[str, Any]:
     """Return the proto3 JSON form as Python values, fields in snake_case as in Envoy's own documentation."""
-    result: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True, descriptor_pool=POOL)
+    # By way of text: MessageToDict leaves OrderedDicts in the contents of an Any, which YAML cannot write.
+    result: dict[str, Any] = json.loads(to_json(message, indent=None))
     return result
 
 
