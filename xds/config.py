@@ -26,7 +26,6 @@ API_VERSION = "xds/v1"
 Seconds = Annotated[float, Meta(ge=0)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "console", "json"]
-_ADDRESS = re.compile(r"(\[[^\[\]\s]+\]|[^\[\]:/\s]+):(?P<port>[0-9]{1,5})")
 
 
 class MissingSettingError(ConfigurationError):
@@ -87,7 +86,6 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
         config = msgspec.convert(values, Config, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise ConfigurationError(_sentence(error, values, origins)) from None
-    _check_addresses(config, origins)
     if config.quiet_s > config.max_delay_s:
         where = origins.get("batch.quietSeconds") or origins["batch.maxDelaySeconds"]
         raise ConfigurationError(
@@ -105,22 +103,6 @@ def environment_name(key: str) -> str:
 def flag_name(key: str) -> str:
     """Return the flag of a key, e.g. `--xds-address`."""
     return "--" + re.sub(r"(?=[A-Z])", "-", key.replace(".", "-")).lower()
-
-
-def check_address(address: str) -> str | None:
-    """Return what is wrong with `HOST:PORT` or `[IPV6]:PORT`, or None."""
-    match = _ADDRESS.fullmatch(address)
-    if match and int(match["port"]) <= 65535:
-        return None
-    return f"{address!r} is not an address; use HOST:PORT, e.g. 127.0.0.1:18000"
-
-
-def _check_addresses(config: Config, origins: Mapping[str, str]) -> None:
-    for key, address in (("xdsAddress", config.xds_address), ("adminAddress", config.admin_address)):
-        if key == "xdsAddress" and address.startswith("unix:"):
-            continue
-        if wrong := check_address(address):
-            raise ConfigurationError(f"{origins[key]}: {wrong}")
 
 
 def _from_environment(environment: Mapping[str, str]) -> list[tuple[str, Any, str]]:

@@ -66,12 +66,14 @@ class AdminServer:
             AdminAddressError: the address cannot be listened on.
         """
         host, _, port = self._address.rpartition(":")
+        if not (host and port.isascii() and port.isdecimal() and int(port) <= 65_535):
+            raise AdminAddressError(self._address, "use HOST:PORT with a port from 0 to 65535, or [IPV6]:PORT")
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, host.strip("[]"), int(port)).start()
-        except (OSError, ValueError, OverflowError) as error:
+        except OSError as error:
             await self._runner.cleanup()
-            reason = _REMEDIES.get(getattr(error, "errno", None) or 0, str(error))
+            reason = _REMEDIES.get(error.errno or 0, str(error.strerror))
             raise AdminAddressError(self._address, reason) from error
         return f"{host}:{self._runner.addresses[0][1]}"
 

@@ -1,0 +1,62 @@
+"""`xdsctl bootstrap`: what a proxy must be started with to find the control plane and to say who it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xds.cli.options import Address, describes_node, output_option
+from xds.cli.output import print_data
+
+if TYPE_CHECKING:
+    from xds.cli.node import NodeFlags
+
+
+@click.command()
+@describes_node("sidecar", "gateway", "node")
+@click.option("--grpc", is_flag=True, help="For a proxyless gRPC client: the file that GRPC_XDS_BOOTSTRAP names, as JSON.")
+@click.option("--delta/--sotw", default=True, show_default=True, help="Incremental xDS, or state of the world.")
+@click.option(
+    "--xds-address",
+    type=Address(unix=True),
+    default="127.0.0.1:18000",
+    show_default=True,
+    help="Where the control plane serves xDS.",
+)
+@click.option(
+    "--envoy-admin-address", type=Address(), default="127.0.0.1:9901", show_default=True, help="Where Envoy's own admin page is."
+)
+@output_option("yaml", "json")
+@click.pass_context
+def bootstrap(  # noqa: PLR0913 - an argument for each option
+    ctx: click.Context, node: NodeFlags, *, grpc: bool, delta: bool, xds_address: str, envoy_admin_address: str, output: str
+) -> None:
+    r"""Print the bootstrap of an Envoy or of a gRPC client.
+
+    \b
+    xdsctl bootstrap --node web-1 --cluster east --region eu --zone eu-1 > envoy.yaml
+    envoy -c envoy.yaml
+    """
+    if grpc:
+        if node.role:
+            raise click.UsageError("--role is for Envoy; a gRPC client is always proxyless", ctx)
+        print_data(grpc_bootstrap(node, xds_address), "json")
+        return
+    from xds.cli.envoy_bootstrap import envoy_bootstrap
+
+    print_data(envoy_bootstrap(node, xds_address, admin_address=envoy_admin_address, delta=delta), output)
+
+
+def grpc_bootstrap(node: NodeFlags, xds_address: str) -> dict[str, Any]:
+    """Return the bootstrap of a gRPC client (gRFC A27; `xds_v3`: A30)."""
+    said = node.metadata["isthmus"] | {"role": "proxyless"}
+    return {
+        "xds_servers": [{"server_uri": xds_address, "channel_creds": [{"type": "insecure"}], "server_features": ["xds_v3"]}],
+        "node": {
+            "id": node.node_id,
+            "cluster": node.workload or "proxyless",
+            "locality": node.locality,
+            "metadata": {"isthmus": said},
+        },
+    }

@@ -1,0 +1,85 @@
+"""The admin API, asked by xdsctl with nothing but the standard library, so that it starts quickly."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from xds.errors import XdsError
+
+TIMEOUT_S = 10.0
+
+
+class UnreachableError(XdsError):
+    """Nothing that speaks the admin API answers at the address."""
+
+    exit_code = 2
+
+
+class RefusedError(XdsError):
+    """The control plane says that the request makes no sense, e.g. that there is no such node."""
+
+    exit_code = 65
+
+
+class Client:
+    """Asks one control plane.
+
+    Args:
+        address: `HOST:PORT` of its admin API.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def items(self, path: str) -> list[dict[str, Any]]:
+        """Return the items of a list, e.g. of `/v1/members`."""
+        found: list[dict[str, Any]] = self.get(path)["items"]
+        return found
+
+    def snapshot(self, node: str, *, version: str = "", type_name: str = "", name: str = "") -> dict[str, Any]:
+        """Return the snapshot of a node or view, or the part of it that is asked for."""
+        query = {"version": version, "type": type_name, "name": name}
+        return self.get(f"/v1/snapshots/{quote(node, safe='')}", {key: value for key, value in query.items() if value})
+
+    def history(self, node: str) -> dict[str, Any]:
+        """Return the kept revisions of the snapshot of a node or view, oldest first."""
+        return self.get(f"/v1/snapshots/{quote(node, safe='')}/history")
+
+    def get(self, path: str, query: dict[str, str] | None = None) -> dict[str, Any]:
+        """Return the decoded answer.
+
+        Raises:
+            UnreachableError: nobody, or somebody else, answers at the address.
+            RefusedError: the control plane answers that it cannot do this.
+        """
+        url = f"{path}?{urlencode(query)}" if query else path
+        try:
+            status, text = self._ask(url)
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "strerror", None) or error or type(error).__name__
+            raise UnreachableError(
+                f"no control plane answers at {self.address} ({reason}); "
+                "start one with `xdsctl serve`, or say where it is with --admin-address or XDS_ADMIN_ADDRESS",
+            ) from error
+        try:
+            answer: dict[str, Any] = json.loads(text)
+        except ValueError as error:
+            raise UnreachableError(f"{self.address} is not the admin API of a control plane; see --admin-address") from error
+        if status == 200:
+            return answer
+        if 400 <= status < 500:
+            raise RefusedError(str(answer.get("error", f"{self.address} answered with status {status}")))
+        raise XdsError(str(answer.get("error", f"{self.address} answered with status {status}")))
+
+    def _ask(self, url: str) -> tuple[int, bytes]:
+        host, _, port = self.address.rpartition(":")
+        connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=TIMEOUT_S)
+        try:
+            connection.request("GET", url)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()

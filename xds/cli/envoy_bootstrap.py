@@ -1,0 +1,119 @@
+"""The bootstrap of an Envoy, authored with typed dataclasses of the Envoy API so that a misspelt field cannot happen."""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import betterproto2
+from envoy_data_plane.envoy.config.bootstrap.v3 import Admin, Bootstrap, BootstrapDynamicResources, BootstrapStaticResources
+from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType, UpstreamConnectionOptions
+from envoy_data_plane.envoy.config.core.v3 import (
+    Address,
+    AggregatedConfigSource,
+    ApiConfigSource,
+    ApiConfigSourceApiType,
+    ApiVersion,
+    ConfigSource,
+    GrpcService,
+    GrpcServiceEnvoyGrpc,
+    Http2ProtocolOptions,
+    KeepaliveSettings,
+    Locality,
+    Node,
+    Pipe,
+    SocketAddress,
+    TcpKeepalive,
+)
+from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints
+from envoy_data_plane.envoy.config.overload.v3 import OverloadManager, ResourceMonitor
+from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.v3 import DownstreamConnectionsConfig
+from envoy_data_plane.envoy.extensions.upstreams.http.v3 import HttpProtocolOptions, HttpProtocolOptionsExplicitHttpConfig
+from envoy_data_plane.google.protobuf import Any as ProtoAny
+from envoy_data_plane.google.protobuf import Struct
+
+if TYPE_CHECKING:
+    from xds.cli.node import NodeFlags
+
+XDS_CLUSTER = "isthmus_xds"
+MAX_CONNECTIONS = 50_000
+"""Without some limit, Envoy warns at every start."""
+_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def envoy_bootstrap(node: NodeFlags, xds_address: str, *, admin_address: str, delta: bool) -> dict[str, Any]:
+    """Return the bootstrap in proto3 JSON.
+
+    Args:
+        node: who the Envoy says it is.
+        xds_address: where the control plane serves xDS: `HOST:PORT`, `[IPV6]:PORT` or `unix:/PATH`.
+        admin_address: where Envoy's own admin page is to be.
+        delta: incremental xDS, else state of the world.
+    """
+    ads = ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
+    bootstrap = Bootstrap(
+        node=Node(
+            id=node.node_id,
+            cluster=node.node_cluster,
+            locality=Locality(**node.locality) if node.locality else None,
+            metadata=Struct.from_dict(node.metadata),
+        ),
+        admin=Admin(address=_address(admin_address), ignore_global_conn_limit=True),
+        dynamic_resources=BootstrapDynamicResources(
+            ads_config=ApiConfigSource(
+                api_type=ApiConfigSourceApiType.DELTA_GRPC if delta else ApiConfigSourceApiType.GRPC,
+                transport_api_version=ApiVersion.V3,
+                grpc_services=[GrpcService(envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=XDS_CLUSTER))],
+                set_node_on_first_message_only=True,
+            ),
+            cds_config=ads,
+            lds_config=ads,
+        ),
+        static_resources=BootstrapStaticResources(clusters=[_xds_cluster(xds_address)]),
+        overload_manager=OverloadManager(resource_monitors=[_connection_limit()]),
+    )
+    result: dict[str, Any] = bootstrap.to_dict(casing=betterproto2.Casing.SNAKE)
+    return result
+
+
+def _xds_cluster(address: str) -> Cluster:
+    by_name = not address.startswith("unix:") and not _is_ip(address.rpartition(":")[0].strip("[]"))
+    endpoint = LbEndpoint(endpoint=Endpoint(address=_address(address)))
+    return Cluster(
+        name=XDS_CLUSTER,
+        type=ClusterDiscoveryType.STRICT_DNS if by_name else ClusterDiscoveryType.STATIC,
+        connect_timeout=timedelta(seconds=1),
+        load_assignment=ClusterLoadAssignment(cluster_name=XDS_CLUSTER, endpoints=[LocalityLbEndpoints(lb_endpoints=[endpoint])]),
+        typed_extension_protocol_options={_HTTP: ProtoAny.pack(_http2())},
+        # A control plane whose machine vanished must be noticed, although it never closes the connection.
+        upstream_connection_options=UpstreamConnectionOptions(
+            tcp_keepalive=TcpKeepalive(keepalive_probes=3, keepalive_time=30, keepalive_interval=10),
+        ),
+    )
+
+
+def _http2() -> HttpProtocolOptions:
+    keepalive = KeepaliveSettings(interval=timedelta(seconds=30), timeout=timedelta(seconds=10))
+    options = Http2ProtocolOptions(connection_keepalive=keepalive)
+    return HttpProtocolOptions(explicit_http_config=HttpProtocolOptionsExplicitHttpConfig(http2_protocol_options=options))
+
+
+def _connection_limit() -> ResourceMonitor:
+    limit = DownstreamConnectionsConfig(max_active_downstream_connections=MAX_CONNECTIONS)
+    return ResourceMonitor(name="envoy.resource_monitors.global_downstream_max_connections", typed_config=ProtoAny.pack(limit))
+
+
+def _address(address: str) -> Address:
+    if address.startswith("unix:"):
+        return Address(pipe=Pipe(path=address.removeprefix("unix:")))
+    host, _, port = address.rpartition(":")
+    return Address(socket_address=SocketAddress(address=host.strip("[]"), port_value=int(port)))
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

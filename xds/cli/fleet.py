@@ -1,0 +1,107 @@
+"""`xdsctl status`, `clusters`, `problems` and `version`: what a running control plane says of itself and its fleet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xds._version import __version__
+from xds.cli.client import UnreachableError
+from xds.cli.options import asks_server, no_headers, output_option
+from xds.cli.output import API_VERSION, age, note, print_data, print_list, print_table
+from xds.cli.resources import object_name
+
+if TYPE_CHECKING:
+    from xds.cli.client import Client
+
+
+@click.command()
+@output_option("table", "json", "yaml")
+@asks_server
+def status(client: Client, *, output: str) -> int:
+    """Summarise a running control plane on one screen; exits with 1 if it is degraded."""
+    found = client.get("/v1/status")
+    degraded = not found["ready"] or found["members_connected"] < found["members"] or bool(found["streams_rejecting"])
+    if output != "table":
+        print_data({"apiVersion": API_VERSION, "kind": "Status", "degraded": degraded, **found}, output)
+        return int(degraded)
+    rejecting = found["streams_rejecting"]
+    problems = ", ".join(f"{count} {severity}" for severity, count in sorted(found["problems"].items())) or "none"
+    rows = [
+        ("version", found["version"]),
+        ("up for", age(found["started_at"])),
+        ("ready", "yes" if found["ready"] else f"no: waiting for {found['not_ready_reason']}"),
+        ("xDS", found["xds_address"]),
+        ("clusters", f"{found['members_connected']} of {found['members']} connected"),
+        ("services", f"{found['services']} with {found['endpoints']} endpoints"),
+        ("proxies", f"{found['streams']} in {found['views']} views, {rejecting or 'none'} rejecting"),
+        ("problems", problems),
+    ]
+    print_table(("", ""), rows, show_headers=False)
+    return int(degraded)
+
+
+@click.command()
+@output_option("table", "json", "yaml")
+@no_headers
+@asks_server
+def clusters(client: Client, *, output: str, no_headers: bool) -> None:
+    """List the member clusters, how fresh what is known of each is, and what they bring."""
+    items = client.items("/v1/members")
+    if output != "table":
+        print_list("MemberList", items, output)
+        return
+    headers = ("NAME", "STATE", "REGION", "ZONES", "NETWORK", "SERVICES", "ENDPOINTS")
+    print_table(headers, [_cluster_row(item) for item in items], show_headers=not no_headers)
+    for item in items:
+        if item["reason"]:
+            note(f"{item['name']} is {item['state']}: {item['reason']}")
+        if not item["declared"]:
+            note(f"{item['name']} has manifests but no MemberCluster")
+
+
+def _cluster_row(item: dict[str, Any]) -> list[object]:
+    place = [item["name"], item["state"], item["region"], ",".join(item["zones"]), item["network"]]
+    return [*place, item["services"], item["endpoints"]]
+
+
+@click.command()
+@output_option("table", "json", "yaml")
+@no_headers
+@asks_server
+def problems(client: Client, *, output: str, no_headers: bool) -> None:
+    """List what is wrong with the manifests and the nodes that a control plane serves, with remedies."""
+    items = client.items("/v1/problems")
+    if output != "table":
+        print_list("ProblemList", items, output)
+        return
+    headers = ("SEVERITY", "CODE", "OBJECT", "FIELD", "MESSAGE")
+    if items:
+        print_table(headers, [_problem_row(item) for item in items], show_headers=not no_headers)
+    else:
+        note("no problems")
+
+
+def _problem_row(item: dict[str, Any]) -> list[str]:
+    where = object_name(item["object"]) if "object" in item else item["source"]
+    message = f"{item['message']} ({item['hint']})" if item["hint"] else item["message"]
+    return [item["severity"], item["code"], where, item["field"], message]
+
+
+@click.command()
+@output_option("table", "json", "yaml")
+@asks_server
+def version(client: Client, *, output: str) -> None:
+    """Print the versions of xdsctl and, if one answers, of the control plane."""
+    try:
+        server = client.get("/v1/version")
+    except UnreachableError as error:
+        server = None
+        note(str(error))
+    if output != "table":
+        print_data({"apiVersion": API_VERSION, "kind": "Version", "client": {"version": __version__}, "server": server}, output)
+        return
+    rows = [("xdsctl", __version__)]
+    rows += [("control plane", server["version"])] if server else []
+    print_table(("", ""), rows, show_headers=False)

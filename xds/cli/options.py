@@ -1,0 +1,98 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from xds.cli.client import Client
+from xds.cli.node import NodeFlags
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+TYPES = ("cds", "eds", "lds", "rds", "sds")
+
+
+class Address(click.ParamType[str]):
+    """`HOST:PORT` or `[IPV6]:PORT`, and `unix:/PATH` where that is possible."""
+
+    name = "host:port"
+
+    def __init__(self, *, unix: bool = False) -> None:
+        self.unix = unix
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the address as it was given.
+
+        Raises:
+            click.BadParameter: it has no such form.
+        """
+        host, _, port = str(value).rpartition(":")
+        is_unix = self.unix and str(value).startswith("unix:/")
+        if not is_unix and not (host and port.isascii() and port.isdecimal() and int(port) <= 65_535):
+            self.fail(f"{value!r} is not an address; use HOST:PORT, e.g. 127.0.0.1:19000", param, ctx)
+        return str(value)
+
+
+def asks_server(command: Command) -> Command:
+    """Add --admin-address; the command gets a `client`."""
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, admin_address: str, **kwargs: Any) -> Any:
+        return command(*args, client=Client(admin_address), **kwargs)
+
+    option = click.option(
+        "--admin-address",
+        type=Address(),
+        default="127.0.0.1:19000",
+        show_default=True,
+        envvar="XDS_ADMIN_ADDRESS",
+        show_envvar=True,
+        help="Where the control plane's admin API is.",
+    )
+    return option(wrapper)  # type: ignore[return-value] # click's decorators keep the function
+
+
+def output_option(*choices: str) -> Callable[[Command], Command]:
+    """Add -o; the first choice is the default."""
+    return click.option(
+        "-o", "--output", type=click.Choice(choices), default=choices[0], show_default=True, help="How to print the result."
+    )
+
+
+def no_headers(command: Command) -> Command:
+    """Add --no-headers."""
+    return click.option("--no-headers", is_flag=True, help="Print the table without its first line.")(command)
+
+
+def describes_node(*roles: str) -> Callable[[Command], Command]:
+    """Add the options that describe a node; the command gets them as `node`, a `NodeFlags`."""
+    options = [
+        click.option("--node", "node_id", metavar="ID", required=True, help="node.id: any string that no other proxy uses."),
+        click.option("--workload", default="", help="node.cluster: what the proxy belongs to.  [default: the role]"),
+        click.option("--cluster", default="", help="The member cluster that the proxy runs in."),
+        click.option("--region", default="", help="Its region."),
+        click.option("--zone", default="", help="Its zone."),
+        click.option("--role", type=click.Choice(roles), help="What kind of proxy it is.  [default: sidecar]"),
+        click.option("--namespace", default="", help="Its namespace: bare service names mean services in there."),
+        click.option("--intercept", type=click.Choice(("explicit", "transparent")), help="How a sidecar gets its traffic."),
+        click.option("--listen", type=Address(), help="Where a sidecar listens for outbound traffic."),
+        click.option("--gateway", metavar="NAMESPACE/NAME", default="", help="The Gateway that a gateway serves."),
+        click.option("--network", default="", help="Its network, if it is not that of its cluster."),
+    ]
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            fields = {name: kwargs.pop(name) or "" for name in NodeFlags.__slots__}
+            return command(*args, node=NodeFlags(**fields), **kwargs)
+
+        decorated: Any = wrapper
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated  # type: ignore[no-any-return] # click's decorators keep the function
+
+    return decorate

@@ -1,0 +1,90 @@
+"""What commands print: plain columns for people, JSON and YAML for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+API_VERSION = "xdsctl/v1"
+"""Of the lists that we print as JSON or YAML; their shape changes only with it."""
+
+_COLOURS = {
+    "SYNCED": "green",
+    "Connected": "green",
+    "STALE": "yellow",
+    "Stale": "yellow",
+    "Syncing": "yellow",
+    "warning": "yellow",
+    "ERROR": "red",
+    "Lost": "red",
+    "error": "red",
+}
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, show_headers: bool = True) -> None:
+    """Print aligned columns, three spaces apart, the last one as wide as it needs; empty cells become `-`."""
+    cells = [[str(cell) or "-" for cell in row] for row in rows]
+    lines = [list(headers), *cells] if show_headers else cells
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for position, line in enumerate(lines):
+        padded = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=False)]
+        paint = str if show_headers and position == 0 else coloured
+        click.echo("   ".join([*map(paint, padded), paint(line[-1])]))
+
+
+def print_list(kind: str, items: Sequence[Any], output: str) -> None:
+    """Print items of the admin API for machines, with the version of this shape."""
+    print_data({"apiVersion": API_VERSION, "kind": kind, "items": items}, output)
+
+
+def print_data(data: Any, output: str) -> None:
+    """Print data as `json` or `yaml`."""
+    click.echo(to_yaml(data) if output == "yaml" else json.dumps(data, indent=2, ensure_ascii=False), nl=output != "yaml")
+
+
+def to_yaml(data: Any) -> str:
+    """Return block-style YAML, keys in their given order, a newline at the end."""
+    import yaml
+
+    text: str = yaml.dump(data, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=10_000)
+    return text
+
+
+def note(text: str) -> None:
+    """Say something that is not part of the result."""
+    click.echo(text, err=True)
+
+
+def coloured(cell: str) -> str:
+    """Return the cell in the colour of its first word, if stdout is a terminal and NO_COLOR is not set."""
+    colour = _COLOURS.get(cell.partition(" ")[0])
+    return click.style(cell, fg=colour) if colour and uses_colour() else cell
+
+
+def uses_colour() -> bool:
+    """Return whether stdout shows colours (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def age(moment: str) -> str:
+    """Return how long ago a timestamp of the admin API was, e.g. `2m`; "" for one that is missing."""
+    return duration((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()) if moment else ""
+
+
+def duration(duration_s: float) -> str:
+    """Return a duration for people, with one or two units: `3s`, `4m10s`, `25m`, `3h5m`, `12d`."""
+    seconds = max(0, int(duration_s))
+    for unit_s, unit, smaller_s, smaller in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s")):
+        if seconds >= unit_s:
+            whole, rest = divmod(seconds, unit_s)
+            part = rest // smaller_s
+            return f"{whole}{unit}{part}{smaller}" if whole < 10 and part else f"{whole}{unit}"
+    return f"{seconds}s"
