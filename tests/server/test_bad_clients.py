@@ -6,10 +6,9 @@ import asyncio
 
 import grpc
 import pytest
-from xds_world import METHODS, Client, channel_to, cluster, endpoints, eventually, names_in, port_of
+from xds_world import METHODS, Client, bulky, channel_to, cluster, endpoints, eventually, names_in, port_of
 
 from xds.server.switchboard import REJECTIONS
-from xds.snapshot.resource import Resource
 from xds.wire import CLUSTER, ENDPOINT, envoy
 
 
@@ -160,16 +159,6 @@ async def test_clients_that_vanish_before_the_first_sync_leave_nothing(world, co
     client.call.cancel()
     await eventually(lambda: server.counters.streams_closed["ads delta"])
     assert not +world.users
-
-
-BULK = b"x" * 1_000_000
-
-
-def bulky(name, port):
-    """Return a CLA of a megabyte, so that a few of them fill every buffer on the way."""
-    message = envoy.ClusterLoadAssignment.FromString(endpoints(name, port).body)
-    message.policy.drop_overloads.add(category=BULK.decode())
-    return Resource.of(ENDPOINT, name, message.SerializeToString(deterministic=True))
 
 
 @pytest.mark.parametrize("kind", ["eds delta", "eds sotw"])

@@ -6,7 +6,7 @@ import asyncio
 
 import grpc
 import pytest
-from xds_world import Client, channel_to, cluster, endpoints, eventually, names_in, port_of
+from xds_world import Client, bulky, channel_to, cluster, endpoints, eventually, names_in, port_of
 
 from xds.wire import CLUSTER, ENDPOINT, ROUTE, SECRET, SHORT_NAMES
 
@@ -202,6 +202,21 @@ async def test_half_close_still_gets_its_answer_and_then_ok(world, connect, serv
     assert (await client.status())[0] == "OK"
     await eventually(lambda: not server.streams())
     assert not +world.users
+
+
+async def test_half_close_answers_what_was_asked_during_a_write(world, connect, server):
+    big = [bulky(f"s{number}", 1) for number in range(8)]
+    world.put(*big, cluster("last"))
+    client = connect("ads delta")
+    await client.send(ENDPOINT, [resource.name for resource in big])
+    await eventually(lambda: server.counters.requests["eds"])
+    await client.send(CLUSTER)
+    await client.call.done_writing()
+    types = []
+    while (response := await client.receive()) is not grpc.aio.EOF:
+        types.append(response.type_url)
+    assert types[-1] == CLUSTER
+    assert (await client.status())[0] == "OK"
 
 
 async def test_two_hundred_streams_hear_of_one_change(world, server):

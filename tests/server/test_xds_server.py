@@ -13,7 +13,9 @@ from xds_world import Client, World, channel_to, cluster, eventually
 from xds.errors import XdsError
 from xds.protocol import Encoder
 from xds.server import Limits, ListenError, XdsServer
+from xds.server.address import check_listenable
 from xds.server.services import SERVICES
+from xds.server.stream import StreamEndError
 from xds.wire import CLUSTER, ENDPOINT
 
 Status = health_pb2.HealthCheckResponse.ServingStatus
@@ -37,7 +39,7 @@ async def test_a_port_in_use_is_one_clear_error(server):
     with pytest.raises(ListenError, match=f"cannot serve xDS on '{server.bound}': another program listens there") as raised:
         await second.start()
     assert isinstance(raised.value, XdsError)
-    await second.stop(0)
+    await second.stop(0)  # nothing to do
 
 
 async def test_several_addresses_and_unix_sockets(tmp_path):
@@ -114,6 +116,21 @@ async def test_stop_before_the_first_sync(world):
 async def test_a_server_that_never_started_can_be_stopped():
     server = XdsServer(World(), Encoder("test"), ["127.0.0.1:0"])
     await server.stop(0)
+
+
+async def test_one_bad_address_leaves_none_open(tmp_path):
+    good = f"unix:{tmp_path}/xds"
+    server = XdsServer(World(), Encoder("test"), [good, "127.0.0.1:99999"])
+    with pytest.raises(ListenError, match=r"'127\.0\.0\.1:99999': use HOST:PORT"):
+        await server.start()
+    check_listenable(good)
+
+
+async def test_a_stream_that_opens_during_the_stop_is_ended_too(world, server, connect):
+    server._board.end(StreamEndError(grpc.StatusCode.UNAVAILABLE, "going"))
+    client = connect()
+    await client.send(CLUSTER)
+    assert await client.status() == ("UNAVAILABLE", "going")
 
 
 async def test_a_request_over_the_limit(connect):

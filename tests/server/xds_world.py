@@ -11,7 +11,7 @@ from xds.errors import NodeRejectedError
 from xds.server.services import SERVICES
 from xds.snapshot.resource import Resource
 from xds.snapshot.store import SnapshotStore
-from xds.wire import CLUSTER, ENDPOINT, envoy, pack, short_name, to_bytes
+from xds.wire import CLUSTER, ENDPOINT, envoy, short_name, to_bytes
 
 METHODS = {str(kind): f"/{service}/{method}" for service, methods in SERVICES.items() for method, kind in methods.items()}
 """`ads delta` -> the full method name."""
@@ -27,6 +27,13 @@ def endpoints(name, port=80):
     message = envoy.ClusterLoadAssignment(cluster_name=name)
     address = message.endpoints.add().lb_endpoints.add().endpoint.address.socket_address
     address.address, address.port_value = "10.0.0.1", port
+    return Resource.of(ENDPOINT, name, to_bytes(message))
+
+
+def bulky(name, port):
+    """Return a CLA of a megabyte, so that a few of them fill every buffer on the way."""
+    message = envoy.ClusterLoadAssignment.FromString(endpoints(name, port).body)
+    message.policy.drop_overloads.add(category="x" * 1_000_000)
     return Resource.of(ENDPOINT, name, to_bytes(message))
 
 
@@ -151,6 +158,3 @@ def channel_to(address, **options):
     """Return a channel that shares no connection with other channels of this process."""
     settings = {"grpc.use_local_subchannel_pool": 1, "grpc.max_receive_message_length": 64 << 20, **options}
     return grpc.aio.insecure_channel(address, options=list(settings.items()))
-
-
-__all__ = ["METHODS", "Client", "World", "channel_to", "cluster", "endpoints", "eventually", "names_in", "pack", "port_of"]

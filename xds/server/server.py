@@ -12,7 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from xds.protocol import parse_delta, parse_sotw
-from xds.server.address import ListenError, check_listenable
+from xds.server.address import UNIX, ListenError, check_listenable
 from xds.server.services import SERVICES
 from xds.server.stream import StreamEndError
 from xds.server.switchboard import Switchboard
@@ -79,13 +79,11 @@ class XdsServer:
     ) -> None:
         self._source = source
         self._addresses = tuple(addresses)
+        self._limits = limits or Limits()
         self._board = Switchboard(source, encoder, on_nack)
-        self._server = grpc.aio.server(options=(limits or Limits()).options())
         self._health = health.aio.HealthServicer()
+        self._server: grpc.aio.Server | None = None
         self._readiness: asyncio.Task[None] | None = None
-        self._server.add_generic_rpc_handlers(tuple(self._handlers()))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._enable_reflection()
 
     async def start(self) -> tuple[str, ...]:
         """Listen, and return the addresses with the ports that were bound.
@@ -95,19 +93,30 @@ class XdsServer:
         Raises:
             ListenError: an address is malformed, taken or not ours.
         """
-        bound = tuple(self._bind(address) for address in self._addresses)
+        for address in self._addresses:
+            check_listenable(address)
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        await self._server.start()
+        self._server = server = grpc.aio.server(options=self._limits.options())
+        server.add_generic_rpc_handlers(tuple(self._handlers()))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        _enable_reflection(server)
+        try:
+            bound = tuple(_bind(server, address) for address in self._addresses)
+        except ListenError:
+            await server.stop(None)
+            raise
+        await server.start()
         self._readiness = asyncio.create_task(self._report_ready())
         _log.info("serving xDS", addresses=bound)
         return bound
 
     async def stop(self, grace_s: float) -> None:
         """End every stream as soon as it has written what is due, and after the grace period whatever is left."""
-        if self._readiness:
-            self._readiness.cancel()
-        await self._health.enter_graceful_shutdown()
+        if self._server is None or self._readiness is None:
+            return
+        self._readiness.cancel()
         self._board.end(StreamEndError(grpc.StatusCode.UNAVAILABLE, "the control plane is shutting down; reconnect"))
+        await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_s)
 
     def publish(self, change: ChangeSet) -> None:
@@ -130,22 +139,6 @@ class XdsServer:
     def counters(self) -> Counters:
         """Totals since the start, for metrics."""
         return self._board.counters
-
-    def _bind(self, address: str) -> str:
-        check_listenable(address)
-        try:
-            port = self._server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise ListenError(address, str(error)) from error
-        return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
-
-    def _enable_reflection(self) -> None:
-        names = [*SERVICES]
-        for module in (health_pb2, reflection_pb2):
-            # Our pool has only our own files; reflection looks up every service in one pool.
-            POOL.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
-            names += [service.full_name for service in module.DESCRIPTOR.services_by_name.values()]
-        reflection.enable_server_reflection(names, self._server, pool=POOL)
 
     def _handlers(self) -> list[grpc.GenericRpcHandler]:
         return [
@@ -176,3 +169,20 @@ class XdsServer:
     async def _set_health(self, status: Any) -> None:
         for service in ("", *SERVICES):
             await self._health.set(service, status)
+
+
+def _bind(server: grpc.aio.Server, address: str) -> str:
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise ListenError(address, str(error)) from error
+    return address if address.startswith(UNIX) else f"{address.rpartition(':')[0]}:{port}"
+
+
+def _enable_reflection(server: grpc.aio.Server) -> None:
+    names = [*SERVICES]
+    for module in (health_pb2, reflection_pb2):
+        # Reflection looks up every service in one pool; ours has only our own files.
+        POOL.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
+        names += [service.full_name for service in module.DESCRIPTOR.services_by_name.values()]
+    reflection.enable_server_reflection(names, server, pool=POOL)

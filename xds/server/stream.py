@@ -221,9 +221,11 @@ class Stream:
 
     async def _write_responses(self) -> None:
         counters = self._board.counters
-        while not self._half_closed:
+        last = False
+        while not last:
             await self._due.wait()
             self._due.clear()
+            last = self._half_closed  # as of now: what was asked before it is answered by the poll below
             if self._seat is not None:
                 snapshot = self._board.source.current(self._seat[1])
                 for response in self._protocol.poll(snapshot, self._board.clock()):

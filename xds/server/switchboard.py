@@ -59,12 +59,15 @@ class Switchboard:
         self._ids = itertools.count(1)
         self._streams: dict[int, Stream] = {}
         self._rejections: dict[str, Problem] = {}
+        self._ending: StreamEndError | None = None
 
     async def serve(self, kind: StreamKind, context: Context) -> None:
         """Be one stream, from its first request to its end."""
         stream = Stream(self, kind, next(self._ids), context)
         self._streams[stream.stream_id] = stream
         self.counters.streams_opened[str(kind)] += 1
+        if self._ending:
+            stream.end(self._ending)
         try:
             await stream.run()
         finally:
@@ -82,7 +85,8 @@ class Switchboard:
             stream.reassign()
 
     def end(self, end: StreamEndError) -> None:
-        """End every stream, each once it has written what is due."""
+        """End every stream once it has written what is due, and those that come later too."""
+        self._ending = end
         for stream in self._streams.values():
             stream.end(end)
 
