@@ -1,7 +1,14 @@
 """A gateway with HTTPRoute, and the transparent variant of a sidecar's configuration, in a real Envoy."""
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from interop_waiting import eventually
 
 from xds.cli.demo.arithmetic import expected_shares
@@ -44,6 +51,15 @@ async def test_a_transparent_sidecar_goes_by_the_destination(envoy, tmp_path, de
     assert by_vip.keys() == {"east/east-a", "east/east-b"}
     assert by_name.ok
     assert not elsewhere.place  # passed through: to itself here, where nothing has been redirected
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="redirecting connections needs root")
+@pytest.mark.skipif(not shutil.which("nft") or not shutil.which("ip"), reason="redirecting connections needs nft and ip")
+def test_redirected_connections_reach_services_and_everything_else(envoy, tmp_path):
+    script = Path(__file__).parent / "scripts/redirected.py"
+    command = ("unshare", "--net", sys.executable, str(script), str(tmp_path), str(envoy))
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout)
+    assert told == {"by_vip": ["east/east-a", "east/east-b"], "elsewhere": "nowhere/stranger"}
 
 
 async def has_active_chain(lab, vip):

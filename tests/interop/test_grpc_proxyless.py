@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from interop_waiting import eventually
 
+from xds.cli.bootstrap import grpc_bootstrap
 from xds.cli.demo.control_plane import ControlPlaneProcess
 from xds.cli.demo.lab import EAST, WEST
 from xds.cli.demo.manifests import HOST, Manifests
 from xds.cli.demo.places import Place, World, in_cluster, in_zone
 from xds.cli.demo.processes import free_port
+from xds.cli.node import NodeFlags
 
 pytestmark = pytest.mark.interop
 
@@ -52,17 +54,8 @@ async def test_a_proxyless_client_fails_over_by_our_priorities(tmp_path):
 
 
 def bootstrap_of_client(control_plane):
-    server = {
-        "server_uri": control_plane.xds_address,
-        "channel_creds": [{"type": "insecure"}],
-        "server_features": ["xds_v3"],
-    }
-    node = {
-        "id": "grpc-client",
-        "locality": {"region": EAST.region, "zone": EAST.zones[0]},
-        "metadata": {"isthmus": {"cluster": EAST.name, "namespace": "shop"}},
-    }
-    return {"xds_servers": [server], "node": node}
+    node = NodeFlags("grpc-client", cluster=EAST.name, region=EAST.region, zone=EAST.zones[0], namespace="shop")
+    return grpc_bootstrap(node, control_plane.xds_address)
 
 
 async def calls(client, number=40):

@@ -44,14 +44,14 @@ class EnvoyProcess(Child):
 
     Args:
         name: names its files and appears in messages.
-        bootstrap: the bootstrap in proto3 JSON form; `admin` is replaced.
+        bootstrap: the bootstrap in proto3 JSON form; the address of `admin` is replaced.
         directory: where its bootstrap, log and admin address are written.
         binary: from `find_envoy`.
     """
 
     def __init__(self, name: str, bootstrap: Mapping[str, Any], directory: Path, binary: Path) -> None:
         config, self._admin_file = directory / f"{name}.json", directory / f"{name}.admin"
-        admin = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}}
+        admin = {**bootstrap.get("admin", {}), "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}}
         config.write_text(json.dumps({**bootstrap, "admin": admin}, indent=2))
         command = (
             *(str(binary), "--config-path", str(config), "--admin-address-path", str(self._admin_file)),

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Self
 
 from xds.cli.demo import manifests as written
 from xds.cli.demo.backends import Backends
-from xds.cli.demo.bootstraps import bootstrap_of
 from xds.cli.demo.control_plane import ControlPlaneProcess
 from xds.cli.demo.envoy import EnvoyProcess
 from xds.cli.demo.manifests import Manifests
 from xds.cli.demo.places import Cluster, Place, Selection, World
 from xds.cli.demo.processes import free_port
 from xds.cli.demo.traffic import Client
+from xds.cli.envoy_bootstrap import envoy_bootstrap
+from xds.cli.node import NodeFlags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,13 @@ class Proxy:
     def authority(self) -> str:
         """The Host header that leads to the demo's service."""
         return written.GATEWAY_HOST if self.role == "gateway" else written.HOST
+
+    @property
+    def node(self) -> NodeFlags:
+        """What the Envoy says of itself."""
+        said = {"gateway": written.GATEWAY} if self.role == "gateway" else {"intercept": self.intercept, "listen": self.listen}
+        place = {"cluster": self.place.cluster, "region": self.region, "zone": self.place.zone}
+        return NodeFlags(self.name, role=self.role, namespace=written.NAMESPACE, **place, **said)
 
 
 def sidecar(cluster: Cluster) -> Proxy:
@@ -96,15 +104,18 @@ class Lab:
             stack.enter_context(self.control_plane)
             await self.control_plane.wait_ready()
             for proxy in self.proxies:
-                bootstrap = bootstrap_of(proxy, self.control_plane.xds_address, delta=self.delta)
-                self.envoys[proxy.name] = EnvoyProcess(proxy.name, bootstrap, self.directory, self._binary)
-                stack.enter_context(self.envoys[proxy.name])
+                self.envoys[proxy.name] = stack.enter_context(self._envoy(proxy))
             await asyncio.gather(*(envoy.wait_ready() for envoy in self.envoys.values()))
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+
+    def _envoy(self, proxy: Proxy) -> EnvoyProcess:
+        xds_address = self.control_plane.xds_address
+        bootstrap = envoy_bootstrap(proxy.node, xds_address, admin_address="127.0.0.1:0", delta=self.delta)
+        return EnvoyProcess(proxy.name, bootstrap, self.directory, self._binary)
 
     def check(self) -> None:
         """Return if every process runs.
