@@ -40,6 +40,15 @@ class Document:
     """dict, list, str, int, float, bool or None. Aliases share values: do not change them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The documents of a text; those that are null are left out."""
+
+    documents: tuple[Document, ...] = ()
+    aliased_nodes: int = 0
+    """What aliases add, counted as if each were written out."""
+
+
 def text_of(content: bytes) -> str:
     """Return the text of a file, without a byte order mark.
 

@@ -39,6 +39,10 @@ class Inventory:
         """The objects that count, in no order."""
         return self._served
 
+    def latest(self, path: str) -> Manifest | None:
+        """Return the newest reading of a file."""
+        return self._latest.get(path)
+
     def apply(self, readings: Mapping[str, Manifest | None]) -> list[Upsert | Delete]:
         """Take new readings of files, None for a file that is gone, and return what differs now, sorted by object.
 

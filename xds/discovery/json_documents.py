@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from xds.discovery.document import Document, DocumentError, first_twice
+from xds.discovery.document import Document, DocumentError, Parsed, first_twice
 
 
-def json_documents(text: str) -> list[Document]:
-    """Return the document of a JSON file; none if it is empty or null.
+def json_documents(text: str) -> Parsed:
+    """Parse a JSON file: one document, or none if it is empty or null.
 
     Raises:
         DocumentError: the text is not JSON, or nested too deeply.
     """
     if not text.strip():
-        return []
+        return Parsed()
     try:
         value = json.loads(text, object_pairs_hook=_json_object, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
@@ -24,7 +24,7 @@ def json_documents(text: str) -> list[Document]:
         raise DocumentError("nested too deeply", code="XDS0104") from None
     except ValueError:
         raise DocumentError("found an integer of thousands of digits", hint="integers have at most 64 bits") from None
-    return [] if value is None else [Document(0, 1, value)]
+    return Parsed() if value is None else Parsed((Document(0, 1, value),))
 
 
 def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from yaml._yaml import CParser
 
-from xds.discovery.document import DocumentPath, text_of
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from xds.discovery.document import DocumentPath
 
-def locate(content: bytes, paths: Iterable[DocumentPath]) -> dict[DocumentPath, int]:
-    """Return the line (1-based) of each path, or else of the nearest value around it that the file writes out.
 
-    The file must have parsed. JSON is read as YAML, which it is but for rare cases; there the line may be 0, unknown.
+def locate(text: str, paths: Iterable[DocumentPath]) -> dict[DocumentPath, int]:
+    """Return the line (1-based) of each path, or else of the nearest value around it that is written out.
+
+    The text must have parsed. JSON is read as YAML, which it is but for rare cases; there the line may be 0, unknown.
     """
     wanted = set(paths)
     prefixes = {path[:length] for path in wanted for length in range(1, len(path) + 1)}
     lines: dict[DocumentPath, int] = {}
     with contextlib.suppress(yaml.YAMLError):  # JSON that YAML does not read; what came before is known
-        _Walk(text_of(content), prefixes, lines).run()
+        _Walk(text, prefixes, lines).run()
     return {path: next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), 0) for path in wanted}
 
 

@@ -113,25 +113,26 @@ class Readings:
         else:
             known.digest = hashlib.blake2b(content, digest_size=16).digest()
             if before is None or before.digest != known.digest:
-                readings[found.path] = read_manifest(found.path, found.cluster, content)
+                readings[found.path] = read_manifest(found.path, found.cluster, content, self.inventory.latest(found.path))
 
     def _content(self, found: FoundFile) -> bytes | Manifest | None:
         """Return a file's bytes; a broken manifest if they cannot be had; None if the file is gone."""
-        if found.stamp is None:
-            return broken_manifest(found.path, found.cluster, "XDS0103", found.error)
-        if not found.stamp.is_regular:
-            return broken_manifest(found.path, found.cluster, "XDS0103", "is not a regular file")
-        try:
-            content = read_file(self.root / found.path, self.max_file_bytes)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            hint = "let the control plane's user read it" if isinstance(error, PermissionError) else ""
-            return broken_manifest(found.path, found.cluster, "XDS0103", f"cannot be read: {reason(error)}", hint)
-        if len(content) > self.max_file_bytes:
-            message = f"is larger than {self.max_file_bytes:,} bytes"
-            return broken_manifest(found.path, found.cluster, "XDS0104", message, "split the file")
-        return content
+        problem = Problem("XDS0103", found.error)
+        if found.stamp and not found.stamp.is_regular:
+            problem = Problem("XDS0103", "is not a regular file")
+        elif found.stamp:
+            try:
+                content = read_file(self.root / found.path, self.max_file_bytes)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                hint = "let the control plane's user read it" if isinstance(error, PermissionError) else ""
+                problem = Problem("XDS0103", f"cannot be read: {reason(error)}", hint=hint)
+            else:
+                if len(content) <= self.max_file_bytes:
+                    return content
+                problem = Problem("XDS0104", f"is larger than {self.max_file_bytes:,} bytes", hint="split the file")
+        return broken_manifest(found.path, found.cluster, problem)
 
 
 def _by_place(problem: Problem) -> tuple[str, int, str]:

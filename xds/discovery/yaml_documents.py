@@ -12,22 +12,23 @@ from typing import Any, Final
 import yaml
 from yaml._yaml import CParser
 
-from xds.discovery.document import Document, DocumentError, first_twice
+from xds.discovery.document import Document, DocumentError, Parsed, first_twice
 from xds.discovery.yaml_scalars import MERGE, YAML_TAG, Merge, plain_scalar, quoted_scalar, unsupported_tag
 
 MAX_DEPTH: Final = 200
 """Levels of nesting in one document; the deepest schemas that Kubernetes users write have some 60."""
 MAX_ALIASED_NODES: Final = 1_000_000
-"""What all aliases of one file may add to it, counted as if each were written out."""
+"""What all aliases of one file may add to it."""
 
 
-def yaml_documents(text: str) -> list[Document]:
-    """Return the documents of a YAML file; those that are null are left out.
+def yaml_documents(text: str) -> Parsed:
+    """Parse YAML.
 
     Raises:
         DocumentError: the text is not YAML, holds what JSON cannot, or expands beyond the limits.
     """
-    return _Builder(text).documents()
+    builder = _Builder(text)
+    return Parsed(tuple(builder.documents()), builder.aliased_nodes)
 
 
 class _Frame:
