@@ -1,4 +1,4 @@
-"""The answers of the admin API about the fleet and its proxies, as messages. Pure: a control plane in, a message out."""
+"""The answers of the admin API about the fleet and its proxies, as messages, and their JSON. Pure: nothing is served here."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import platform
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from google.protobuf import json_format
+
 from xds._version import __version__
 from xds.model.events import MemberState
 from xds.model.view import View
-from xds.wire import SHORT_NAMES, admin, envoy, short_name
+from xds.wire import POOL, SHORT_NAMES, admin, envoy, short_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from google.protobuf.message import Message
 
     from xds.admin.state import ControlPlane
     from xds.model.service import Service
@@ -20,6 +24,24 @@ if TYPE_CHECKING:
     from xds.protocol import StreamInfo, TypeStatus
 
 _ORDER = {url: position for position, url in enumerate(SHORT_NAMES.values())}
+
+
+def to_json(message: Message, *, defaults: bool = True) -> str:
+    """Return the proto3 JSON of an answer.
+
+    Args:
+        message: the answer.
+        defaults: write fields that have their default value too, so that clients need not know it.
+    """
+    text: str = json_format.MessageToJson(
+        message,
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=defaults,
+        descriptor_pool=POOL,
+        indent=None,
+        ensure_ascii=False,
+    )
+    return text
 
 
 def version() -> admin.Version:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
-from google.protobuf import json_format
 from prometheus_client.exposition import choose_encoder
 
 from xds.admin import answers, snapshots
 from xds.admin.metrics import registry
 from xds.errors import XdsError
-from xds.wire import POOL, admin
+from xds.wire import admin
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -168,14 +167,7 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
 
 
 def _answer(message: Message, *, defaults: bool = True) -> web.Response:
-    text = json_format.MessageToJson(
-        message,
-        preserving_proto_field_name=True,
-        always_print_fields_with_no_presence=defaults,
-        descriptor_pool=POOL,
-        indent=None,
-    )
-    return web.Response(text=text, content_type="application/json")
+    return web.Response(text=answers.to_json(message, defaults=defaults), content_type="application/json")
 
 
 def _error(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -74,7 +74,15 @@ def show(plane: ControlPlane, node: str, selection: Selection) -> admin.Snapshot
     Raises:
         NotFoundError: there is no such node, version, type or resource.
     """
-    snapshot = _version_of(plane, _view_of(plane, node), selection.version)
+    return excerpt(_version_of(plane, _view_of(plane, node), selection.version), selection)
+
+
+def excerpt(snapshot: Snapshot, selection: Selection) -> admin.Snapshot:
+    """Return the part of a snapshot that is asked for.
+
+    Raises:
+        NotFoundError: there is no such type or resource.
+    """
     result = admin.Snapshot(
         view=str(snapshot.view), version=snapshot.version, at=timestamp(snapshot.at_s), trigger=snapshot.trigger
     )

@@ -1,0 +1,138 @@
+"""`xdsctl serve`: the control plane as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from xds.cli.options import Address
+from xds.cli.output import note
+from xds.errors import XdsError
+
+if TYPE_CHECKING:
+    from xds.app import ControlPlane
+    from xds.config import Config
+
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+@click.command()
+@click.option("--clusters", type=click.Path(path_type=Path), metavar="DIR", help="A directory of manifests for each cluster.")
+@click.option("--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="YAML with `apiVersion: xds/v1`.")
+@click.option("--xds-address", type=Address(unix=True), help="Where proxies connect.  [default: 127.0.0.1:18000]")
+@click.option("--admin-address", type=Address(), help="Where the admin API is.  [default: 127.0.0.1:19000]")
+@click.option("--log-level", type=click.Choice(("debug", "info", "warning", "error")), help="[default: info]")
+@click.option("--log-format", type=click.Choice(("auto", "console", "json")), help="[default: auto, console on a terminal]")
+def serve(file: Path | None, **flags: object) -> None:
+    """Run the control plane on a directory of clusters, until Ctrl-C.
+
+    Flags win over XDS_... variables, those over the file, and the file over the defaults. Manifests may change at any time.
+    """
+    from xds.config import MissingSettingError, load
+
+    keys = {"clusters": "clusters", "xds_address": "xdsAddress", "admin_address": "adminAddress"}
+    keys |= {"log_level": "log.level", "log_format": "log.format"}
+    try:
+        config = load(file, os.environ, {key: flags[flag] for flag, key in keys.items()})
+    except MissingSettingError as error:
+        raise click.UsageError(str(error), click.get_current_context()) from error
+    is_console = config.log_format == "console" or (config.log_format == "auto" and sys.stderr.isatty())
+    _configure_log(config, is_console=is_console)
+    asyncio.run(_serve(config, is_console=is_console))
+
+
+async def _serve(config: Config, *, is_console: bool) -> None:
+    from xds.app import ControlPlane
+
+    loop = asyncio.get_running_loop()
+    main = asyncio.current_task()
+    assert main is not None
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        stopped.set()
+        main.cancel()
+        for name in _STOPS:  # a second signal ends us at once
+            loop.remove_signal_handler(name)
+
+    for name in _STOPS:
+        loop.add_signal_handler(name, stop)
+    try:
+        await ControlPlane(config).run(_announce if is_console else _log_ready)
+    except asyncio.CancelledError:
+        if not stopped.is_set():
+            raise
+        note("stopped")
+    except ExceptionGroup as group:
+        if error := _expected(group):
+            raise error from None
+        raise
+
+
+def _expected(group: ExceptionGroup[Exception]) -> XdsError | None:
+    """Return the error to tell the user, if it is all that is in the group."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup) and len(found.exceptions) == 1:
+        found = found.exceptions[0]
+    return found if isinstance(found, XdsError) else None
+
+
+def _announce(plane: ControlPlane) -> None:
+    services = sum(1 for key in plane.services if key.scope)
+    problems = len(plane.problems())
+    xds = "" if plane.xds_address == "127.0.0.1:18000" else f" --xds-address {plane.xds_address}"
+    admin = "" if plane.admin_address == "127.0.0.1:19000" else f" --admin-address {plane.admin_address}"
+    note(f"serving xDS on {plane.xds_address}, the admin API on {plane.admin_address}; Ctrl-C stops")
+    note(f"{_count(len(plane.members), 'cluster')}, {_count(services, 'service')}, {_count(problems, 'problem')}")
+    if problems:
+        note(f"what is wrong:   xdsctl problems{admin}")
+    cluster = min(plane.members, default="CLUSTER")
+    note(f"start an Envoy:  xdsctl bootstrap --node web-1 --cluster {cluster}{xds} > envoy.yaml && envoy -c envoy.yaml")
+    note(f"then look at it: xdsctl proxies{admin}")
+
+
+def _log_ready(plane: ControlPlane) -> None:
+    import structlog
+
+    structlog.get_logger().info(
+        "ready",
+        xds_address=plane.xds_address,
+        admin_address=plane.admin_address,
+        members=len(plane.members),
+        services=len(plane.services),
+        problems=len(plane.problems()),
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _configure_log(config: Config, *, is_console: bool) -> None:
+    import logging
+
+    import structlog
+
+    level = getattr(logging, config.log_level.upper())
+    processors: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_console else "iso", utc=not is_console),
+    ]
+    if is_console:
+        colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        processors += [structlog.dev.ConsoleRenderer(colors=colors)]
+    else:
+        processors += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=max(level, logging.WARNING), format="%(name)s: %(message)s", stream=sys.stderr)
