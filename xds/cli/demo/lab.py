@@ -15,7 +15,6 @@ from xds.cli.demo.manifests import Manifests
 from xds.cli.demo.places import Cluster, Place, Selection, World
 from xds.cli.demo.processes import free_port
 from xds.cli.demo.traffic import Client
-from xds.cli.envoy_bootstrap import envoy_bootstrap
 from xds.cli.node import NodeFlags
 
 if TYPE_CHECKING:
@@ -102,9 +101,10 @@ class Lab:
             stack.callback(self.backends.close)
             await self.backends.start(self.world.pods)
             stack.enter_context(self.control_plane)
+            self.envoys = {proxy.name: self._envoy(proxy) for proxy in self.proxies}
             await self.control_plane.wait_ready()
-            for proxy in self.proxies:
-                self.envoys[proxy.name] = stack.enter_context(self._envoy(proxy))
+            for envoy in self.envoys.values():
+                stack.enter_context(envoy)
             await asyncio.gather(*(envoy.wait_ready() for envoy in self.envoys.values()))
             self._stack = stack.pop_all()
         return self
@@ -113,6 +113,8 @@ class Lab:
         await self._stack.aclose()
 
     def _envoy(self, proxy: Proxy) -> EnvoyProcess:
+        from xds.cli.envoy_bootstrap import envoy_bootstrap  # slow to import: done while the control plane starts
+
         xds_address = self.control_plane.xds_address
         bootstrap = envoy_bootstrap(proxy.node, xds_address, admin_address="127.0.0.1:0", delta=self.delta)
         return EnvoyProcess(proxy.name, bootstrap, self.directory, self._binary)

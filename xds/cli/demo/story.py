@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MEASURED_REQUESTS = 4000
 """Requests a client makes in a phase once traffic has moved: enough for three percentage points to be significant."""
-MEASURING_S = 9.0
+MEASURING_S = 7.0
 """The longest that a slow machine measures."""
 MOVING_S = 8.0
 """Traffic must have moved by then."""
