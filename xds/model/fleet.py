@@ -223,9 +223,9 @@ class Fleet:
         for name in moved:
             self._dirty_all_of(name)
             self._dirty.update(self._clusterset())
-            self._dirty.update(
-                ServiceKey(key.namespace, key.name, name) for key in self._clusters[name].items if key.kind == "Service"
-            )
+            # A declared member may have told nothing yet; asking the mapping for it would make it a cluster to wait for.
+            if (cluster := self._clusters.get(name)) is not None:
+                self._dirty.update(ServiceKey(key.namespace, key.name, name) for key in cluster.items if key.kind == "Service")
         return bool(moved)
 
     def _member(self, name: str, declared: objects.MemberCluster | None) -> Member:

@@ -1,0 +1,147 @@
+"""The fleet takes events and says what changed."""
+
+from __future__ import annotations
+
+from fleet_world import codes, endpoint, endpoint_slice, export, fleet_of, make, member, node, service
+
+from xds.model.events import FLEET, Delete, Health, MemberState, ObjectKey, Synced, Upsert
+from xds.model.fleet import Fleet, FleetChange
+from xds.model.service import CLUSTERSET, ServiceKey
+
+WEB_EAST = ServiceKey("shop", "web", "east")
+WEB = ServiceKey("shop", "web", CLUSTERSET)
+
+
+def web(*addresses, **kwargs):
+    return [service("web", **kwargs), export("web"), endpoint_slice("web", [endpoint(address) for address in addresses])]
+
+
+def test_synced_once_the_fleet_and_every_cluster_with_objects_have_been_told():
+    fleet = Fleet()
+    assert not fleet.synced
+    fleet.apply([Upsert(FLEET, member("east")), Synced(FLEET), Upsert("east", service("web"))])
+    assert not fleet.synced
+    fleet.apply([Synced("east")])
+    assert fleet.synced
+
+
+def test_a_declared_member_without_objects_does_not_hold_up_the_start():
+    fleet = fleet_of({"east": web("10.1.0.1")}, member("east"), member("later"))
+    assert fleet.synced
+    assert list(fleet.members) == ["east", "later"]
+
+
+def test_endpoints_alone_take_the_fast_lane():
+    fleet = fleet_of({"east": web("10.1.0.1")}, member("east"))
+    change = fleet.apply([Upsert("east", endpoint_slice("web", [endpoint("10.1.0.2")]))])
+    assert change == FleetChange(endpoints=frozenset((WEB_EAST, WEB)))
+    assert not change.needs_batch
+
+
+def test_what_changes_nothing_is_no_change():
+    fleet = fleet_of({"east": web("10.1.0.1")}, member("east"))
+    built = fleet.services_built
+    again = [Upsert("east", item) for item in web("10.1.0.1")]
+    assert fleet.apply([*again, Upsert("east", make("Pod", "web-0")), Synced("east")]) == FleetChange()
+    assert fleet.services_built == built + 2
+
+
+def test_ports_exports_and_names_need_a_batch():
+    fleet = fleet_of({"east": web("10.1.0.1")}, member("east"))
+    change = fleet.apply([Upsert("east", service("web", {"http": 80, "http-admin": 81}))])
+    assert change.services == {WEB_EAST, WEB}
+    change = fleet.apply([Delete("east", ObjectKey("ServiceExport", "shop", "web"))])
+    assert change == FleetChange(services=frozenset((WEB,)))
+    change = fleet.apply([Delete("east", ObjectKey("Service", "shop", "web"))])
+    assert change == FleetChange(services=frozenset((WEB_EAST,)))
+    assert not fleet.services
+
+
+def test_gateway_objects_are_told_apart():
+    fleet = fleet_of({"east": []}, member("east"))
+    assert fleet.apply([Upsert("east", make("Gateway", "public"))]) == FleetChange(gateways=True)
+    assert [item.metadata.name for item in fleet.gateways("east")] == ["public"]
+    assert fleet.gateways("west") == ()
+
+
+def test_the_state_of_a_member_moves_no_traffic():
+    fleet = fleet_of({"east": web("10.1.0.1")}, member("east", "eu"))
+    built = fleet.services_built
+    assert fleet.apply([Health("east", MemberState.STALE, "timeout")]) == FleetChange()
+    assert (fleet.members["east"].state, fleet.members["east"].reason) == (MemberState.STALE, "timeout")
+    assert fleet.services_built == built
+
+
+def test_a_member_that_moves_takes_its_endpoints_along():
+    fleet = fleet_of({"east": web("10.1.0.1")}, member("east", "eu"))
+    change = fleet.apply([Upsert(FLEET, member("east", "us"))])
+    assert change.members
+    assert change.endpoints == {WEB_EAST, WEB}
+    assert fleet.services[WEB].endpoints[80][0].locality.region == "us"
+
+
+def test_a_heartbeat_of_a_node_costs_nothing():
+    fleet = fleet_of({"east": [node("n1", "eu-a"), *web("10.1.0.1")]}, member("east", "eu"))
+    built = fleet.services_built
+    assert fleet.apply([Upsert("east", node("n1", "eu-a", beat="2"))]) == FleetChange()
+    assert fleet.services_built == built
+
+
+def test_the_region_of_a_member_follows_from_most_of_its_nodes():
+    nodes = [node("n1", "b", "us"), node("n2", "a", "eu"), node("n3", "a", "eu")]
+    fleet = fleet_of({"east": nodes}, member("east"))
+    assert (fleet.members["east"].region, fleet.members["east"].zones) == ("eu", ("a", "b"))
+    fleet.apply([Delete("east", ObjectKey("Node", "", "n3"))])
+    assert fleet.members["east"].region == "eu", "of equals the first by name"
+
+
+def test_a_cluster_without_a_membercluster_is_a_member_with_a_problem():
+    fleet = fleet_of({"east": web("10.1.0.1")})
+    assert not fleet.members["east"].declared
+    assert codes(fleet) == ["XDS0201"]
+    fleet.apply([Upsert(FLEET, member("east"))])
+    assert codes(fleet) == []
+
+
+def test_a_cluster_that_loses_its_last_object_stays_a_member_once_it_is_synced():
+    fleet = fleet_of({"east": [service("web")]}, member("west"))
+    fleet.apply([Delete("east", ObjectKey("Service", "shop", "web"))])
+    assert "east" in fleet.members
+
+
+def test_a_namespace_lets_a_cluster_import():
+    fleet = fleet_of({"east": web("10.1.0.1"), "west": []}, member("east"), member("west"))
+    assert fleet.services[WEB].visible_in == {"east"}
+    change = fleet.apply([Upsert("west", make("Namespace", "shop"))])
+    assert change == FleetChange(services=frozenset((WEB,)))
+    assert fleet.services[WEB].visible_in == {"east", "west"}
+    assert [found.key for found in fleet.visible("west")] == [WEB]
+    fleet.apply([Delete("west", ObjectKey("Namespace", "", "shop"))])
+    assert fleet.services[WEB].visible_in == {"east"}
+
+
+def test_without_a_cluster_only_the_cluster_set_is_visible():
+    fleet = fleet_of({"east": web("10.1.0.1")}, member("east"))
+    assert [found.key for found in fleet.visible("")] == [WEB]
+    assert [found.key for found in fleet.visible("east")] == [WEB, WEB_EAST]
+
+
+def test_a_slice_may_change_its_owner():
+    fleet = fleet_of({"east": [*web("10.1.0.1"), service("api")]}, member("east"))
+    fleet.apply([Upsert("east", endpoint_slice("api", [endpoint("10.1.0.1")], name="web-1"))])
+    assert fleet.services[WEB_EAST].endpoints[80] == ()
+    assert len(fleet.services[ServiceKey("shop", "api", "east")].endpoints[80]) == 1
+
+
+def test_problems_go_with_what_they_are_about():
+    fleet = fleet_of({"east": [export("web"), service("bad", {})]}, member("east"))
+    assert codes(fleet) == ["XDS0204", "XDS0206"]
+    fleet.apply([Delete("east", ObjectKey("ServiceExport", "shop", "web")), Delete("east", ObjectKey("Service", "shop", "bad"))])
+    assert fleet.problems() == ()
+
+
+def test_prefers_node():
+    fleet = fleet_of({"east": [service("web")]}, member("east"))
+    assert not fleet.prefers_node
+    fleet.apply([Upsert("east", service("dns", trafficDistribution="PreferSameNode"))])
+    assert fleet.prefers_node
