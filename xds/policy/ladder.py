@@ -1,7 +1,7 @@
 """The default ladder, where no policy speaks: own cluster, then same region, then anywhere.
 
-`spec.trafficDistribution` puts the own zone or node in front (KEP-3015). A cluster's own service has no other endpoints than
-its own, so its ladder ends there: the `cluster.local` name promises the cluster.
+`spec.trafficDistribution` puts the own zone, or node and zone, in front (KEP-3015). A cluster's own service has no
+other endpoints than its own, so its ladder ends there: the `cluster.local` name promises the cluster.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def rules(service: Service) -> tuple[Rule, ...]:
     rest = (_OWN_CLUSTER, _SAME_REGION, _ANYWHERE) if service.key.scope == CLUSTERSET else (_OWN_CLUSTER,)
     match service.traffic_distribution:
         case "PreferSameNode":
-            return (_OWN_NODE, *rest)
+            # Kubernetes' own hints name the zone too, for clients on whose node there is none.
+            return (_OWN_NODE, _OWN_ZONE, *rest)
         case "PreferSameZone":
             return (_OWN_ZONE, *rest)
     return rest
@@ -46,13 +47,13 @@ def rules(service: Service) -> tuple[Rule, ...]:
 
 def place_of(service: Service, view: View) -> Place:
     """Return what the tiers of the service depend on in a view, and no more, so that views share them."""
-    own_only = service.key.scope != CLUSTERSET
+    prefers = service.traffic_distribution
     return Place(
         network=view.network,
         cluster=view.cluster,
-        region="" if own_only and service.traffic_distribution != "PreferSameZone" else view.region,
-        zone=view.zone if service.traffic_distribution == "PreferSameZone" else "",
-        node=view.node_name if service.traffic_distribution == "PreferSameNode" else "",
+        region=view.region if prefers or service.key.scope == CLUSTERSET else "",
+        zone=view.zone if prefers else "",
+        node=view.node_name if prefers == "PreferSameNode" else "",
     )
 
 
@@ -79,7 +80,7 @@ def _share(locality: Locality, endpoints: tuple[Endpoint, ...]) -> Share:
     """Weigh a locality by its endpoints, healthy or not: Envoy discounts the unhealthy itself (locality weighting)."""
     draining = sum(endpoint.health is Health.DRAINING for endpoint in endpoints)
     counted = len(endpoints) - draining
-    reasons = [f"{len(endpoints)} endpoints"]
+    reasons = [f"{len(endpoints)} endpoint{'s' if len(endpoints) > 1 else ''}"]
     if draining:
         reasons.append(f"{draining} of them draining, not counted")
     if not counted:
