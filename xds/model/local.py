@@ -67,7 +67,9 @@ def build_local(given: LocalInput) -> LocalResult:
 
 @lru_cache(maxsize=1 << 16)
 def canonical_address(text: str) -> str | None:
-    """Return the canonical form of an IP address, or None if it is not one."""
+    """Return the canonical form of an IP address, or None if it is not one that means the same on every machine."""
+    if "%" in text:  # a scope, e.g. fe80::1%eth0
+        return None
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
