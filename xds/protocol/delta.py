@@ -61,7 +61,8 @@ class DeltaStream:
             self._begin(request, now_s)
             return None
         nack, rejected = self._settle(kind, request, now_s)
-        self._resubscribe(kind, request, rejected)
+        if request.subscribe or request.unsubscribe:
+            self._apply(kind, request.subscribe, request.unsubscribe, rejected)
         return nack
 
     def on_change(self, change: ChangeSet) -> None:
@@ -130,34 +131,28 @@ class DeltaStream:
         self.ledger.nacked(nack)
         return nack, rejected
 
-    def _resubscribe(self, kind: _DeltaType, request: DeltaRequest, rejected: frozenset[str]) -> None:
-        if not request.subscribe and not request.unsubscribe:
-            return
-        # What this very request rejects is not sent again because it names it too: that would be a loop (R16b).
-        self._apply(kind, [name for name in request.subscribe if name not in rejected], request.unsubscribe)
+    def _apply(
+        self, kind: _DeltaType, subscribe: Sequence[str], unsubscribe: Sequence[str], rejected: frozenset[str] = NO_NAMES
+    ) -> None:
+        """Apply subscribes, then unsubscribes (R5), and owe what they ask for (R6).
 
-    def _apply(self, kind: _DeltaType, subscribe: Sequence[str], unsubscribe: Sequence[str]) -> None:
-        """Apply subscribes, then unsubscribes (R5)."""
+        What the same request rejects is not sent again because it names it too: that would be a loop (R16b).
+        """
         interest = kind.interest
         before = interest.subscription
-        added = frozenset(subscribe) - {WILDCARD}
-        removed = frozenset(unsubscribe)
+        added, removed = frozenset(subscribe) - {WILDCARD}, frozenset(unsubscribe)
         asked_for_all = WILDCARD in subscribe and WILDCARD not in removed
         wildcard = asked_for_all or (before.wildcard and WILDCARD not in removed)
-        if added or removed or asked_for_all:
-            named = before.names | added
-            self._change_subscription(interest, Subscription(wildcard, named - removed))
-            # Whether the wildcard covers a name that was unsubscribed is for the server to say (R5).
-            interest.owe((added | named & removed) if wildcard else added - removed)
+        subscription = Subscription(wildcard, (before.names | added) - removed)
+        if subscription != before:
+            interest.subscribe(subscription)
+            self.subscription_changes += 1
+        # Whether the wildcard covers a name that was unsubscribed is for the server to say (R5).
+        interest.owe((added - removed - rejected) | (removed & (before.names | added) if wildcard else NO_NAMES))
         if asked_for_all:
             interest.everything = kind.answer_due = True
             if before.wildcard:  # asked again: the client may have dropped everything (R6)
-                interest.owe({*interest.held, *interest.withheld})
-
-    def _change_subscription(self, interest: Interest, subscription: Subscription) -> None:
-        if subscription != interest.subscription:
-            interest.subscribe(subscription)
-            self.subscription_changes += 1
+                interest.owe({*interest.held, *interest.withheld} - rejected)
 
     def _send(
         self, kind: _DeltaType, resources: Sequence[Resource], removed: Sequence[str], now_s: float, into: list[Response]
