@@ -128,13 +128,15 @@ class _Merge:
         owners: dict[tuple[str, str, int], str] = {}
         clashes: dict[tuple[str, str], list[str]] = defaultdict(list)
         for export in sorted(exports, key=lambda export: export.member.name):
+            name = export.member.name
             for endpoint in export.service.endpoints[port.number]:
-                identity = (endpoint.network, endpoint.addresses[0], endpoint.port)
-                owner = owners.setdefault(identity, export.member.name)
-                if owner == export.member.name:
-                    merged.append(endpoint)
-                else:
-                    clashes[owner, export.member.name].append(f"{endpoint.addresses[0]}:{endpoint.port}")
+                places = {address: (endpoint.network, address, endpoint.port) for address in endpoint.addresses}
+                taken = [address for address, place in places.items() if owners.get(place, name) != name]
+                for address in taken:
+                    clashes[owners[places[address]], name].append(f"{address} port {endpoint.port}")
+                if rest := endpoint.without(taken):
+                    merged.append(rest)
+                    owners.update((places[address], name) for address in rest.addresses)
         for (owner, other), addresses in sorted(clashes.items()):
             more = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
             message = f"{addresses[0]}{more} of {key.fqdn} in {other} is also in {owner}, on the same network; {owner}'s counts"

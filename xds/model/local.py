@@ -163,8 +163,9 @@ class _Builder:
             for port in item.ports or ():
                 if port.port is None or port.protocol != "TCP":
                     continue
+                named = found[port.name or ""]  # there is a port of that name, even if no endpoint has it yet
                 for identity, entry in usable:
-                    self.merge(found[port.name or ""], f"{identity} {port.port}", entry, port.port, origin)
+                    self.merge(named, f"{identity} {port.port}", entry, port.port, origin)
         return found
 
     def identity(self, entry: objects.SliceEndpoint, index: int, origin: Ref) -> list[str]:
@@ -187,7 +188,7 @@ class _Builder:
             return
         fresh = [address for address in addresses if address not in known.addresses]
         if not fresh:
-            message = f"endpoint {addresses[0]}:{port} appears twice in the slices of one service; the first one counts"
+            message = f"{addresses[0]} port {port} appears twice in the slices of one service; the first one counts"
             self.problem("XDS0208", message, ref=origin)
         known.addresses += fresh
 
@@ -197,18 +198,20 @@ class _Builder:
                 message = f"no EndpointSlice has a TCP port named {port.name!r}, so port {port.number} has no endpoints"
                 self.problem("XDS0207", message, at="spec.ports", hint="the names of slice and service ports must agree")
             return ()
-        endpoints: dict[tuple[str, int], Endpoint] = {}
+        endpoints: list[Endpoint] = []
+        taken: set[tuple[str, int]] = set()
         for identity, item in found.items():
             endpoint = self.endpoint(identity.rpartition(" ")[0], item)
             if endpoint is None:
                 continue
-            key = (endpoint.addresses[0], endpoint.port)
-            if key in endpoints:
-                message = f"endpoint {key[0]}:{key[1]} has two targets; the first one counts"
+            clashes = [address for address in endpoint.addresses if (address, endpoint.port) in taken]
+            if clashes:
+                message = f"{clashes[0]} port {endpoint.port} has two targets; the first one counts"
                 self.problem("XDS0208", message, ref=item.origin)
-            else:
-                endpoints[key] = endpoint
-        return tuple(sorted(endpoints.values()))
+            if rest := endpoint.without(clashes):
+                taken.update((address, rest.port) for address in rest.addresses)
+                endpoints.append(rest)
+        return tuple(sorted(endpoints))
 
     def endpoint(self, identity: str, item: _Found) -> Endpoint | None:
         health = self.health(identity, item.source.conditions)

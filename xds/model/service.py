@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from xds.problems import Ref
 
@@ -65,6 +65,17 @@ class Endpoint:
     hostname: str = ""
     origin: Ref | None = field(default=None, compare=False)
     """The EndpointSlice."""
+
+    def without(self, addresses: Collection[str]) -> Endpoint | None:
+        """Return the endpoint without some of its addresses; None if its primary is among them.
+
+        No address may appear twice in a CLA, additional ones included (R31).
+        """
+        if not addresses:
+            return self
+        if self.addresses[0] in addresses:
+            return None
+        return replace(self, addresses=tuple(address for address in self.addresses if address not in addresses))
 
 
 class Protocol(StrEnum):
