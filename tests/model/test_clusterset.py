@@ -50,6 +50,7 @@ def test_ports_are_joined_and_served_by_those_that_have_them():
     )
     assert addresses(found, 80) == ["10.1.0.1", "10.3.0.1"]
     assert addresses(found, 81) == ["10.3.0.1"]
+    assert conflicts(found) == [("east", "PortConflict: port 81 (http-admin, HTTP) is missing here")]
 
 
 def test_the_oldest_export_decides_about_a_port():

@@ -120,7 +120,17 @@ class _Merge:
                 else:
                     message = f"port {_describe(port)} against {_describe(taken)}"
                     self.conflict(export, "PortConflict", message)
+        for port in ports:
+            self.check_missing(port)
         return ports
+
+    def check_missing(self, port: Port) -> None:
+        """Report the exports without a port that others have; one that declares it differently is reported already."""
+        for export in self.exports:
+            if not any(port.number == other.number or port.name == other.name for other in export.service.ports):
+                text = f"PortConflict: port {_describe(port)} is missing here; only the clusters that have it serve it"
+                hint = f"add the port to the Service in {export.member.name}"
+                self.problems.append(Problem("XDS0203", text, ref_of(export.member.name, export.export), hint=hint))
 
     def endpoints(self, key: ServiceKey, port: Port, exports: list[Export]) -> tuple[Endpoint, ...]:
         """Return the endpoints of all exporters; one address counts once in a network, for the cluster first by name."""
