@@ -88,7 +88,20 @@ def test_a_killed_demo_leaves_no_process(demo, tmp_path):
     deadline_s = time.monotonic() + 5
     while processes_in(tmp_path) and time.monotonic() < deadline_s:
         time.sleep(0.05)
-    assert processes_in(tmp_path) == []
+    assert processes_in(tmp_path) == {}
+
+
+def test_an_envoy_that_ends_ends_the_demo(demo, tmp_path):
+    process = demo()
+    wait_for_line(process, "steady:")
+    (victim,) = [pid for pid, line in processes_in(tmp_path).items() if "gateway.json" in line]
+    os.kill(victim, signal.SIGKILL)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert out == ""
+    assert "gateway has ended with status -9" in err
+    assert "Traceback" not in err
+    assert_nothing_left(tmp_path)
 
 
 def test_without_envoy_the_demo_says_how_to_get_one(demo, tmp_path):
@@ -113,18 +126,18 @@ def wait_for_line(process, beginning):
 
 
 def assert_nothing_left(directory):
-    assert processes_in(directory) == []
+    assert processes_in(directory) == {}
     assert list(directory.iterdir()) == []
 
 
 def processes_in(directory):
-    """Return the command lines of the processes that work with files of the directory."""
-    found = []
+    """Return the processes that work with files of the directory: process id -> command line."""
+    found = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = path.read_text().replace("\0", " ")
         except (FileNotFoundError, ProcessLookupError):
             continue
         if str(directory) in line:
-            found.append(line)
+            found[int(path.parent.name)] = line
     return found

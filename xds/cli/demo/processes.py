@@ -111,17 +111,27 @@ class Child:
         self._process.wait()
 
 
+_given: set[int] = set()
+"""Ports that `free_port` has returned before."""
+
+
 def free_port() -> int:
-    """Return a TCP port that nobody listens on, on any address.
+    """Return a TCP port that nobody listens on, on any address, and that this process has not been given before.
 
     Outside the range from which Linux takes ports of outgoing connections, so that none of those can take it meanwhile.
     """
     while True:
         port = random.randrange(15100, 32000)  # noqa: S311 - not a secret
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("0.0.0.0", port))  # noqa: S104 - asks about every address; closed at once
-            except OSError:
-                continue
+        if port not in _given and _is_free(port):
+            _given.add(port)
             return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))  # noqa: S104 - asks about every address; closed at once
+        except OSError:
+            return False
+        return True
