@@ -20,8 +20,8 @@ def nacks():
 
 
 @pytest.fixture
-async def server(world, nacks):
-    """A server whose world is ready; at the end every stream must have left hub and views."""
+async def server(world, nacks, caplog):
+    """A server whose world is ready; at the end every stream must have left hub and views, and gRPC saw no exception."""
     server = XdsServer(
         world, Encoder("test"), ["127.0.0.1:0"], on_nack=lambda node, view, nack: nacks.append((node.id, view, nack))
     )
@@ -34,6 +34,7 @@ async def server(world, nacks):
     assert not +world.users
     assert server._board.hub._seats == {}
     assert server._board._streams == {}
+    assert [record.getMessage() for record in caplog.get_records("call") if record.levelname == "ERROR"] == []
 
 
 @pytest.fixture
