@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xds.errors import NodeRejectedError
+from xds.model.local import canonical_address
 from xds.model.view import Intercept, Role, View
 from xds.problems import Problem
 
@@ -67,10 +67,13 @@ class _Resolution:
             raise NodeRejectedError(node.id, f"metadata.{METADATA_KEY} must be an object, not {type(found).__name__}")
         self.metadata: Mapping[str, Any] = found
         for key in sorted(set(found) - KNOWN_KEYS):
-            self.note(f"{METADATA_KEY}.{key}", f"unknown key; known are {', '.join(sorted(KNOWN_KEYS))}")
+            self.note_key(key, f"unknown key; known are {', '.join(sorted(KNOWN_KEYS))}")
 
     def note(self, where: str, message: str) -> None:
-        self.problems.append(Problem("XDS0502", f"node {self.node.id!r}: {message}", field=f"node.metadata.{where}"))
+        self.problems.append(Problem("XDS0502", f"node {self.node.id!r}: {message}", field=f"node.{where}"))
+
+    def note_key(self, key: str, message: str) -> None:
+        self.note(f"metadata.{METADATA_KEY}.{key}", message)
 
     def text(self, key: str) -> str:
         value = self.metadata.get(key, "")
@@ -94,38 +97,43 @@ class _Resolution:
         member = self.member()
         intercepts = role in (Role.SIDECAR, Role.NODE)
         intercept = self.choice("intercept", Intercept, Intercept.EXPLICIT) if intercepts else Intercept.EXPLICIT
-        gateway = self.text("gateway") if role == Role.GATEWAY else ""
-        namespace = self.namespace(gateway)
         view = View(
             cluster=member.name if member else "",
-            network=self.text("network") or (member.network if member else "default"),
-            region=self.region(member),
-            zone=self.node.zone,
+            network=self.network(member),
+            region=self.node.region or self.default("region", member.region if member else ""),
+            zone=self.node.zone or self.default("zone", member.zones[0] if member and len(member.zones) == 1 else ""),
             role=role,
             # Only what differs by namespace is kept apart: a bare host name means something to a sidecar alone.
-            namespace=namespace if intercepts else "",
+            namespace=self.namespace() if intercepts else "",
             intercept=intercept,
-            gateway=f"{namespace}/{gateway}" if gateway and "/" not in gateway else gateway,
+            gateway=self.gateway() if role == Role.GATEWAY else "",
             listen=self.listen(DEFAULT_LISTEN[intercept]) if intercepts else "",
             node_name=self.text("node_name") if by_node else "",
         )
         return view, tuple(self.problems)
 
-    def region(self, member: Member | None) -> str:
-        if self.node.region or member is None:
-            return self.node.region
-        self.problems.append(
-            Problem("XDS0502", f"node {self.node.id!r}: missing; using {member.region!r}", field="node.locality.region")
-        )
-        return member.region
+    def default(self, part: str, value: str) -> str:
+        """Return what stands for a missing part of the locality, and say so."""
+        self.note(f"locality.{part}", f"missing; using {value!r}" if value else f"missing; nothing counts as the same {part}")
+        return value
 
-    def namespace(self, gateway: str) -> str:
+    def network(self, member: Member | None) -> str:
+        text = self.text("network")
+        known = sorted({other.network for other in self.members.values()})
+        if text and text not in known:
+            message = f"{text!r} is no member's network, so no endpoint is reachable; members have {', '.join(known) or 'none'}"
+            self.note_key("network", message)
+        return text or (member.network if member else "default")
+
+    def namespace(self) -> str:
         text = self.text("namespace")
-        if text:
-            return text
-        default = gateway.partition("/")[0] if "/" in gateway else "default"
-        self.note(f"{METADATA_KEY}.namespace", f"missing; using {default!r}")
-        return default
+        if not text:
+            self.note_key("namespace", "missing; using 'default'")
+        return text or "default"
+
+    def gateway(self) -> str:
+        text = self.text("gateway")
+        return f"{self.namespace()}/{text}" if text and "/" not in text else text
 
     def listen(self, default: str) -> str:
         text = self.text("listen") or default
@@ -151,18 +159,14 @@ class _Resolution:
             and (not self.node.zone or not member.zones or self.node.zone in member.zones)
         ]
         if len(fitting) == 1:
-            self.note(f"{METADATA_KEY}.cluster", f"missing; using {fitting[0].name!r}, the only member in the node's locality")
+            self.note_key("cluster", f"missing; using {fitting[0].name!r}, the only member in the node's locality")
             return fitting[0]
-        self.note(
-            f"{METADATA_KEY}.cluster", "missing, and no single member fits the node's locality; only cluster-set names are served"
-        )
+        self.note_key("cluster", "missing, and no single member fits the node's locality; only cluster-set names are served")
         return None
 
 
 def _is_socket_address(text: str) -> bool:
     address, _, port = text.rpartition(":")
-    try:
-        ipaddress.ip_address(address.strip("[]"))
-    except ValueError:
+    if canonical_address(address.strip("[]")) is None:
         return False
     return port.isascii() and port.isdecimal() and 0 < int(port) < 65536
