@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
+    from xds.discovery.inventory import Identity
     from xds.model.events import Event
     from xds.model.objects import KubernetesObject
     from xds.problems import Problem
@@ -43,6 +44,8 @@ class Reading:
     problems: tuple[Problem, ...]
     events: list[Event]
     """The same as a source tells it: what to give the model."""
+    places: dict[Identity, str]
+    """Cluster and key of an object -> `FILE:LINE`."""
 
 
 def read_directory(path: Path, *, max_file_bytes: int = MAX_FILE_BYTES) -> Reading:
@@ -56,7 +59,8 @@ def read_directory(path: Path, *, max_file_bytes: int = MAX_FILE_BYTES) -> Readi
     objects: dict[str, list[KubernetesObject]] = {cluster: [] for cluster in ("", *sorted(readings.clusters))}
     for (cluster, _), item in sorted(readings.inventory.objects.items(), key=lambda entry: entry[0]):
         objects[cluster].append(item)
-    return Reading({cluster: tuple(items) for cluster, items in objects.items()}, found.problems, found.events)
+    places = {identity: readings.inventory.place(identity) for identity in readings.inventory.objects}
+    return Reading({cluster: tuple(items) for cluster, items in objects.items()}, found.problems, found.events, places)
 
 
 class FileSource:

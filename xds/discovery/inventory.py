@@ -39,6 +39,15 @@ class Inventory:
         """The objects that count, in no order."""
         return self._served
 
+    def place(self, identity: Identity) -> str:
+        """Return `FILE:LINE` of an object that counts.
+
+        Raises:
+            KeyError: no file defines it.
+        """
+        path = min(self._claims[identity])
+        return f"{path}:{self._good[path].items[identity[1]].line}"
+
     def latest(self, path: str) -> Manifest | None:
         """Return the newest reading of a file."""
         return self._latest.get(path)

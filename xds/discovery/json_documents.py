@@ -24,6 +24,8 @@ def json_documents(text: str) -> Parsed:
         raise DocumentError("nested too deeply", code="XDS0104") from None
     except ValueError:
         raise DocumentError("found an integer of thousands of digits", hint="integers have at most 64 bits") from None
+    if "\\ud" in text.lower():
+        _refuse_lone_surrogates(value)
     return Parsed() if value is None else Parsed((Document(0, 1, value),))
 
 
@@ -32,6 +34,13 @@ def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise DocumentError(f"key {first_twice(key for key, _ in pairs)!r} appears twice in one object")
     return {key: value for key, value in pairs if value is not None} if None in found.values() else found
+
+
+def _refuse_lone_surrogates(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise DocumentError("an escape such as \\ud800 is half a character", hint="write both halves, or the character") from None
 
 
 def _refuse_constant(name: str) -> Any:

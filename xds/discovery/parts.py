@@ -88,6 +88,9 @@ class _Reader:
                 wrong = f"is {shown(value[key])}; expected a string" if value.get(key) else "is missing"
                 self.refuse(found, Fault((key,), wrong, "every object has an apiVersion and a kind"))
                 return
+        if _is_list(value):
+            self.refuse(found, Fault(("items",), f"is {shown(value['items'])}; expected a list"))
+            return
         api_version: str = value["apiVersion"]
         name: str = value["kind"]
         kind = KINDS.get(name)
@@ -144,12 +147,13 @@ def _group_of(api_version: str) -> str:
 
 def _unrolled(value: Any, path: DocumentPath, line: int) -> Iterator[_Found]:
     """Yield the objects of a document: itself, or the items of a `List`."""
-    if not (isinstance(value, dict) and value.get("kind") == "List" and value.get("apiVersion") == "v1"):
-        yield _Found(value, path, line)
-        return
-    items = value.get("items", [])
+    items = value.get("items", []) if _is_list(value) else None
     if not isinstance(items, list):
         yield _Found(value, path, line)
         return
     for index, item in enumerate(items):
         yield from _unrolled(item, (*path, "items", index), line)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("kind") == "List" and value.get("apiVersion") == "v1"
