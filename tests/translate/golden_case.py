@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import yaml
 from google.protobuf import json_format
 
-from xds.discovery.manifests import read_manifest
+from xds.discovery.files import read_directory
 from xds.errors import NodeRejectedError
-from xds.model.events import FLEET, Delete, ObjectKey, Synced, Upsert
+from xds.model.events import FLEET, Delete, ObjectKey, Upsert
 from xds.model.fleet import Fleet
 from xds.model.node import view_of
 from xds.problems import Problem
@@ -53,10 +55,10 @@ def outcome(case: str) -> Outcome:
     assert given.keys() <= KEYS, f"unknown keys {given.keys() - KEYS}"
     fleet = Fleet()
     problems: set[Problem] = set()
-    for step in (given, *given.get("then", ())):
-        events, found = _events(step)
-        problems |= found
-        fleet.apply([*events, Synced(FLEET), *(Synced(cluster) for cluster in step.get("clusters", {}))])
+    with tempfile.TemporaryDirectory() as scratch:
+        files = Files(Path(scratch))
+        for step in (given, *given.get("then", ())):
+            problems = files.tell(step, fleet)
     problems |= set(fleet.problems())
     try:
         node = node_of(json_format.ParseDict(given["node"], envoy.Node()))
@@ -68,24 +70,40 @@ def outcome(case: str) -> Outcome:
     return Outcome(made.resources, tuple(dict.fromkeys((*problems, *noted, *made.problems))))
 
 
-def _events(step: dict) -> tuple[list, set[Problem]]:
-    """Return the events of one step: `delete: {east: [Kind/namespace/name]}`, then objects as manifests."""
-    events: list = []
-    problems: set[Problem] = set()
-    for cluster, keys in step.get("delete", {}).items():
-        events += [Delete(cluster, ObjectKey(*key.split("/"))) for key in keys]
-    for cluster, objects in {FLEET: step.get("fleet", []), **step.get("clusters", {})}.items():
-        if objects:
-            read = read_manifest("in.yaml", cluster, yaml.safe_dump_all(objects).encode())
-            events += [Upsert(cluster, item.object) for item in read.items.values()]
-            problems |= set(read.problems)
-    return events, problems
+class Files:
+    """The directory that a case describes, step by step."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.objects: dict[str, dict[ObjectKey, dict]] = defaultdict(dict)
+        self.told: set[tuple[str, ObjectKey]] = set()
+
+    def tell(self, step: dict, fleet: Fleet) -> set[Problem]:
+        """Bring the files up to a step, read them as `serve` does, and give the fleet what changed.
+
+        `fleet` and `clusters` replace objects of the same name; `delete` is `{east: [Kind/namespace/name]}`.
+        """
+        for cluster, objects in {FLEET: step.get("fleet", []), **step.get("clusters", {})}.items():
+            for item in objects:
+                meta = item["metadata"]
+                self.objects[cluster][ObjectKey(item["kind"], meta.get("namespace", ""), meta["name"])] = item
+        for cluster, keys in step.get("delete", {}).items():
+            for key in keys:
+                del self.objects[cluster][ObjectKey(*key.split("/"))]
+        for cluster, found in self.objects.items():
+            file = self.root / cluster / "in.yaml"
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(yaml.safe_dump_all(found.values()))
+        reading = read_directory(self.root)
+        now = {(event.cluster, event.key) for event in reading.events if isinstance(event, Upsert)}
+        fleet.apply([*reading.events, *(Delete(*gone) for gone in sorted(self.told - now))])
+        self.told = now
+        return {replace(problem, source="") for problem in reading.problems}
 
 
 def describe(problem: Problem) -> dict[str, str]:
     parts = {
         "code": problem.code,
-        "severity": problem.severity.value,
         "object": str(problem.ref) if problem.ref else "",
         "field": problem.field,
         "message": problem.message,
