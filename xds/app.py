@@ -19,9 +19,11 @@ from xds.discovery.files import FileSource
 from xds.holdoff import Holdoff
 from xds.model.fleet import Fleet
 from xds.model.node import view_of
-from xds.protocol import Encoder
+from xds.problems import Problem
+from xds.protocol import Encoder, State
 from xds.server.server import Limits, XdsServer
 from xds.views import LiveViews, describe_services
+from xds.wire import short_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,13 +35,14 @@ if TYPE_CHECKING:
     from xds.model.node import Node
     from xds.model.service import Service, ServiceKey
     from xds.model.view import View
-    from xds.problems import Problem
     from xds.protocol import StreamInfo
     from xds.server.counters import Counters
     from xds.snapshot.snapshot import ChangeSet, Snapshot
     from xds.snapshot.store import SnapshotStore
 
 HOUSEKEEPING_S = 5.0
+NAMED = 3
+"""Resources named in a problem that concerns many."""
 GRACE_S = 1.0
 """How long streams may take to write what is due when we stop."""
 
@@ -107,7 +110,8 @@ class ControlPlane:
                 self._by_node = self._fleet.prefers_node
                 self._ready.set()
             return
-        if change.endpoints:
+        # Where a member has moved, clients first go to the views where it is now: that comes with the batch.
+        if change.endpoints and not change.members:
             with self.timings["endpoints"].measured():
                 self._views.push_endpoints(change.endpoints)
         if change.needs_batch:
@@ -126,12 +130,12 @@ class ControlPlane:
         parts = [describe_services(services)] if services else []
         parts += ["gateways"] if any(change.gateways for change in pending) else []
         parts += ["members"] if any(change.members for change in pending) else []
-        with self.timings["translate"].measured():
-            self._views.rebuild(" and ".join(parts))
         by_node = self._fleet.prefers_node
-        if by_node is not self._by_node or any(change.members for change in pending):
-            self._by_node = by_node
-            self.server.reassign()
+        with self.timings["translate"].measured():
+            if by_node is not self._by_node or any(change.members for change in pending):
+                self._by_node = by_node
+                self.server.reassign()
+            self._views.rebuild(" and ".join(parts))
 
     async def _keep_house(self) -> None:
         while True:
@@ -202,5 +206,16 @@ class ControlPlane:
     def problems(self) -> tuple[Problem, ...]:
         """Return everything that is wrong now, whichever stage found it."""
         nodes = (problem for found in self._node_problems.values() for problem in found)
-        stages = (self._source_problems, self._fleet.problems(), self._views.problems(), self.server.problems(), nodes)
-        return tuple(sorted({problem for found in stages for problem in found}, key=str))
+        nacks = (_rejection(info, type_url) for info in self.streams() for type_url in info.types)
+        stages = (self._source_problems, self._fleet.problems(), self._views.problems(), self.server.problems(), nodes, nacks)
+        return tuple(sorted({problem for found in stages for problem in found if problem}, key=str))
+
+
+def _rejection(info: StreamInfo, type_url: str) -> Problem | None:
+    """Return the problem of a type whose last response a proxy rejected."""
+    status = info.types[type_url]
+    if status.state is not State.ERROR:
+        return None
+    named = ", ".join(status.nack_names[:NAMED])
+    message = f"node {info.node_id!r} rejected {short_name(type_url)} ({named}): {status.nack_error}"
+    return Problem("XDS0503", message, hint=f"xdsctl snapshot show {info.node_id} shows what it was sent")

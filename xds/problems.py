@@ -55,8 +55,9 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0406": (Severity.WARNING, "hostname is claimed twice"),
     # 05xx: proxies (xds/server)
     "XDS0501": (Severity.ERROR, "node is refused"),
-    "XDS0502": (Severity.WARNING, "node metadata is incomplete"),
+    "XDS0502": (Severity.INFO, "node does not say everything"),
     "XDS0503": (Severity.ERROR, "proxy rejected a resource"),
+    "XDS0504": (Severity.WARNING, "node metadata has an unknown key"),
 }
 """Code -> (severity, title)."""
 

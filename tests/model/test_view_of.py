@@ -22,7 +22,7 @@ SIDECAR = View("east", "default", "eu", "eu-a", Role.SIDECAR, "shop", Intercept.
 def resolve(*, by_node=False, members=MEMBERS, node_id="web-1", user_agent="", region="eu", zone="eu-a", **metadata):
     node = Node(node_id, "web", region, zone, {"isthmus": metadata} if metadata else {}, user_agent)
     view, problems = view_of(node, members, by_node=by_node)
-    assert {problem.code for problem in problems} <= {"XDS0502"}
+    assert {problem.code for problem in problems} <= {"XDS0502", "XDS0504"}
     assert all(problem.message.startswith(f"node {node_id!r}: ") for problem in problems)
     return view, {problem.field.removeprefix("node."): problem.message.partition(": ")[2] for problem in problems}
 

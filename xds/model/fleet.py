@@ -103,7 +103,7 @@ class Fleet:
         """Return the services that clients in a member may use, or for "" those of the cluster set; in order of their keys."""
         for key in sorted(self._services):
             service = self._services[key]
-            if cluster in service.visible_in or (not cluster and key.scope == CLUSTERSET):
+            if service.is_visible(cluster):
                 yield service
 
     def gateways(self, cluster: str) -> tuple[gateway_objects.Gateway, ...]:

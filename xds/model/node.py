@@ -67,13 +67,13 @@ class _Resolution:
             raise NodeRejectedError(node.id, f"metadata.{METADATA_KEY} must be an object, not {type(found).__name__}")
         self.metadata: Mapping[str, Any] = found
         for key in sorted(set(found) - KNOWN_KEYS):
-            self.note_key(key, f"unknown key; known are {', '.join(sorted(KNOWN_KEYS))}")
+            self.note_key(key, f"unknown key; known are {', '.join(sorted(KNOWN_KEYS))}", code="XDS0504")
 
-    def note(self, where: str, message: str) -> None:
-        self.problems.append(Problem("XDS0502", f"node {self.node.id!r}: {message}", field=f"node.{where}"))
+    def note(self, where: str, message: str, *, code: str = "XDS0502") -> None:
+        self.problems.append(Problem(code, f"node {self.node.id!r}: {message}", field=f"node.{where}"))
 
-    def note_key(self, key: str, message: str) -> None:
-        self.note(f"metadata.{METADATA_KEY}.{key}", message)
+    def note_key(self, key: str, message: str, *, code: str = "XDS0502") -> None:
+        self.note(f"metadata.{METADATA_KEY}.{key}", message, code=code)
 
     def text(self, key: str) -> str:
         value = self.metadata.get(key, "")

@@ -121,6 +121,10 @@ class Service:
     origins: tuple[Ref, ...] = ()
     """Service, ServiceExports and ServiceImports that made it, sorted."""
 
+    def is_visible(self, cluster: str) -> bool:
+        """Return whether clients in a member may use it; clients outside every member ("") know the cluster set alone."""
+        return cluster in self.visible_in if cluster else self.key.scope == CLUSTERSET
+
     def resource_name(self, port: int) -> str:
         """Return the name of the Envoy cluster and CLA of one port, e.g. `web.shop.svc.clusterset.local:80`."""
         return f"{self.key.fqdn}:{port}"

@@ -193,7 +193,7 @@ class _Gateways:
             return None
         key = ServiceKey(own, backend.name, scope)
         service = self.given.services.get(key)
-        if service is None or self.given.view.cluster not in service.visible_in:
+        if service is None or not service.is_visible(self.given.view.cluster):
             hint = "" if scope else "it must be exported by some cluster (ServiceExport)"
             self.problem("XDS0401", ref, f"there is no {backend.kind} {own}/{backend.name}", at=f"{at}.name", hint=hint)
             return None

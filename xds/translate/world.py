@@ -93,7 +93,8 @@ class Translator:
         found: dict[str, Resource] = {}
         for key in keys:
             service = self._fleet.services.get(key)
-            if service is not None:
+            # Other clusters' own services have the same names there.
+            if service is not None and service.is_visible(view.cluster):
                 found.update((resource.name, resource) for resource in self._assignments(service, view) if resource.name in held)
         return found
 
