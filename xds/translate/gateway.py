@@ -14,6 +14,7 @@ from xds.model.events import ref_of
 from xds.model.service import CLUSTERSET, Service, ServiceKey
 from xds.problems import Problem
 from xds.snapshot.resource import Resource
+from xds.translate.hostnames import A_HOSTNAME, intersections, is_hostname
 from xds.translate.listeners import http_filter, socket_address
 from xds.translate.routes import retried_routes
 from xds.wire import CLUSTER, LISTENER, ROUTE, envoy, to_bytes
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from xds.model.view import View
     from xds.problems import Ref
 
+GATEWAY_GROUP = "gateway.networking.k8s.io"
 IMPORT_GROUP = "multicluster.x-k8s.io"
 NO_BACKEND = "no-backend"
 """A cluster that never exists: its share of a rule's requests is answered with 500, as the Gateway API demands."""
@@ -69,7 +71,9 @@ class _Port:
     """Everything on one port of the view: Envoy has one listener for it, however many Gateways share it."""
 
     listeners: list[tuple[Gateway, GatewayListener]] = field(default_factory=list)
-    hosts: dict[str, list[_Entry]] = field(default_factory=lambda: defaultdict(list))
+    hosts: dict[str, list[_Entry]] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+    """Hostname -> the namespace whose routes it belongs to."""
     clusters: set[str] = field(default_factory=set)
     origins: set[Ref] = field(default_factory=set)
 
@@ -85,12 +89,12 @@ class _Gateways:
         for gateway in self.given.gateways:
             if self.given.view.gateway in ("", f"{gateway.metadata.namespace}/{gateway.metadata.name}"):
                 self.open(gateway)
-        for route in self.given.routes:
+        for route in sorted(self.given.routes, key=_age_key):
             self.attach(route)
         resources = [resource for number in sorted(self.ports) for resource in self.port_resources(number)]
         return GatewayResult(resources, frozenset(self.used), self.problems)
 
-    def problem(self, code: str, ref: Ref, message: str, *, at: str = "", hint: str = "") -> None:
+    def problem(self, code: str, ref: Ref, message: str, at: str = "", hint: str = "") -> None:
         self.problems.append(Problem(code, message, ref, at, hint))
 
     def open(self, gateway: Gateway) -> None:
@@ -103,69 +107,110 @@ class _Gateways:
             if listener.protocol != "HTTP":
                 message = f"protocol {listener.protocol!r} is not served; the listener is left out"
                 self.problem("XDS0402", ref, message, at=f"{at}.protocol", hint="use HTTP")
-            elif not any(path.startswith(f"{at}.") or path == at for path in gateway.unsupported):
+            elif listener.hostname and not is_hostname(listener.hostname):
+                message = f"{listener.hostname!r} is not {A_HOSTNAME}; the listener is left out"
+                self.problem("XDS0402", ref, message, at=f"{at}.hostname")
+            elif not _asks_more(gateway.unsupported, at):
                 self.ports[listener.port].listeners.append((gateway, listener))
                 self.ports[listener.port].origins.add(ref)
 
     def attach(self, route: HTTPRoute) -> None:
+        """Put the rules of a route under every hostname of every listener that takes it, once each."""
         ref = ref_of(self.given.view.cluster, route)
-        attached = False
-        for index, parent in enumerate(route.spec.parent_refs):
-            if not self.names_view(route, parent):
-                attached = True  # it belongs to a gateway that this view does not serve
-                continue
-            targets = list(self.targets(route, parent))
-            if not targets:
-                message = f"no listener of Gateway {parent.name!r} takes it"
-                hint = "check name, namespace (it must be the route's own), sectionName, port and hostnames"
-                self.problem("XDS0403", ref, message, at=f"spec.parentRefs[{index}]", hint=hint)
-            attached = attached or bool(targets)
-            for number, hostname in targets:
-                self.add_rules(route, number, hostname)
+        if any(not path.startswith(("spec.rules[", "spec.parentRefs[")) for path in route.unsupported):
+            return
         if not route.spec.parent_refs:
             self.problem("XDS0403", ref, "it names no Gateway", at="spec.parentRefs", hint="add a parentRef")
+        hostnames = self.hostnames(route)
+        targets: dict[tuple[int, str], None] = {}
+        for index, parent in enumerate(route.spec.parent_refs):
+            at = f"spec.parentRefs[{index}]"
+            if hostnames is None or _asks_more(route.unsupported, at) or not self.names_view(route, parent):
+                continue
+            found = dict.fromkeys(self.targets(route, parent, hostnames))
+            if not found:
+                self.problem("XDS0403", ref, *_why_nowhere(parent, at))
+            targets |= found
+        if targets:
+            self.add_rules(route, list(targets))
+
+    def hostnames(self, route: HTTPRoute) -> list[str] | None:
+        """Return the valid hostnames of a route; None if it has only others, which must not become "any"."""
+        valid = [name for name in route.spec.hostnames if is_hostname(name)]
+        for index, name in enumerate(route.spec.hostnames):
+            if name not in valid:
+                message = f"{name!r} is not {A_HOSTNAME}; the hostname is left out"
+                self.problem("XDS0402", ref_of(self.given.view.cluster, route), message, at=f"spec.hostnames[{index}]")
+        return valid if valid or not route.spec.hostnames else None
 
     def names_view(self, route: HTTPRoute, parent: ParentReference) -> bool:
+        """Return False for a parent that another view serves."""
         if not self.given.view.gateway:
             return True
         return self.given.view.gateway == f"{parent.namespace or route.metadata.namespace}/{parent.name}"
 
-    def targets(self, route: HTTPRoute, parent: ParentReference) -> Iterable[tuple[int, str]]:
+    def targets(self, route: HTTPRoute, parent: ParentReference, hostnames: list[str]) -> Iterable[tuple[int, str]]:
         """Return (port, hostname) of every listener and hostname under which the parent takes the route."""
         own = route.metadata.namespace
-        if parent.kind != "Gateway" or (parent.namespace or own) != own:
+        if not _is_gateway(parent) or (parent.namespace or own) != own:
             return
-        seen: set[tuple[int, str]] = set()
         for number, port in self.ports.items():
             for gateway, listener in port.listeners:
                 if (gateway.metadata.namespace, gateway.metadata.name) != (own, parent.name):
                     continue
                 if parent.section_name not in (None, listener.name) or parent.port not in (None, number):
                     continue
-                for hostname in _intersections(listener.hostname, route.spec.hostnames):
-                    if (number, hostname) not in seen:
-                        seen.add((number, hostname))
-                        yield number, hostname
+                for hostname in intersections(listener.hostname, hostnames):
+                    yield number, hostname
 
-    def add_rules(self, route: HTTPRoute, number: int, hostname: str) -> None:
-        port = self.ports[number]
-        port.origins.add(ref_of(self.given.view.cluster, route))
-        entries = port.hosts[hostname]  # even if every rule is left out: it answers 404, rather than falling to a wildcard
+    def add_rules(self, route: HTTPRoute, targets: list[tuple[int, str]]) -> None:
+        ref = ref_of(self.given.view.cluster, route)
+        entries, clusters = self.entries(route)
+        for number, hostname in targets:
+            port = self.ports[number]
+            owner = port.owners.setdefault(hostname, route.metadata.namespace)
+            if owner != route.metadata.namespace:
+                message = f"hostname {hostname!r} on port {number} belongs to an older route in namespace {owner!r}"
+                self.problem("XDS0406", ref, message, hint="use another hostname or port")
+                continue
+            port.origins.add(ref)
+            port.clusters |= clusters
+            # Even if every rule is left out: it answers 404, rather than falling to a wildcard.
+            port.hosts.setdefault(hostname, []).extend(entries)
+
+    def entries(self, route: HTTPRoute) -> tuple[list[_Entry], set[str]]:
+        """Return what the rules of a route match and do, and the clusters that they lead to."""
+        entries: list[_Entry] = []
+        clusters: set[str] = set()
         for index, rule in enumerate(route.spec.rules):
             at = f"spec.rules[{index}]"
-            if any(path == at or path.startswith(f"{at}.") for path in route.unsupported):
+            if _asks_more(route.unsupported, at) or not self.paths_are_valid(route, rule, at):
                 continue
-            action = self.action(route, rule, at, port)
+            action = self.action(route, rule, at, clusters)
             entries += [_entry(route, index, order, match, action) for order, match in enumerate(_matches(rule))]
+        return entries, clusters
 
-    def action(self, route: HTTPRoute, rule: RouteRule, at: str, port: _Port) -> envoy.RouteAction | None:
-        """Return where a rule leads: one cluster, or several by weight; None if there is nothing to send to."""
+    def paths_are_valid(self, route: HTTPRoute, rule: RouteRule, at: str) -> bool:
+        """Report paths that mean nothing, and of which Envoy would refuse the whole configuration."""
+        bad = [index for index, match in enumerate(rule.matches) if not _is_path(match.path.value)]
+        for index in bad:
+            message = f"{rule.matches[index].path.value!r} is not a path; the rule is left out"
+            where = f"{at}.matches[{index}].path.value"
+            hint = "begin it with /, and leave out //, ? and #"
+            self.problem("XDS0402", ref_of(self.given.view.cluster, route), message, at=where, hint=hint)
+        return not bad
+
+    def action(self, route: HTTPRoute, rule: RouteRule, at: str, clusters: set[str]) -> envoy.RouteAction | None:
+        """Return where a rule leads: one cluster, or several by weight; None if there is nothing to send to.
+
+        Adds to the clusters that are led to.
+        """
         found: list[tuple[str, int]] = []
         for index, backend in enumerate(rule.backend_refs):
             name = self.backend(route, backend, f"{at}.backendRefs[{index}]")
             if backend.weight:
                 found.append((name or NO_BACKEND, backend.weight))
-        port.clusters.update(name for name, _ in found if name != NO_BACKEND)
+        clusters.update(name for name, _ in found if name != NO_BACKEND)
         if all(name == NO_BACKEND for name, _ in found):
             return None
         if len(found) == 1:
@@ -200,9 +245,8 @@ class _Gateways:
         numbers = [port.number for port in service.ports]
         if backend.port not in numbers:
             known = f"it has {', '.join(map(str, numbers)) or 'none'}"
-            self.problem(
-                "XDS0401", ref, f"{backend.kind} {own}/{backend.name} has no port {backend.port}", at=f"{at}.port", hint=known
-            )
+            wrong = f"{backend.kind} {own}/{backend.name} has no port {backend.port}" if backend.port else "is missing"
+            self.problem("XDS0401", ref, wrong, at=f"{at}.port", hint=known)
             return None
         self.used.add(key)
         return service.resource_name(backend.port)
@@ -259,25 +303,32 @@ def _entry(
 ) -> _Entry:
     """Return a match in its place: by path, then the older route, then its name, then the order within it (Gateway API)."""
     (kind, length), found = match
+    return _Entry((kind, length, *_age_key(route), rule, order), found, action)
+
+
+def _age_key(route: HTTPRoute) -> tuple[str, str, str]:
+    """Oldest first, then by namespace and name; a route without a creation time counts as the youngest."""
     meta = route.metadata
-    created = meta.creation_timestamp or "~"
-    return _Entry((kind, length, created, meta.namespace, meta.name, rule, order), found, action)
+    return (meta.creation_timestamp or "~", meta.namespace, meta.name)
 
 
-def _intersections(listener: str | None, hostnames: list[str]) -> list[str]:
-    """Return the hostnames that both a listener and a route accept, as Envoy domains; `*` where neither names one."""
-    if not listener:
-        return [name.lower() for name in hostnames] or ["*"]
-    if not hostnames:
-        return [listener.lower()]
-    return [found for name in hostnames if (found := _intersection(listener.lower(), name.lower()))]
+def _asks_more(unsupported: tuple[str, ...], at: str) -> bool:
+    """Return whether the object at a path has a field outside the subset."""
+    return any(path == at or path.startswith(f"{at}.") for path in unsupported)
 
 
-def _intersection(one: str, other: str) -> str | None:
-    """Return the narrower of two hostnames if the wider one, a wildcard such as `*.example.com`, covers it."""
-    if one == other:
-        return one
-    for wide, narrow in ((one, other), (other, one)):
-        if wide.startswith("*.") and narrow.removeprefix("*").endswith(wide[1:]) and len(narrow) > len(wide) - 1:
-            return narrow
-    return None
+def _is_path(text: str) -> bool:
+    return text.startswith("/") and not any(bad in text for bad in ("//", "?", "#"))
+
+
+def _is_gateway(parent: ParentReference) -> bool:
+    return (parent.group, parent.kind) == (GATEWAY_GROUP, "Gateway")
+
+
+def _why_nowhere(parent: ParentReference, at: str) -> tuple[str, str, str]:
+    """Return message, field and hint for a parent that does not take the route."""
+    if not _is_gateway(parent):
+        hint = f"use a Gateway of {GATEWAY_GROUP}"
+        return f"parents of kind {parent.kind!r} in group {parent.group!r} are not served", at, hint
+    hint = "check name, namespace (it must be the route's own), sectionName, port and hostnames"
+    return f"no listener of Gateway {parent.name!r} takes it", at, hint
