@@ -60,6 +60,7 @@ def _explicit(view: View, services: Iterable[Service]) -> tuple[list[Resource], 
     clusters: list[str] = []
     origins: set[Ref] = set()
     for service in services:
+        claims.problems += _not_routable(service)
         for port in _http_ports(service):
             domains = claims.take(service, OUTBOUND, _domains(service, port, view), "XDS0405")
             if domains:
@@ -154,6 +155,16 @@ def _routes(name: str, hosts: list[envoy.VirtualHost], clusters: list[str], orig
 def _prefix(address: str) -> envoy.CidrRange:
     length = ipaddress.ip_address(address).max_prefixlen
     return envoy.CidrRange(address_prefix=address, prefix_len=envoy.UInt32Value(value=length))
+
+
+def _not_routable(service: Service) -> list[Problem]:
+    """Return what the owner of a service should know whose ports cannot be told apart by a Host."""
+    found = [f"{port.number} ({port.name or 'unnamed'})" for port in service.ports if not port.protocol.is_http]
+    if not found:
+        return []
+    message = f"ports of {service.key.fqdn} that are not HTTP cannot be reached through explicit sidecars: {', '.join(found)}"
+    hint = "if they speak HTTP, set appProtocol, or name them http, http-…; otherwise intercept transparently"
+    return [Problem("XDS0404", message, service.origins[0] if service.origins else None, "spec.ports", hint)]
 
 
 def _http_ports(service: Service) -> list[Port]:
