@@ -19,7 +19,7 @@ class UnreachableError(XdsError):
 
 
 class RefusedError(XdsError):
-    """The control plane says that the request makes no sense, e.g. that there is no such node."""
+    """What was asked for does not exist, e.g. there is no such node."""
 
     exit_code = 65
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from xds._version import __version__
-from xds.errors import ConfigurationError, XdsError
+from xds.errors import ConfigurationError, NodeRejectedError, XdsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ def _exit_code(run: Callable[[], Any]) -> int:
         return FAILED
     except XdsError as error:
         click.echo(f"Error: {error}", err=True)
-        return getattr(error, "exit_code", BAD_INPUT if isinstance(error, ConfigurationError) else FAILED)
+        return getattr(error, "exit_code", BAD_INPUT if isinstance(error, (ConfigurationError, NodeRejectedError)) else FAILED)
     except (KeyboardInterrupt, click.Abort):
         return 128 + signal.SIGINT
     except BrokenPipeError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from xds.cli.client import RefusedError
 from xds.cli.options import TYPES, describes_node, no_headers, output_option
 from xds.cli.output import note
 from xds.cli.resources import print_snapshot
@@ -29,7 +30,7 @@ def translate(clusters: Path, node: NodeFlags, *, type_name: str | None, name: s
     Output is as that of `xdsctl snapshot show`. Problems of this node and of what it is given go to stderr.
     """
     from xds.admin.answers import to_json
-    from xds.admin.snapshots import Selection, excerpt
+    from xds.admin.snapshots import NotFoundError, Selection, excerpt
     from xds.cli.offline import Offline
 
     offline = Offline(clusters)
@@ -38,5 +39,8 @@ def translate(clusters: Path, node: NodeFlags, *, type_name: str | None, name: s
         note(str(problem))
     if offline.reading.problems:
         note(f"{len(offline.reading.problems)} problems in the files; `xdsctl validate {clusters}` lists them")
-    found = excerpt(snapshot, Selection(type=type_name or "", name=name))
+    try:
+        found = excerpt(snapshot, Selection(type=type_name or "", name=name))
+    except NotFoundError as error:
+        raise RefusedError(str(error)) from error
     print_snapshot(json.loads(to_json(found, defaults=False)), output, single=bool(type_name), show_headers=not no_headers)
