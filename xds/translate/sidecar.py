@@ -87,6 +87,8 @@ class _Transparent:
         self.claims = Claims()
         self.chains: list[envoy.FilterChain] = []
         self.clusters: set[str] = {PASSTHROUGH}
+        self.http: set[int] = set()
+        """Ports on which some chain asks for routes."""
         self.hosts: dict[int, list[envoy.VirtualHost]] = defaultdict(list)
         self.routed: dict[int, list[str]] = defaultdict(list)
         self.origins: dict[int, set[Ref]] = defaultdict(set)
@@ -95,7 +97,7 @@ class _Transparent:
         for service in services:
             for port in service.ports:
                 self.add(service, port)
-        routes = [self.routes(number) for number in sorted(self.hosts)]
+        routes = [self.routes(number) for number in sorted(self.http)]
         passthrough = tcp_filter(PASSTHROUGH, PASSTHROUGH)
         listener = envoy.Listener(
             name=OUTBOUND,
@@ -113,24 +115,28 @@ class _Transparent:
         return [passthrough_cluster(), outbound, *routes], self.claims.problems
 
     def add(self, service: Service, port: Port) -> None:
-        vips = service.vips.get(self.view.cluster, ())
-        free = self.claims.take(service, f"vip:{port.number}", vips, "XDS0405")
+        vips = self.claims.take(service, f"vip:{port.number}", service.vips.get(self.view.cluster, ()), "XDS0405")
         cluster = service.resource_name(port.number)
         if port.protocol.is_http:
-            domains = self.claims.take(service, f"host:{port.number}", _domains_on_port(service, port, self.view), "XDS0405")
-            if domains:
+            names = _domains_on_port(service, port, self.view, vips)
+            if domains := self.claims.take(service, f"host:{port.number}", names, "XDS0405"):
                 self.hosts[port.number].append(service_host(cluster, domains))
                 self.routed[port.number].append(cluster)
-        if free:
-            route = f"{OUTBOUND}:{port.number}"
-            chosen = http_filter(route, route) if port.protocol.is_http else tcp_filter(cluster, cluster)
-            if not port.protocol.is_http:
-                self.clusters.add(cluster)
+        if vips:
             match = envoy.FilterChainMatch(
-                prefix_ranges=[_prefix(address) for address in free], destination_port=envoy.UInt32Value(value=port.number)
+                prefix_ranges=[_prefix(address) for address in vips], destination_port=envoy.UInt32Value(value=port.number)
             )
-            self.chains.append(envoy.FilterChain(name=cluster, filter_chain_match=match, filters=[chosen]))
+            filters = [self.filter(port, cluster)]
+            self.chains.append(envoy.FilterChain(name=cluster, filter_chain_match=match, filters=filters))
         self.origins[port.number].update(service.origins)
+
+    def filter(self, port: Port, cluster: str) -> envoy.Filter:
+        if not port.protocol.is_http:
+            self.clusters.add(cluster)
+            return tcp_filter(cluster, cluster)
+        self.http.add(port.number)
+        route = f"{OUTBOUND}:{port.number}"
+        return http_filter(route, route)
 
     def routes(self, number: int) -> Resource:
         unmatched = envoy.VirtualHost(
@@ -175,20 +181,20 @@ def _domains(service: Service, port: Port, view: View) -> Iterator[str]:
     """Return the Host values that mean one port, where the port of the connection says nothing."""
     ports = _http_ports(service)
     default = next((candidate for candidate in ports if candidate.number == HTTP_PORT), ports[0])
-    for name in _names(service, view):
+    for name in _names(service, view, service.vips.get(view.cluster, ())):
         yield f"{name}:{port.number}"
         if port is default:
             yield name
 
 
-def _domains_on_port(service: Service, port: Port, view: View) -> Iterator[str]:
+def _domains_on_port(service: Service, port: Port, view: View, vips: Iterable[str]) -> Iterator[str]:
     """Return the Host values that mean one port on connections to that port."""
-    for name in _names(service, view):
+    for name in _names(service, view, vips):
         yield name
         yield f"{name}:{port.number}"
 
 
-def _names(service: Service, view: View) -> Iterator[str]:
+def _names(service: Service, view: View, vips: Iterable[str]) -> Iterator[str]:
     """Return the names under which clients in the view know the service.
 
     The short forms mean what cluster DNS makes of them: the cluster's own service.
@@ -200,5 +206,5 @@ def _names(service: Service, view: View) -> Iterator[str]:
         yield f"{key.name}.{key.namespace}"
         if key.namespace == view.namespace:
             yield key.name
-    for address in service.vips.get(view.cluster, ()):
+    for address in vips:
         yield f"[{address}]" if ":" in address else address
