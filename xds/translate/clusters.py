@@ -49,7 +49,7 @@ def service_cluster(service: Service, port: Port) -> Resource:
 
 
 def passthrough_cluster() -> Resource:
-    """Return the cluster that connects to the original destination."""
+    """Return the cluster that connects to the original destination, speaking what the client speaks."""
     message = envoy.Cluster(
         name=PASSTHROUGH,
         type=envoy.Cluster.ORIGINAL_DST,
@@ -57,6 +57,11 @@ def passthrough_cluster() -> Resource:
         connect_timeout=envoy.Duration(seconds=CONNECT_TIMEOUT_S),
         circuit_breakers=_unlimited(),
     )
+    same = envoy.HttpProtocolOptions.UseDownstreamHttpConfig(
+        http_protocol_options=envoy.Http1ProtocolOptions(), http2_protocol_options=envoy.Http2ProtocolOptions()
+    )
+    options = envoy.HttpProtocolOptions(use_downstream_protocol_config=same)
+    message.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(pack(options))
     return Resource.of(CLUSTER, PASSTHROUGH, to_bytes(message))
 
 
