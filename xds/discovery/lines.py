@@ -14,64 +14,73 @@ if TYPE_CHECKING:
     from xds.discovery.document import DocumentPath
 
 
+Wanted = dict[str | int, "Wanted"]
+"""The paths that are looked for, as a tree of steps."""
+
+
 def locate(text: str, paths: Iterable[DocumentPath]) -> dict[DocumentPath, int]:
     """Return the line (1-based) of each path, or else of the nearest value around it that is written out.
 
     The text must have parsed. JSON is read as YAML, which it is but for rare cases; there the line may be 0, unknown.
     """
-    wanted = set(paths)
-    prefixes = {path[:length] for path in wanted for length in range(1, len(path) + 1)}
-    lines: dict[DocumentPath, int] = {}
+    paths = set(paths)
+    wanted: Wanted = {}
+    for path in paths:
+        branch = wanted
+        for step in path:
+            branch = branch.setdefault(step, {})
+    walk = _Walk(text, wanted)
     with contextlib.suppress(yaml.YAMLError):  # JSON that YAML does not read; what came before is known
-        _Walk(text, prefixes, lines).run()
-    return {path: next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), 0) for path in wanted}
+        walk.run()
+    lines = walk.lines
+    return {path: next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), 0) for path in paths}
 
 
 class _Level:
     """An open collection and where in it the walk stands."""
 
-    __slots__ = ("at", "at_key", "is_mapping", "line")
+    __slots__ = ("at", "at_key", "is_mapping", "line", "wanted")
 
-    def __init__(self, *, is_mapping: bool) -> None:
+    def __init__(self, wanted: Wanted, *, is_mapping: bool) -> None:
         self.is_mapping = is_mapping
         self.at_key = is_mapping
         self.at: str | int = -1
         self.line = 0
+        self.wanted = wanted
 
 
 class _Walk:
-    """One pass over the events of a file; a value in a mapping stands where its key stands."""
+    """One pass over the events of a text; a value in a mapping stands where its key stands."""
 
-    def __init__(self, text: str, wanted: set[DocumentPath], lines: dict[DocumentPath, int]) -> None:
+    def __init__(self, text: str, wanted: Wanted) -> None:
         self.parser: Any = CParser(text)
-        self.wanted = wanted
-        self.lines = lines
-        self.levels: list[_Level] = []
-        self.document = -1
+        self.levels = [_Level(wanted, is_mapping=False)]
+        """Open collections; the lowest is the list of documents."""
+        self.lines: dict[DocumentPath, int] = {}
 
     def run(self) -> None:
-        while not self.parser.check_event(yaml.StreamEndEvent):
+        while True:
             event = self.parser.get_event()
-            if isinstance(event, yaml.DocumentStartEvent):
-                self.document += 1
+            if isinstance(event, yaml.NodeEvent):
+                self.node(event)
             elif isinstance(event, yaml.CollectionEndEvent):
                 self.levels.pop()
-            elif isinstance(event, yaml.NodeEvent):
-                self.node(event)
+            elif isinstance(event, yaml.StreamEndEvent):
+                return
 
     def node(self, event: Any) -> None:
-        level = self.levels[-1] if self.levels else None
+        level = self.levels[-1]
         line = event.start_mark.line + 1
-        if level and level.is_mapping and level.at_key:
+        if level.is_mapping and level.at_key:
             level.at, level.line, level.at_key = getattr(event, "value", ""), line, False
             return
-        if level and level.is_mapping:
+        if isinstance(level.at, int):
+            level.at += 1
+        else:
             level.at_key = True
             line = level.line
-        elif level and isinstance(level.at, int):
-            level.at += 1
-        path = (self.document, *(level.at for level in self.levels))
-        if path in self.wanted:
-            self.lines.setdefault(path, line)
+        wanted = level.wanted.get(level.at)
+        if wanted is not None:
+            self.lines.setdefault(tuple(level.at for level in self.levels), line)
         if isinstance(event, yaml.CollectionStartEvent):
-            self.levels.append(_Level(is_mapping=isinstance(event, yaml.MappingStartEvent)))
+            self.levels.append(_Level(wanted or {}, is_mapping=isinstance(event, yaml.MappingStartEvent)))
