@@ -97,6 +97,13 @@ def test_no_address_twice_among_all_addresses_of_a_port():
     assert codes(fleet) == ["XDS0208"]
 
 
+def test_a_second_address_of_the_same_family_is_no_second_family():
+    entries = [endpoint("10.1.0.1", target="web-0"), endpoint("10.1.0.2", ready=False, target="web-0")]
+    fleet = east(service("web"), endpoint_slice("web", entries))
+    assert [item.addresses for item in found(fleet).values()] == [("10.1.0.1",)]
+    assert codes(fleet) == ["XDS0208"]
+
+
 def test_one_pod_with_two_ports_is_two_endpoints():
     fleet = east(
         service("web"),

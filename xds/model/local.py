@@ -186,11 +186,12 @@ class _Builder:
         if known is None:
             found[identity] = _Found(addresses, port, entry, origin)
             return
-        fresh = [address for address in addresses if address not in known.addresses]
-        if not fresh:
-            message = f"{addresses[0]} port {port} appears twice in the slices of one service; the first one counts"
+        families = {":" in address for address in known.addresses}
+        other_family = [address for address in addresses if (":" in address) not in families]
+        if not other_family:
+            message = f"{addresses[0]} port {port}: the slices have its target twice in one address family; the first one counts"
             self.problem("XDS0208", message, ref=origin)
-        known.addresses += fresh
+        known.addresses += other_family
 
     def endpoints(self, port: Port, found: dict[str, _Found] | None) -> tuple[Endpoint, ...]:
         if found is None:

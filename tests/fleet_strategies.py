@@ -1,0 +1,120 @@
+"""Generated fleets: several clusters, regions, networks, zones, services, exports, slices in every state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING
+
+from fleet_world import Object, endpoint, endpoint_slice, export, make, member, node, service
+from hypothesis import strategies as st
+
+from xds.model.events import FLEET, Synced, Upsert
+from xds.model.fleet import Fleet
+from xds.model.view import Intercept, Role, View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xds.model.objects import KubernetesObject
+
+CLUSTERS = ("east", "north", "west")
+REGIONS = ("eu", "us", "")
+ZONES = ("a", "b", "")
+NETWORKS = ("default", "blue")
+NAMES = ("web", "api")
+PORTS = ({"http": 80}, {"http": 80, "tcp": 9000}, {"http": 8080}, {"grpc": 80}, {"": 80}, {})
+
+READY: Object = {"ready": True}
+DRAINING: Object = {"ready": False, "serving": True, "terminating": True}
+WAITING: Object = {"ready": False}
+STATES = (READY, READY, {}, DRAINING, WAITING)
+
+Placed = tuple[str, "KubernetesObject"]
+"""(cluster, object)."""
+
+
+@dataclass(frozen=True)
+class World:
+    """The objects of a fleet; none twice."""
+
+    objects: tuple[Placed, ...]
+
+    def fleet(self) -> Fleet:
+        fleet = Fleet()
+        fleet.apply([Upsert(*placed) for placed in self.objects] + [Synced(name) for name in (FLEET, *CLUSTERS)])
+        return fleet
+
+
+@st.composite
+def endpoints(draw: st.DrawFn, addresses: Iterator[str] | None, states: tuple[Object, ...]) -> Object:
+    """Return one endpoint; without a source of addresses, they come from a few, so that they clash."""
+    address = next(addresses) if addresses else f"10.0.0.{draw(st.integers(1, 6))}"
+    more: Object = {}
+    if name := draw(st.sampled_from(("", "n1", "n2", "n9"))):
+        more["nodeName"] = name
+    if zone := draw(st.sampled_from(ZONES)):
+        more["zone"] = zone
+    target = "" if addresses else draw(st.sampled_from(("", "pod-0", "pod-1")))
+    return endpoint(address, target=target, **draw(st.sampled_from(states)), **more)
+
+
+@st.composite
+def services(draw: st.DrawFn, addresses: Iterator[str] | None, states: tuple[Object, ...]) -> list[KubernetesObject]:
+    """Return what one cluster has of one service."""
+    name, found = draw(st.sampled_from(NAMES)), []
+    ports = draw(st.sampled_from(PORTS))
+    if draw(st.integers(0, 5)):
+        spec = {"clusterIP": draw(st.sampled_from(("None", "10.96.0.1", "10.96.0.2", "fd00::1")))}
+        if preference := draw(st.sampled_from(("", "", "PreferSameZone", "PreferSameNode"))):
+            spec["trafficDistribution"] = preference
+        found.append(service(name, ports, **spec))
+    if draw(st.booleans()):
+        found.append(export(name, created=draw(st.sampled_from((None, "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")))))
+    if draw(st.booleans()):
+        found.append(make("ServiceImport", name, spec={"ips": draw(st.sampled_from(([], ["241.0.0.1"], ["241.0.0.2"])))}))
+    for number in range(draw(st.integers(0, 2))):
+        listed = draw(st.lists(endpoints(addresses, states), max_size=4))
+        targets = {key: 8000 + draw(st.integers(0, 1)) for key in ports}
+        found.append(endpoint_slice(name, listed, targets, name=f"{name}-{number}"))
+    return found
+
+
+@st.composite
+def worlds(draw: st.DrawFn, *, clashes: bool = True, states: tuple[Object, ...] = STATES) -> World:
+    """Return a fleet's objects; without clashes, every endpoint has an address of its own."""
+    addresses = None if clashes else (f"10.{number // 250}.1.{number % 250 + 1}" for number in count())
+    placed: dict[tuple[str, str, str], Placed] = {}
+    for cluster in draw(st.lists(st.sampled_from(CLUSTERS), min_size=1, unique=True)):
+        found: list[KubernetesObject] = []
+        if draw(st.integers(0, 4)):
+            place = {"zones": draw(st.sampled_from(([], ["a"], ["a", "b"]))), "network": draw(st.sampled_from(NETWORKS))}
+            item = member(cluster, draw(st.sampled_from(REGIONS)), **place)
+            placed[FLEET, "MemberCluster", cluster] = (FLEET, item)
+        found += [
+            node(name, draw(st.sampled_from(ZONES)), draw(st.sampled_from(REGIONS)))
+            for name in draw(st.sets(st.sampled_from(("n1", "n2"))))
+        ]
+        if draw(st.booleans()):
+            found.append(make("Namespace", "shop"))
+        for _ in range(draw(st.integers(0, 2))):
+            found += draw(services(addresses, states))
+        for item in found:
+            placed[cluster, item.kind, item.metadata.name] = (cluster, item)
+    return World(tuple(placed.values()))
+
+
+def views() -> st.SearchStrategy[View]:
+    """Return views of every role."""
+    return st.builds(
+        View,
+        cluster=st.sampled_from((*CLUSTERS, "")),
+        network=st.sampled_from(NETWORKS),
+        region=st.sampled_from(REGIONS),
+        zone=st.sampled_from(ZONES),
+        role=st.sampled_from(tuple(Role)),
+        namespace=st.just("shop"),
+        intercept=st.sampled_from(tuple(Intercept)),
+        listen=st.just("127.0.0.1:15001"),
+        node_name=st.sampled_from(("", "n1")),
+    )
