@@ -109,6 +109,10 @@ def test_a_cluster_that_loses_its_last_object_stays_a_member_once_it_is_synced()
     assert "east" in fleet.members
 
 
+def test_a_synced_cluster_is_a_member_even_if_it_never_had_an_object():
+    assert list(fleet_of({"east": []}).members) == ["east"]
+
+
 def test_a_namespace_lets_a_cluster_import():
     fleet = fleet_of({"east": web("10.1.0.1"), "west": []}, member("east"), member("west"))
     assert fleet.services[WEB].visible_in == {"east"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from fleet_strategies import CLUSTERS, DRAINING, READY, STATES, WAITING, World, views, worlds
+from fleet_strategies import DRAINING, READY, STATES, World, views, worlds
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -135,9 +135,3 @@ def world_with(world, state):
             for cluster, item in world.objects
         )
     )
-
-
-def test_the_states_tell_apart_what_the_properties_are_about():
-    assert WAITING in STATES
-    assert DRAINING in STATES
-    assert len(CLUSTERS) == 3

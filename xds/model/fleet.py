@@ -207,8 +207,9 @@ class Fleet:
 
     def _rebuild_members(self) -> bool:
         declared = {item.metadata.name: item for item in self._of(FLEET, objects.MemberCluster)}
-        holders = [name for name, cluster in self._clusters.items() if name and (cluster.items or name in self._synced)]
-        members = {name: self._member(name, declared.get(name)) for name in sorted({*declared, *holders})}
+        holders = {name for name, cluster in self._clusters.items() if cluster.items}
+        names = (declared.keys() | holders | self._synced) - {FLEET}
+        members = {name: self._member(name, declared.get(name)) for name in sorted(names)}
         undeclared = [name for name in members if name not in declared]
         self._problems["members"] = tuple(
             Problem(
