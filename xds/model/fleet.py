@@ -69,6 +69,8 @@ class Fleet:
         self._clusters: dict[str, _Cluster] = defaultdict(_Cluster)
         self._members: dict[str, Member] = {}
         self._services: dict[ServiceKey, Service] = {}
+        self._order: list[ServiceKey] | None = None
+        """The keys of the services, sorted; None when one was added or removed."""
         self._problems: dict[object, tuple[Problem, ...]] = {}
         self._synced: set[str] = set()
         self._dirty: set[ServiceKey] = set()
@@ -101,7 +103,9 @@ class Fleet:
 
     def visible(self, cluster: str) -> Iterator[Service]:
         """Return the services that clients in a member may use, or for "" those of the cluster set; in order of their keys."""
-        for key in sorted(self._services):
+        if self._order is None:
+            self._order = sorted(self._services)
+        for key in self._order:
             service = self._services[key]
             if service.is_visible(cluster):
                 yield service
@@ -266,6 +270,7 @@ class Fleet:
         if old is None or new is None:
             if old is not new:
                 services.add(key)
+                self._order = None
         elif _shape(old) != _shape(new):
             services.add(key)
         elif old.endpoints != new.endpoints:

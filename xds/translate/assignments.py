@@ -47,12 +47,15 @@ def _localities(tier: Tier) -> list[envoy.LocalityLbEndpoints]:
 
 
 def _lb_endpoint(endpoint: Endpoint) -> envoy.LbEndpoint:
-    first, *others = (_address(address, endpoint.port) for address in endpoint.addresses)
-    found = envoy.Endpoint(
-        address=first, additional_addresses=[envoy.Endpoint.AdditionalAddress(address=other) for other in others]
-    )
-    return envoy.LbEndpoint(endpoint=found, health_status=endpoint.health.value)
+    # Filled in place, since there are many: nested constructors take three times as long.
+    message = envoy.LbEndpoint(health_status=endpoint.health.value)
+    primary, *others = endpoint.addresses
+    _fill(message.endpoint.address.socket_address, primary, endpoint.port)
+    for address in others:
+        _fill(message.endpoint.additional_addresses.add().address.socket_address, address, endpoint.port)
+    return message
 
 
-def _address(address: str, port: int) -> envoy.Address:
-    return envoy.Address(socket_address=envoy.SocketAddress(address=address, port_value=port))
+def _fill(socket: envoy.SocketAddress, address: str, port: int) -> None:
+    socket.address = address
+    socket.port_value = port
