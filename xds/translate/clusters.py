@@ -18,6 +18,11 @@ PASSTHROUGH = "passthrough"
 CONNECT_TIMEOUT_S = 2
 """Enough for a lost SYN (1 s) between continents; a host that is gone without a trace costs this much, once a retry."""
 
+EJECTION_S = 5
+"""How long a host stays ejected the first time; each further time adds as much,"""
+MAX_EJECTION_S = 60
+"""up to this."""
+
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _UNLIMITED = 2**32 - 1
 
@@ -77,10 +82,15 @@ def _unlimited() -> envoy.CircuitBreakers:
 def _outlier_detection() -> envoy.OutlierDetection:
     """Return ejection on local-origin failures only: a host that cannot be reached, not one that answers 503.
 
-    Everything else is stated as 0, since gRPC (A50) and Envoy switch success rates on by default.
+    All hosts may be ejected, so a moment in which a client reaches nobody must not cost much longer than itself: hosts come
+    back after seconds, not after Envoy's half minute. Everything else is stated as 0, since gRPC (A50) and Envoy switch
+    success rates on by default.
     """
     zero = envoy.UInt32Value(value=0)
     return envoy.OutlierDetection(
+        interval=envoy.Duration(seconds=EJECTION_S),
+        base_ejection_time=envoy.Duration(seconds=EJECTION_S),
+        max_ejection_time=envoy.Duration(seconds=MAX_EJECTION_S),
         split_external_local_origin_errors=True,
         consecutive_local_origin_failure=envoy.UInt32Value(value=5),
         enforcing_consecutive_local_origin_failure=envoy.UInt32Value(value=100),
