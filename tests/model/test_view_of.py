@@ -123,8 +123,8 @@ def test_views_are_kept_apart_by_node_only_where_a_policy_needs_it():
 
 
 def test_unknown_keys_are_noted():
-    _, noted = resolve(cluster="east", namespace="shop", clutser="east", labels={"a": "b"})
-    assert noted == {"metadata.isthmus.clutser": f"unknown key; known are {', '.join(sorted(KNOWN_KEYS))}"}
+    _, noted = resolve(cluster="east", namespace="shop", colour="red", labels={"a": "b"})
+    assert noted == {"metadata.isthmus.colour": f"unknown key; known are {', '.join(sorted(KNOWN_KEYS))}"}
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:1", "[::]:15001", "::1:65535", "0.0.0.0:15001"])

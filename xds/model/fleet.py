@@ -281,7 +281,7 @@ class Fleet:
         name = (key.namespace, key.name)
         item = cluster.items.get(ObjectKey("Service", key.namespace, key.name))
         if not isinstance(item, objects.Service) or item.spec.type == "ExternalName" or key.scope not in self._members:
-            self._problems.pop(key, None)
+            self._note(key, ())
             cluster.seen.pop(name, None)
             return None
         self.services_built += 1
@@ -291,7 +291,7 @@ class Fleet:
             LocalInput(self._members[key.scope], item, ordered, cluster.nodes, cluster.seen.get(name, frozenset()))
         )
         cluster.seen[name] = result.seen
-        self._problems[key] = result.problems
+        self._note(key, result.problems)
         return result.service
 
     def _merged(self, key: ServiceKey) -> Service | None:
@@ -316,12 +316,19 @@ class Fleet:
                 else:
                     exports.append(Export(member, export, local))
         if not exports:
-            self._problems[key] = tuple(problems)
+            self._note(key, tuple(problems))
             return None
         self.services_built += 1
         result = merge_exports(exports, imports, importers)
-        self._problems[key] = (*problems, *result.problems)
+        self._note(key, (*problems, *result.problems))
         return result.service
+
+    def _note(self, key: ServiceKey, problems: tuple[Problem, ...]) -> None:
+        """Keep the problems of a service; nothing stays of one that has none."""
+        if problems:
+            self._problems[key] = problems
+        else:
+            self._problems.pop(key, None)
 
     def _useless(self, cluster: str, export: objects.ServiceExport) -> Problem:
         meta = export.metadata
@@ -347,5 +354,5 @@ def _place(member: Member | None) -> tuple[str, tuple[str, ...], str] | None:
 
 
 def _shape(service: Service) -> tuple[object, ...]:
-    """Return everything but the endpoints; origins too, since `explain` and NACKs show them."""
+    """Return everything but endpoints and origins: what a change of needs more than the fast lane."""
     return (service.ports, service.vips, service.visible_in, service.headless, service.traffic_distribution)
