@@ -33,7 +33,6 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0109": (Severity.WARNING, "name cannot be used in the directory"),
     # 02xx: the fleet (xds/model)
     "XDS0201": (Severity.WARNING, "member cluster is not declared"),
-    "XDS0202": (Severity.ERROR, "exported service cannot be merged"),
     "XDS0203": (Severity.WARNING, "exported services conflict"),
     "XDS0204": (Severity.ERROR, "export without a service"),
     "XDS0205": (Severity.ERROR, "endpoint address is invalid"),
