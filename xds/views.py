@@ -77,15 +77,18 @@ class LiveViews:
         """Build every live view again; what did not change is neither stored nor sent again."""
         for view in self.store.views():
             self._build(view, trigger)
+        self._translator.forget(self.store.views())
 
     def drop_idle(self) -> None:
         """Forget views that have had no client for a while, and what was made for them alone."""
         limit_s = self._clock() - self._idle_s
-        for view in [view for view, since_s in self._idle_since_s.items() if since_s <= limit_s]:
+        idle = [view for view, since_s in self._idle_since_s.items() if since_s <= limit_s]
+        for view in idle:
             del self._idle_since_s[view]
             self._problems.pop(view, None)
             self.store.drop(view)
-        self._translator.forget(self.store.views())
+        if idle:
+            self._translator.forget(self.store.views())
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what could not be served in some live view, each problem once."""
