@@ -13,13 +13,14 @@ from protocol_script import resource, type_url
 from xds.snapshot.store import SnapshotStore
 
 VIEW = "view"
-KINDS = ("cds", "eds", "lds", "rds", "sds")
-NAMES = ("a", "b", "c", "d", "e")
+KINDS = ("cds", "eds", "sds")  # listeners are like clusters, routes like endpoints, but for what follows what
+NAMES = ("a", "b", "c", "d")
 BAD = "9"
 
 kinds = st.sampled_from(KINDS)
 names = st.frozensets(st.sampled_from(NAMES), max_size=4)
 contents = st.sampled_from(("1", "2", "3", BAD))
+traffic = st.lists(st.sampled_from(("poll", "down", "up")), max_size=6)
 changes = st.dictionaries(st.tuples(kinds, st.sampled_from(NAMES)), st.none() | contents, min_size=1, max_size=6)
 
 

@@ -1,18 +1,18 @@
-"""A model incremental client and the real stream, joined by two wires: whatever happens, in whatever order, they agree in the end."""
+"""A model incremental client and the real stream, joined by two wires: in whatever order, they agree in the end."""
 
 from __future__ import annotations
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from protocol_script import decode, type_url
-from protocol_world import BAD, KINDS, NAMES, Wires, World, changes, error_text, kinds, names, version
+from protocol_world import BAD, KINDS, NAMES, Wires, World, changes, error_text, kinds, names, traffic, version
 
 from xds.protocol import DeltaRequest, DeltaStream, Encoder
 from xds.protocol.traits import NEVER_REMOVED
 from xds.wire import short_name
 
 ENCODER = Encoder("isthmus")  # shared by all runs, as by all streams of a server
-WILDCARD_KINDS = ("cds", "lds")
+WILDCARD_KINDS = ("cds",)
 
 
 class Subscribed:
@@ -31,13 +31,22 @@ class Subscribed:
 
 
 class DeltaMachine(RuleBasedStateMachine):
-    @initialize(applies_good=st.booleans(), blames=st.booleans(), limit=st.sampled_from((60, 250, 3_500_000)))
-    def connect_first(self, applies_good, blames, limit):
+    @initialize(
+        applies_good=st.booleans(),
+        blames=st.booleans(),
+        limit=st.sampled_from((60, 250, 3_500_000)),
+        wanted=changes,
+        first=st.dictionaries(kinds, names, max_size=3),
+    )
+    def connect_first(self, applies_good, blames, limit, wanted, first):
         self.applies_good, self.blames, self.limit = applies_good, blames, limit
         self.world = World()
         self.wants = {kind: Subscribed() for kind in KINDS}
         self.held = {kind: {} for kind in KINDS}
         self.connect()
+        self.change(wanted, ())
+        for kind, add in first.items():
+            self.say(kind, sorted(add), ())
 
     def connect(self):
         self.stream = DeltaStream(ENCODER, response_bytes=self.limit)
@@ -49,27 +58,36 @@ class DeltaMachine(RuleBasedStateMachine):
         self.told = {kind: Subscribed() for kind in KINDS}
         self.sent = {kind: {} for kind in KINDS}
         self.excused = {kind: set() for kind in KINDS}
-        self.all_asked = {kind: False for kind in KINDS}
-        self.contents_of = {}
+        self.all_asked = dict.fromkeys(KINDS, False)
 
     # What happens in the world.
 
-    @rule(wanted=changes)
-    def change(self, wanted):
+    @rule(wanted=changes, traffic=traffic)
+    def change(self, wanted, traffic):
         self.stream.on_change(self.world.change(wanted))
+        self.flow(traffic)
 
-    @rule(wanted=changes)
-    def lose_a_change_set(self, wanted):
+    @rule(wanted=changes, traffic=traffic)
+    def lose_a_change_set(self, wanted, traffic):
         self.world.change(wanted)
         self.stream.resync()
+        self.flow(traffic)
 
     # What the client says.
 
-    @rule(kind=kinds, add=names, drop=names, star=st.sampled_from(("", "", "+", "-")), nonce=st.sampled_from(("", "", "7", "x")))
-    def subscribe(self, kind, add, drop, star, nonce):
+    @rule(
+        kind=kinds,
+        add=names,
+        drop=names,
+        star=st.sampled_from(("", "", "+", "-")),
+        nonce=st.sampled_from(("", "", "7", "x")),
+        traffic=traffic,
+    )
+    def subscribe(self, kind, add, drop, star, nonce, traffic):
         add = [*sorted(add), *["*"] * (star == "+")]
         drop = [*sorted(drop), *["*"] * (star == "-")]
         self.say(kind, add, drop, nonce=nonce)
+        self.flow(traffic)
 
     def say(self, kind, add, drop, *, nonce="", error=None, initial=None):
         if kind not in self.asked:
@@ -84,21 +102,33 @@ class DeltaMachine(RuleBasedStateMachine):
             self.warming = {name for name in self.warming if self.wants["eds"].wants(name)}
         self.wires.up.append(DeltaRequest(type_url(kind), tuple(add), tuple(drop), initial or {}, nonce, error))
 
-    @rule(order=st.permutations(KINDS), which=st.frozensets(kinds))
-    def reconnect(self, order, which):
+    @rule(order=st.permutations(KINDS), gone=st.frozensets(kinds, max_size=1), wanted=st.none() | changes, traffic=traffic)
+    def reconnect(self, order, gone, wanted, traffic):
         """As Envoy does: all names again in the first request of a type, with the versions that it holds."""
         self.connect()
+        if wanted is not None:
+            self.world.change(wanted)  # while nobody was connected
         for kind in order:
             wants = self.wants[kind]
-            if kind not in which or not (wants.wildcard or wants.names):
+            if kind in gone or not (wants.wildcard or wants.names):
                 self.wants[kind], self.held[kind] = Subscribed(), {}
                 continue
             initial = {name: version(kind, name, content) for name, content in self.held[kind].items()}
             add = sorted(wants.names)
             legacy = kind in WILDCARD_KINDS and not add
             self.say(kind, add if legacy or not wants.wildcard else [*add, "*"], (), initial=initial)
+        self.flow(traffic)
 
     # What the wires and the server do.
+
+    def flow(self, traffic):
+        for step in traffic:
+            if step == "poll":
+                self.server_polls()
+            elif step == "up" and self.wires.up:
+                self.server_receives()
+            elif step == "down" and self.wires.down:
+                self.client_receives((), (), ride=False)
 
     @precondition(lambda self: self.wires.up)
     @rule()

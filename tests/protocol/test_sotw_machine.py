@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from protocol_script import decode, type_url
-from protocol_world import BAD, KINDS, NAMES, Wires, World, changes, error_text, kinds, names, version
+from protocol_world import BAD, KINDS, NAMES, Wires, World, changes, error_text, kinds, names, traffic, version
 
 from xds.protocol import Encoder, SotwRequest, SotwStream
 from xds.wire import short_name
 
 ENCODER = Encoder("isthmus")
-COMPLETE_KINDS = ("cds", "lds")
+COMPLETE_KINDS = ("cds",)
 
 
 class Asked:
@@ -32,14 +32,22 @@ class Asked:
 
 
 class SotwMachine(RuleBasedStateMachine):
-    @initialize(applies_good=st.booleans(), blames=st.booleans(), limit=st.sampled_from((60, 250, 3_500_000)))
-    def connect_first(self, applies_good, blames, limit):
+    @initialize(
+        applies_good=st.booleans(),
+        blames=st.booleans(),
+        limit=st.sampled_from((60, 250, 3_500_000)),
+        wanted=changes,
+        first=st.dictionaries(kinds, names, max_size=3),
+    )
+    def connect_first(self, applies_good, blames, limit, wanted, first):
         self.applies_good, self.blames, self.limit = applies_good, blames, limit
         self.world = World()
         self.held = {kind: {} for kind in KINDS}
         self.accepted = dict.fromkeys(KINDS, "")
-        self.wanted_last = {kind: Asked() for kind in KINDS}
         self.connect()
+        self.change(wanted, ())
+        for kind, new in first.items():
+            self.say(kind, sorted(new))
 
     def connect(self):
         self.stream = SotwStream(ENCODER, response_bytes=self.limit)
@@ -54,18 +62,21 @@ class SotwMachine(RuleBasedStateMachine):
         self.excused = {kind: set() for kind in KINDS}
         self.unanswered = dict.fromkeys(KINDS, "")
 
-    @rule(wanted=changes)
-    def change(self, wanted):
+    @rule(wanted=changes, traffic=traffic)
+    def change(self, wanted, traffic):
         self.stream.on_change(self.world.change(wanted))
+        self.flow(traffic)
 
-    @rule(wanted=changes)
-    def lose_a_change_set(self, wanted):
+    @rule(wanted=changes, traffic=traffic)
+    def lose_a_change_set(self, wanted, traffic):
         self.world.change(wanted)
         self.stream.resync()
+        self.flow(traffic)
 
-    @rule(kind=kinds, new=names, star=st.booleans(), stale=st.sampled_from((None, None, "", "7")))
-    def subscribe(self, kind, new, star, stale):
+    @rule(kind=kinds, new=names, star=st.booleans(), stale=st.sampled_from((None, None, "", "7")), traffic=traffic)
+    def subscribe(self, kind, new, star, stale, traffic):
         self.say(kind, (*sorted(new), *["*"] * star), nonce=stale)
+        self.flow(traffic)
 
     @precondition(lambda self: self.asked)
     @rule(data=st.data())
@@ -84,13 +95,15 @@ class SotwMachine(RuleBasedStateMachine):
         nonce = self.nonce[kind] if nonce is None else nonce
         self.wires.up.append(SotwRequest(type_url(kind), tuple(new), claimed, nonce, error))
 
-    @rule(order=st.permutations(KINDS), which=st.frozensets(kinds))
-    def reconnect(self, order, which):
+    @rule(order=st.permutations(KINDS), gone=st.frozensets(kinds, max_size=1), wanted=st.none() | changes, traffic=traffic)
+    def reconnect(self, order, gone, wanted, traffic):
         """The first requests carry what the client holds of them (R19a), and nonces that mean nothing any more."""
         before, nonces = self.asked, self.nonce
         self.connect()
+        if wanted is not None:
+            self.world.change(wanted)  # while nobody was connected
         for kind in order:
-            if kind not in which or kind not in before:
+            if kind in gone or kind not in before:
                 self.held[kind], self.accepted[kind] = {}, ""
                 continue
             asked = before[kind]
@@ -101,6 +114,7 @@ class SotwMachine(RuleBasedStateMachine):
             # A set of which part was rejected has no version of its own; such a client had better say so.
             clean = pure and self.held_is_whole(kind)
             self.say(kind, asked.names, nonce=nonces[kind], claimed=self.accepted[kind] if clean else "")
+        self.flow(traffic)
 
     def held_is_whole(self, kind):
         return self.accepted[kind] == self.version_of_held(kind)
@@ -109,6 +123,15 @@ class SotwMachine(RuleBasedStateMachine):
         world = World()
         world.change({(kind, name): content for name, content in self.held[kind].items()})
         return world.snapshot.type_version(type_url(kind))
+
+    def flow(self, traffic):
+        for step in traffic:
+            if step == "poll":
+                self.server_polls()
+            elif step == "up" and self.wires.up:
+                self.server_receives()
+            elif step == "down" and self.wires.down:
+                self.client_receives((), star=False, ride=False)
 
     @precondition(lambda self: self.wires.up)
     @rule()
@@ -126,6 +149,8 @@ class SotwMachine(RuleBasedStateMachine):
         assert (wants.wildcard, wants.names) == (told.wildcard, frozenset(told.names) - {"*"})
         excused = self.excused[kind]
         excused |= set(request.names) - named_before
+        if first and kind in COMPLETE_KINDS and any(request.names):
+            excused |= {"*"}
         if told.wildcard and not was_wildcard:
             excused |= {*NAMES, "*"}
         if request.nonce and request.nonce == self.unanswered[kind] and not first:
@@ -166,8 +191,8 @@ class SotwMachine(RuleBasedStateMachine):
             self.sent[kind] = new
         else:
             assert new, "an empty response that nobody waits for (R16c)"
-            for name in new:
-                assert sent.get(name) != new[name] or name in excused, f"{kind} {name} again, needlessly (R16d)"
+            for name, ver in new.items():
+                assert sent.get(name) != ver or name in excused, f"{kind} {name} again, needlessly (R16d)"
             sent.update(new)
         excused -= {*new, "*"}
 

@@ -109,10 +109,10 @@ class DeltaStream:
         legacy = not request.subscribe and type_url in LEGACY_WILDCARD
         self._apply(kind, (*request.subscribe, WILDCARD) if legacy else request.subscribe, request.unsubscribe)
         interest = kind.interest
-        due = self._followers_due.pop(type_url, NO_NAMES)
-        interest.held = {n: v for n, v in request.initial_versions.items() if interest.wants(n) and n not in due}
+        interest.held = {name: version for name, version in request.initial_versions.items() if interest.wants(name)}
         interest.dirty |= interest.held.keys()
         interest.owed -= interest.held.keys()
+        interest.owe(name for name in self._followers_due.pop(type_url, ()) if interest.wants(name))
         kind.answer_due = interest.subscription.wildcard and not request.initial_versions
 
     def _settle(self, kind: _DeltaType, request: DeltaRequest, now_s: float) -> tuple[Nack | None, frozenset[str]]:

@@ -56,9 +56,7 @@ class SotwStream:
         """
         kind = self._types.get(request.type_url)
         if kind is None:  # the first request of a type is the initial one, whatever nonce it carries (R16)
-            kind = self._begin(request, now_s)
-            self._resubscribe(kind, request)
-            kind.claimed = request.version if kind.interest.subscription == EVERYTHING else ""
+            self._begin(request, now_s)
             return None
         asks_again = self._asks_again(kind, request)
         nack = self._settle(kind, request, now_s)
@@ -96,11 +94,14 @@ class SotwStream:
             kind.claimed = ""
         return responses
 
-    def _begin(self, request: SotwRequest, now_s: float) -> _SotwType:
+    def _begin(self, request: SotwRequest, now_s: float) -> None:
         kind = self._types[request.type_url] = _SotwType(request.type_url)
         self._types = dict(sorted(self._types.items(), key=lambda item: send_rank(item[0])))
         self.ledger.asked(request.type_url, now_s)
-        return kind
+        self._resubscribe(kind, request)
+        kind.claimed = request.version if kind.interest.subscription == EVERYTHING else ""
+        # A client that reconnects may hold what is gone: a set of which nothing is left is sent, too (R11). "" is no name (R4).
+        kind.answer_due |= kind.complete and any(request.names)
 
     def _settle(self, kind: _SotwType, request: SotwRequest, now_s: float) -> Nack | None:
         """Match an ACK or NACK to the last response. A stale nonce answers nothing, but its names count (R14)."""
