@@ -29,28 +29,16 @@ _UNLIMITED = 2**32 - 1
 
 def service_cluster(service: Service, port: Port) -> Resource:
     """Return the cluster of one port. Nothing in it follows from endpoints: a change would warm the cluster again."""
-    name = service.resource_name(port.number)
-    message = envoy.Cluster(
-        name=name,
-        type=envoy.Cluster.EDS,
-        eds_cluster_config=envoy.Cluster.EdsClusterConfig(eds_config=ads_source()),
-        connect_timeout=envoy.Duration(seconds=CONNECT_TIMEOUT_S),
-        lb_policy=envoy.Cluster.ROUND_ROBIN,
-        common_lb_config=envoy.Cluster.CommonLbConfig(
-            # Never send to hosts known to be unhealthy: the next tier is there for that.
-            healthy_panic_threshold=envoy.Percent(value=0),
-            locality_weighted_lb_config=envoy.Cluster.CommonLbConfig.LocalityWeightedLbConfig(),
-        ),
-        circuit_breakers=_unlimited(),
-        outlier_detection=_outlier_detection(),
-    )
+    message = envoy.Cluster()
+    message.CopyFrom(_COMMON)
+    message.name = service.resource_name(port.number)
     if port.protocol is Protocol.HTTP2:
         options = envoy.HttpProtocolOptions(
             explicit_http_config=envoy.HttpProtocolOptions.ExplicitHttpConfig(http2_protocol_options=envoy.Http2ProtocolOptions())
         )
         message.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(pack(options))
-    refs = {ENDPOINT: frozenset((name,))}
-    return Resource.of(CLUSTER, name, to_bytes(message), refs=refs, origins=service.origins)
+    refs = {ENDPOINT: frozenset((message.name,))}
+    return Resource.of(CLUSTER, message.name, to_bytes(message), refs=refs, origins=service.origins)
 
 
 def passthrough_cluster() -> Resource:
@@ -102,3 +90,19 @@ def _outlier_detection() -> envoy.OutlierDetection:
         enforcing_failure_percentage_local_origin=zero,
         max_ejection_percent=envoy.UInt32Value(value=100),
     )
+
+
+_COMMON = envoy.Cluster(
+    type=envoy.Cluster.EDS,
+    eds_cluster_config=envoy.Cluster.EdsClusterConfig(eds_config=ads_source()),
+    connect_timeout=envoy.Duration(seconds=CONNECT_TIMEOUT_S),
+    lb_policy=envoy.Cluster.ROUND_ROBIN,
+    common_lb_config=envoy.Cluster.CommonLbConfig(
+        # Never send to hosts known to be unhealthy: the next tier is there for that.
+        healthy_panic_threshold=envoy.Percent(value=0),
+        locality_weighted_lb_config=envoy.Cluster.CommonLbConfig.LocalityWeightedLbConfig(),
+    ),
+    circuit_breakers=_unlimited(),
+    outlier_detection=_outlier_detection(),
+)
+"""What the clusters of all services have in common."""
