@@ -131,8 +131,12 @@ def _from_file(file: Path) -> list[tuple[str, Any, str]]:
 def _flatten(loader: yaml.CSafeLoader, node: yaml.Node, file: Path, prefix: str) -> Iterator[tuple[str, Any, str]]:
     if not isinstance(node, yaml.MappingNode):
         raise ConfigurationError(f"{file}:{node.start_mark.line + 1}: {prefix.rstrip('.') or 'the file'} must be a mapping")
+    seen: set[str] = set()
     for key_node, value_node in node.value:
         key, origin = f"{prefix}{key_node.value}", f"{file}:{key_node.start_mark.line + 1}"
+        if key in seen:
+            raise ConfigurationError(f"{origin}: {key!r} stands twice; keep one of them")
+        seen.add(key)
         if key in _TREE:
             yield from _flatten(loader, value_node, file, f"{key}.")
         elif key in _KEYS or key == "apiVersion":
@@ -156,7 +160,7 @@ def _path(kind: type, value: object) -> Any:
 def _sentence(error: msgspec.ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> str:
     text, _, place = str(error).partition(" - at `$.")
     key = place.removesuffix("`")
-    wanted = text.replace("`", "").partition(", got ")[0]
+    wanted = text.replace("`", "").partition(", got ")[0].replace("float", "a number").replace("int", "an integer")
     choices = get_args(next((found.type for found in msgspec.structs.fields(Config) if found.encode_name == key), None))
     if wanted.startswith("Invalid enum value"):
         wanted = f"use one of {', '.join(choices)}"

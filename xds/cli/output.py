@@ -63,6 +63,11 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
+def plural(number: int, noun: str) -> str:
+    """Return `1 service`, `2 services`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def coloured(cell: str) -> str:
     """Return the cell in the colour of its first word, if stdout is a terminal and NO_COLOR is not set."""
     colour = _COLOURS.get(cell.partition(" ")[0])

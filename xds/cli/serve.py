@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from xds.cli.options import Address
-from xds.cli.output import note
+from xds.cli.output import note, plural
 from xds.errors import XdsError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _announce(plane: ControlPlane) -> None:
     xds = "" if plane.xds_address == "127.0.0.1:18000" else f" --xds-address {plane.xds_address}"
     admin = "" if plane.admin_address == "127.0.0.1:19000" else f" --admin-address {plane.admin_address}"
     note(f"serving xDS on {plane.xds_address}, the admin API on {plane.admin_address}; Ctrl-C stops")
-    note(f"{_count(len(plane.members), 'cluster')}, {_count(services, 'service')}, {_count(problems, 'problem')}")
+    note(f"{plural(len(plane.members), 'cluster')}, {plural(services, 'service')}, {plural(problems, 'problem')}")
     if problems:
         note(f"what is wrong:   xdsctl problems{admin}")
     cluster = min(plane.members, default="CLUSTER")
@@ -108,10 +108,6 @@ def _log_ready(plane: ControlPlane) -> None:
         services=len(plane.services),
         problems=len(plane.problems()),
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _configure_log(config: Config, *, is_console: bool) -> None:

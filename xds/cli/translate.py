@@ -10,7 +10,7 @@ import click
 
 from xds.cli.client import RefusedError
 from xds.cli.options import TYPES, describes_node, no_headers, output_option
-from xds.cli.output import note
+from xds.cli.output import note, plural
 from xds.cli.resources import print_snapshot
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def translate(clusters: Path, node: NodeFlags, *, type_name: str | None, name: s
     for problem in problems:
         note(str(problem))
     if offline.reading.problems:
-        note(f"{len(offline.reading.problems)} problems in the files; `xdsctl validate {clusters}` lists them")
+        count = plural(len(offline.reading.problems), "problem")
+        note(f"{count} in the files; `xdsctl validate {clusters}` lists them")
     try:
         found = excerpt(snapshot, Selection(type=type_name or "", name=name))
     except NotFoundError as error:

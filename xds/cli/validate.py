@@ -11,7 +11,7 @@ import click
 
 from xds.cli.main import ISSUES_FOUND
 from xds.cli.options import output_option
-from xds.cli.output import coloured, note, print_list
+from xds.cli.output import coloured, note, plural, print_list
 
 if TYPE_CHECKING:
     from xds.problems import Problem
@@ -38,9 +38,9 @@ def validate(directory: Path, *, output: str) -> int:
         for problem in found:
             click.echo(_line(problem, directory))
         counts = Counter(str(problem.severity) for problem in found)
-        what = ", ".join(f"{count} {severity}{'s' * (count > 1)}" for severity, count in sorted(counts.items())) or "no problems"
+        what = ", ".join(plural(count, severity) for severity, count in sorted(counts.items())) or "no problems"
         services = sum(1 for key in offline.fleet.services if key.scope)
-        note(f"{len(offline.fleet.members)} clusters, {services} services: {what}")
+        note(f"{plural(len(offline.fleet.members), 'cluster')}, {plural(services, 'service')}: {what}")
     else:
         print_list("ProblemList", json.loads(to_json(message_of(found)))["items"], output)
     return ISSUES_FOUND if any(problem.severity == "error" for problem in found) else 0

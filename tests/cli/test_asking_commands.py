@@ -1,0 +1,203 @@
+import json
+import socket
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import yaml
+from fake_plane import EAST, PRIVATE_KEY, WEB
+from google.protobuf import json_format
+
+from xds.cli.output import age, duration
+from xds.wire import CLUSTER, POOL, envoy
+
+
+def lines(result):
+    return [line.split() for line in result.stdout.splitlines()]
+
+
+def test_proxies_line_up(asked):
+    result = asked("proxies")
+    header, first, second, third = result.stdout.splitlines()
+    assert header.split() == ["NAME", "CLUSTER", "LOCALITY", "ROLE", "KIND", "CDS", "EDS", "LDS", "RDS"]
+    assert first.startswith("envoy-1   east      eu/eu-1    sidecar   ads delta   STALE (")
+    assert "ERROR (" in second[header.index("LDS") :]
+    assert second.index("SYNCED (") == header.index("CDS") == third.index("NOT SENT")
+    assert "proxies -v" in result.stderr
+
+
+def test_proxies_verbose_shows_all_types_and_the_proxys_own_words(asked):
+    result = asked("ps", "-v")
+    assert result.stdout.splitlines()[0].split()[-1] == "A.B"
+    assert "envoy-2 rejected lds" in result.stdout
+    assert "a response with outbound:\n  Listener outbound:\n  bad address\n" in result.stdout
+
+
+def test_proxies_for_machines(asked):
+    found = json.loads(asked("proxies", "-o", "json").stdout)
+    assert (found["apiVersion"], found["kind"]) == ("xdsctl/v1", "ProxyList")
+    assert [item["node_id"] for item in found["items"]] == ["envoy-1", "envoy-2", "gw"]
+    assert yaml.safe_load(asked("proxies", "-o", "yaml").stdout) == found
+
+
+def test_nobody_connected(asked, plane):
+    plane.open = []
+    result = asked("proxies", "--no-headers")
+    assert result.stdout == ""
+    assert "xdsctl bootstrap" in result.stderr
+
+
+def test_clusters(asked):
+    result = asked("clusters", "--no-headers")
+    assert lines(result) == [
+        ["east", "Connected", "eu", "eu-1,eu-2", "default", "1", "2"],
+        ["west", "Stale", "us", "us-1", "default", "0", "0"],
+    ]
+    assert "west is Stale: no answer for 3 m" in result.stderr
+
+
+def test_problems(asked, plane):
+    result = asked("problems")
+    assert "warning    XDS0206   Service shop/web in east   spec.ports   has no ports (add a port)" in result.stdout
+    assert "error      XDS0101   west/bad.yaml:9            -            cannot be parsed" in result.stdout
+    plane.found = []
+    result = asked("problems")
+    assert (result.stdout, result.stderr) == ("", "no problems\n")
+
+
+def test_status_exits_with_one_when_degraded(asked, plane):
+    result = asked("status", exits=1)
+    assert "clusters   1 of 2 connected" in result.stdout
+    assert "1 rejecting" in result.stdout
+    plane.members = {"east": plane.members["east"]}
+    plane.open = []
+    assert json.loads(asked("status", "-o", "json").stdout)["degraded"] is False
+    plane.not_ready = "the first reading of clusters"
+    assert "no: waiting for the first reading" in asked("status", exits=1).stdout
+
+
+def test_version_says_what_it_can(asked, xdsctl):
+    assert lines(asked("version")) == [["xdsctl", "0.1.0"], ["control", "plane", "0.1.0"]]
+    result = xdsctl("version", "-o", "json", "--admin-address", "127.0.0.1:1")
+    assert json.loads(result.stdout)["server"] is None
+    assert "no control plane answers" in result.stderr
+
+
+def test_snapshot_list(asked, plane):
+    result = asked("snapshot", "list")
+    assert result.stdout.splitlines()[0].split()[:3] == ["VIEW", "VERSION", "AGE"]
+    assert str(EAST) in result.stdout
+    assert plane.versions()[-1] in result.stdout
+
+
+@pytest.mark.parametrize("node", ["envoy-1", str(EAST)])
+def test_snapshot_show(asked, node):
+    result = asked("snapshot", "show", node)
+    rows = lines(result)
+    assert rows[0] == ["TYPE", "NAME", "VERSION", "FROM"]
+    assert [row[0] for row in rows[1:]] == ["cds", "cds", "eds", "lds", "rds", "sds"]
+    assert "Service shop/web in east" in result.stdout
+
+
+def test_snapshot_show_prints_discovery_responses(asked):
+    everything = json.loads(asked("snapshot", "show", "envoy-1", "-o", "json").stdout)
+    parsed = [json_format.ParseDict(item, envoy.DiscoveryResponse(), descriptor_pool=POOL) for item in everything]
+    assert [len(response.resources) for response in parsed] == [2, 1, 1, 1, 1]
+    one = json.loads(asked("snapshot", "show", "envoy-1", "--type", "cds", "-o", "json").stdout)
+    assert one == everything[0]
+    assert one["type_url"] == CLUSTER
+    assert one["resources"][1] == {"@type": CLUSTER, "name": WEB, "connect_timeout": "5s"}
+    assert yaml.safe_load(asked("snapshot", "show", "envoy-1", "--type", "cds", "-o", "yaml").stdout) == one
+
+
+def test_snapshot_show_selects(asked, plane):
+    assert [row[1] for row in lines(asked("snapshot", "show", "gw", "--name", WEB, "--no-headers"))] == [WEB]
+    old = asked("snapshot", "show", "envoy-1", "--version", plane.versions()[0], "--type", "cds", "--no-headers")
+    assert [row[1] for row in lines(old)] == ["old", WEB]
+    none = json.loads(asked("snapshot", "show", "gw", "--type", "sds", "-o", "json").stdout)
+    assert none["resources"] == []
+
+
+def test_secrets_show_their_names_only(asked):
+    for arguments in (("show", "envoy-1", "-o", "yaml"), ("diff", "gw", "envoy-1")):
+        text = asked("snapshot", *arguments, exits=int("diff" in arguments)).stdout
+        assert "tls" in text
+        assert PRIVATE_KEY.decode() not in text
+        assert "tls_certificate" not in text
+
+
+def test_snapshot_history(asked, plane):
+    rows = lines(asked("snapshot", "history", "envoy-1", "--no-headers"))
+    assert [row[0] for row in rows] == plane.versions()[::-1]
+    assert rows[0][2:] == ["cds", "+1", "~1", "-1", "shop/web"]
+    assert json.loads(asked("snapshot", "history", "gw", "-o", "json").stdout)["kind"] == "SnapshotHistory"
+
+
+def test_snapshot_diff(asked, plane):
+    old, new = plane.versions()
+    result = asked("snapshot", "diff", f"envoy-1@{old}", "envoy-1", exits=1)
+    assert f"--- envoy-1@{old}/cds/{WEB}\n+++ envoy-1/cds/{WEB}\n" in result.stdout
+    assert "-connect_timeout: 1s\n+connect_timeout: 5s\n" in result.stdout
+    assert "--- /dev/null\n+++ envoy-1/cds/new\n" in result.stdout
+    assert "+++ /dev/null\n" in result.stdout
+    assert asked("snapshot", "diff", f"{EAST}@{new}", "envoy-2").stdout == ""
+
+
+def test_snapshot_diff_of_one_node_is_its_last_change(asked):
+    assert "+connect_timeout: 5s" in asked("snapshot", "diff", "envoy-1", exits=1).stdout
+    assert asked("snapshot", "diff", "gw").stdout == ""
+
+
+def test_a_node_id_with_an_at_sign_is_not_a_version(asked, plane):
+    plane.open = [type(info)("envoy@east", *[getattr(info, name) for name in info.__slots__[1:]]) for info in plane.open[:1]]
+    assert asked("snapshot", "diff", "envoy@east", str(EAST)).stdout == ""
+
+
+def test_names_that_do_not_exist(asked):
+    result = asked("snapshot", "show", "envoy-9", exits=65)
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: no connected node or live view 'envoy-9'; did you mean 'envoy-")
+    assert "no kept snapshot version" in asked("snapshot", "diff", "gw@ffff", "gw", exits=65).stderr
+
+
+@pytest.mark.parametrize("command", ["proxies", "clusters", "problems", "status", "snapshot list", "snapshot show x"])
+def test_nobody_answers(xdsctl, command):
+    result = xdsctl(*command.split(), exits=2, env={"XDS_ADMIN_ADDRESS": "127.0.0.1:1"})
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert "127.0.0.1:1 (Connection refused)" in line
+    assert "xdsctl serve" in line
+
+
+def test_somebody_else_answers(xdsctl):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        result = xdsctl("proxies", "--admin-address", f"127.0.0.1:{server.getsockname()[1]}", exits=2)
+        thread.join(10)
+    assert "is not the admin API" in result.stderr
+
+
+def test_a_failing_control_plane(asked, plane):
+    plane.members = None
+    assert "its log says why" in asked("clusters", exits=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "text"),
+    [(0, "0s"), (-3, "0s"), (59.9, "59s"), (60, "1m"), (250, "4m10s"), (1500, "25m"), (11_100, "3h5m"), (1_036_800, "12d")],
+)
+def test_durations(duration_s, text):
+    assert duration(duration_s) == text
+
+
+def test_ages():
+    assert age("") == ""
+    assert age((datetime.now(UTC) - timedelta(hours=12, minutes=5)).isoformat()) == "12h"

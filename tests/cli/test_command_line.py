@@ -1,0 +1,106 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from xds.cli import main as main_module
+from xds.cli import output
+from xds.cli.main import COMMANDS
+from xds.errors import XdsError
+
+HEAVY = ("grpc", "kubernetes", "rich", "structlog", "msgspec", "yaml", "aiohttp", "google.protobuf", "xds.wire", "xds.admin")
+
+
+def python(code, **options):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["snapshot", "--help"], ["proxies", "--help"], ["bootstrap", "--help"]])
+def test_help_imports_nothing_heavy(arguments):
+    code = f"import sys; from xds.cli.main import main\ntry: main({arguments})\nfinally: print(*sys.modules)"
+    loaded = set(python(code).stdout.split())
+    assert "click" in loaded
+    assert not loaded.intersection(HEAVY)
+
+
+def test_every_command_has_help_of_its_own(xdsctl):
+    listed = xdsctl("--help").stdout
+    for name in COMMANDS:
+        assert f"  {name} " in listed
+        assert f"Usage: xdsctl {name} " in xdsctl(name, "--help").stdout
+
+
+def test_version_flag(xdsctl):
+    assert xdsctl("--version").stdout == "xdsctl 0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("", "Usage: xdsctl"),
+        ("bogus", "No such command 'bogus'"),
+        ("proxies --bogus", "No such option"),
+        ("proxies -o xml", "'xml' is not one of 'table', 'json', 'yaml'"),
+        ("proxies --admin-address nowhere", "use HOST:PORT"),
+        ("proxies --admin-address 127.0.0.1:65536", "use HOST:PORT"),
+        ("snapshot show", "Missing argument 'NODE'"),
+        ("snapshot show x --type xds", "is not one of 'cds'"),
+        ("bootstrap", "Missing option '--node'"),
+        ("bootstrap --node x --role admin", "is not one of 'sidecar', 'gateway', 'node'"),
+        ("bootstrap --node x --role node --grpc", "always proxyless"),
+        ("translate --node x", "Missing option '--clusters'"),
+        ("validate", "Missing argument 'DIR'"),
+        ("completion tcsh", "is not one of 'bash', 'zsh', 'fish'"),
+        ("serve", "--clusters DIR"),
+    ],
+)
+def test_wrong_usage(xdsctl, arguments, words):
+    result = xdsctl(*arguments.split(), exits=64)
+    assert result.stdout == ""
+    assert words in result.stderr
+
+
+def test_other_errors_are_failures(monkeypatch, xdsctl):
+    def fail(*_):
+        raise XdsError("it does not work")
+
+    monkeypatch.setattr(main_module.importlib, "import_module", fail)
+    assert xdsctl("version", exits=1).stderr == "Error: it does not work\n"
+
+
+def test_interrupted(monkeypatch, xdsctl):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main_module.importlib, "import_module", interrupt)
+    xdsctl("version", exits=130)
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    code = "from xds.cli.main import main; main(['completion', 'bash'])"
+    read, write = os.pipe()
+    os.close(read)
+    result = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(write)
+    assert result.stderr == b""
+    assert result.returncode != 0
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell, xdsctl):
+    assert "_XDSCTL_COMPLETE" in xdsctl("completion", shell).stdout
+
+
+def test_completion_completes():
+    environment = {**os.environ, "_XDSCTL_COMPLETE": "bash_complete", "COMP_WORDS": "xdsctl snap", "COMP_CWORD": "1"}
+    result = python("from xds.cli.main import main; main(prog_name='xdsctl')", env=environment)
+    assert result.stdout == "plain,snapshot\n"
+
+
+def test_colours_only_on_a_terminal(monkeypatch):
+    monkeypatch.setattr(output, "uses_colour", lambda: True)
+    assert output.coloured("SYNCED (3s)") == "\x1b[32mSYNCED (3s)\x1b[0m"
+    assert output.coloured("plain") == "plain"
+    monkeypatch.undo()
+    assert output.coloured("SYNCED (3s)") == "SYNCED (3s)"

@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from xds.config import Config, MissingSettingError, environment_name, flag_name, load
+from xds.errors import ConfigurationError
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text):
+        path = tmp_path / "isthmus.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_defaults():
+    config = load(None, {}, {"clusters": Path("fleet")})
+    assert config == Config(clusters=Path("fleet"))
+    assert (config.xds_address, config.admin_address) == ("127.0.0.1:18000", "127.0.0.1:19000")
+    assert (config.quiet_s, config.max_delay_s, config.view_idle_s) == (0.05, 0.5, 60)
+
+
+def test_later_layers_win(written):
+    file = written(
+        "apiVersion: xds/v1\nclusters: a\nxdsAddress: 127.0.0.1:1\nadminAddress: 127.0.0.1:2\n"
+        "batch: {quietSeconds: 0.1, maxDelaySeconds: 2}\nviewIdleSeconds: 7\n"
+    )
+    environment = {"XDS_ADDRESS": "127.0.0.1:3", "XDS_ADMIN_ADDRESS": "127.0.0.1:4", "XDS_BATCH_MAX_DELAY_SECONDS": "3"}
+    config = load(file, environment, {"adminAddress": "127.0.0.1:5", "xdsAddress": None})
+    assert config.xds_address == "127.0.0.1:3"
+    assert config.admin_address == "127.0.0.1:5"
+    assert (config.quiet_s, config.max_delay_s, config.view_idle_s) == (0.1, 3, 7)
+
+
+def test_a_directory_in_the_file_is_relative_to_the_file(written):
+    file = written("apiVersion: xds/v1\nclusters: fleet\n")
+    assert load(file, {}, {}).clusters == file.parent / "fleet"
+    assert load(file, {"XDS_CLUSTERS": "here"}, {}).clusters == Path("here")
+    assert load(written("apiVersion: xds/v1\nclusters: /srv/fleet\n"), {}, {}).clusters == Path("/srv/fleet")
+
+
+def test_every_setting_has_its_names():
+    keys = [found.encode_name for found in msgspec.structs.fields(Config)]
+    assert {key: (environment_name(key), flag_name(key)) for key in keys} == {
+        "clusters": ("XDS_CLUSTERS", "--clusters"),
+        "xdsAddress": ("XDS_ADDRESS", "--xds-address"),
+        "adminAddress": ("XDS_ADMIN_ADDRESS", "--admin-address"),
+        "batch.quietSeconds": ("XDS_BATCH_QUIET_SECONDS", "--batch-quiet-seconds"),
+        "batch.maxDelaySeconds": ("XDS_BATCH_MAX_DELAY_SECONDS", "--batch-max-delay-seconds"),
+        "viewIdleSeconds": ("XDS_VIEW_IDLE_SECONDS", "--view-idle-seconds"),
+        "maxReceiveBytes": ("XDS_MAX_RECEIVE_BYTES", "--max-receive-bytes"),
+        "log.format": ("XDS_LOG_FORMAT", "--log-format"),
+        "log.level": ("XDS_LOG_LEVEL", "--log-level"),
+    }
+
+
+def test_what_kubernetes_sets_for_a_service_named_xds_is_left_alone():
+    environment = {"XDS_SERVICE_HOST": "10.96.0.9", "XDS_PORT": "tcp://10.96.0.9:18000", "XDS_ADDRESS": ""}
+    assert load(None, environment, {"clusters": "a"}).xds_address == "127.0.0.1:18000"
+
+
+def test_clusters_must_be_said_somewhere():
+    with pytest.raises(MissingSettingError, match="--clusters DIR"):
+        load(None, {}, {"clusters": None})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("clusters: a\n", "apiVersion must be xds/v1, not missing"),
+        ("apiVersion: xds/v2\n", "apiVersion must be xds/v1, not xds/v2"),
+        ("", "apiVersion must be xds/v1, not missing"),
+        ("- a\n", ":1: the file must be a mapping"),
+        ("apiVersion: xds/v1\nbatch: 3\n", ":2: batch must be a mapping"),
+        ("apiVersion: xds/v1\nadminAdress: a\n", ":2: unknown key 'adminAdress'; did you mean 'adminAddress'?"),
+        (
+            "apiVersion: xds/v1\nbatch:\n  quietSecond: 1\n",
+            ":3: unknown key 'batch.quietSecond'; did you mean 'batch.quietSeconds'?",
+        ),
+        ("apiVersion: xds/v1\nbatches: {}\n", ":2: unknown key 'batches'; did you mean 'batch'?"),
+        ("apiVersion: xds/v1\nzzz: 1\n", ":2: unknown key 'zzz'; known are clusters, xdsAddress"),
+        ("apiVersion: xds/v1\n{\n", ":3: not YAML"),
+        ("a: &a 1\na: [*b]\n", ":2: not YAML"),
+        ("apiVersion: xds/v1\nclusters: 3\n", ":2: clusters is 3; expected a path"),
+        ("apiVersion: xds/v1\nclusters: a\nlog: {level: loud}\n", ":3: log.level is 'loud'; use one of debug, info"),
+        ("apiVersion: xds/v1\nclusters: a\nviewIdleSeconds: 1m\n", ":3: viewIdleSeconds is '1m'; expected a number"),
+        ("apiVersion: xds/v1\nclusters: a\nviewIdleSeconds: .nan\n", ":3: viewIdleSeconds is nan; expected a number"),
+        ("apiVersion: xds/v1\nclusters: a\nmaxReceiveBytes: 1\n", ":3: maxReceiveBytes is 1; expected an integer >= 65536"),
+        (
+            "apiVersion: xds/v1\nclusters: a\nbatch: {quietSeconds: 9}\n",
+            ":3: batch.quietSeconds (9) is above batch.maxDelaySeconds (0.5)",
+        ),
+        ("apiVersion: xds/v1\nclusters: a\nclusters: b\n", ":3: 'clusters' stands twice"),
+    ],
+)
+def test_bad_files(written, text, message):
+    file = written(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load(file, {}, {})
+    assert str(caught.value).startswith(str(file))
+    assert message in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"cannot read .*: No such file"):
+        load(tmp_path / "none.yaml", {}, {})
+
+
+def test_bad_values_name_their_layer():
+    with pytest.raises(ConfigurationError, match=r"^XDS_VIEW_IDLE_SECONDS: viewIdleSeconds is '-1'; expected a number >= 0"):
+        load(None, {"XDS_VIEW_IDLE_SECONDS": "-1"}, {"clusters": "a"})
+    with pytest.raises(ConfigurationError, match=r"^--log-level: log\.level is 'loud'"):
+        load(None, {}, {"clusters": "a", "log.level": "loud"})
