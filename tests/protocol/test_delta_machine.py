@@ -58,6 +58,7 @@ class DeltaMachine(RuleBasedStateMachine):
         self.told = {kind: Subscribed() for kind in KINDS}
         self.sent = {kind: {} for kind in KINDS}
         self.excused = {kind: set() for kind in KINDS}
+        self.unanswered = {kind: set() for kind in KINDS}
         self.all_asked = dict.fromkeys(KINDS, False)
 
     # What happens in the world.
@@ -146,7 +147,12 @@ class DeltaMachine(RuleBasedStateMachine):
         if first:
             self.sent[kind] = {n: v for n, v in request.initial_versions.items() if told.wants(n)}
         excused = set(request.unsubscribe) & named_before | (set(subscribe) - (set(request.initial_versions) if first else set()))
+        unanswered = self.unanswered[kind]
+        unanswered |= excused - {"*"}
+        if not told.wildcard:
+            unanswered &= told.names
         if nack is not None:
+            unanswered -= nack_names(nack)  # what a NACK names and rejects is not sent again
             excused |= nack_names(nack)
         self.excused[kind] |= set(NAMES) if "*" in excused else excused
         self.all_asked[kind] |= "*" in subscribe
@@ -173,6 +179,7 @@ class DeltaMachine(RuleBasedStateMachine):
             sent[name] = version(kind, name, content)
             if kind == "cds":
                 self.excused["eds"].add(name)
+        self.unanswered[kind] -= {name for name, _ in pairs} | set(removed)
         for name in removed:
             assert response.type_url not in NEVER_REMOVED
             assert self.told[kind].wants(name)
@@ -228,6 +235,10 @@ class DeltaMachine(RuleBasedStateMachine):
                 if available.get(name) == BAD or (name not in available and type_url(kind) in NEVER_REMOVED):
                     del held[name]
             assert held == wanted, kind
+            answerable = (
+                self.unanswered[kind] if type_url(kind) not in NEVER_REMOVED else self.unanswered[kind] & available.keys()
+            )
+            assert not answerable, f"{kind} {answerable} were never answered (R5, R6, R8)"
         assert not self.warming, f"clusters {self.warming} wait for endpoints (R20)"
 
 

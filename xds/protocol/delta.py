@@ -239,7 +239,7 @@ class _DeltaType:
         for name in names:
             resource = available.get(name)
             if resource is not None:
-                if name in owed or held.get(name) != resource.version:
+                if held.get(name) != resource.version:  # nothing owed is held
                     resources.append(resource)
                     held[resource.name] = resource.version
             elif self.type_url not in NEVER_REMOVED and (name in owed or name in held):

@@ -1,0 +1,106 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xds.protocol import Encoder
+from xds.snapshot.resource import Resource
+from xds.wire import CLUSTER, envoy
+from xds.wire.type_urls import PREFIX
+
+texts = st.text(max_size=200)
+bodies = st.binary(max_size=20_000)
+type_urls = st.sampled_from((CLUSTER, PREFIX + "x" * 150, PREFIX + "é"))
+resource_lists = st.dictionaries(texts, bodies, max_size=5)
+
+
+def resources_of(type_url, named):
+    return [Resource.of(type_url, name, body) for name, body in named.items()]
+
+
+@given(type_url=type_urls, named=resource_lists, removed=st.lists(texts, max_size=4), identifier=texts)
+def test_delta_bytes_say_what_the_message_would(type_url, named, removed, identifier):
+    resources = resources_of(type_url, named)
+    response = Encoder(identifier).delta(type_url, resources, removed, above=0)
+    expected = envoy.DeltaDiscoveryResponse(
+        system_version_info=response.version,
+        resources=[
+            envoy.Resource(name=r.name, version=r.version, resource=envoy.Any(type_url=type_url, value=r.body)) for r in resources
+        ],
+        type_url=type_url,
+        removed_resources=removed,
+        nonce=response.nonce,
+        control_plane=envoy.ControlPlane(identifier=identifier) if identifier else None,
+    )
+    assert envoy.DeltaDiscoveryResponse.FromString(response.body) == expected
+
+
+@given(type_url=type_urls, named=resource_lists, version=texts, identifier=texts)
+def test_sotw_bytes_say_what_the_message_would(type_url, named, version, identifier):
+    resources = resources_of(type_url, named)
+    response = Encoder(identifier).sotw(type_url, resources, version, above=0)
+    expected = envoy.DiscoveryResponse(
+        version_info=version,
+        resources=[envoy.Any(type_url=type_url, value=r.body) for r in resources],
+        type_url=type_url,
+        nonce=response.nonce,
+        control_plane=envoy.ControlPlane(identifier=identifier) if identifier else None,
+    )
+    assert envoy.DiscoveryResponse.FromString(response.body) == expected
+
+
+@pytest.fixture
+def a():
+    return Resource.of(CLUSTER, "a", b"body of a")
+
+
+def test_streams_that_need_the_same_share_one_object(a):
+    encoder = Encoder()
+    assert encoder.delta(CLUSTER, [a], ["b"], above=0) is encoder.delta(CLUSTER, [a], ["b"], above=0)
+
+
+def test_equal_content_of_another_view_is_shared_too(a):
+    encoder = Encoder()
+    assert encoder.delta(CLUSTER, [a], [], above=0) is encoder.delta(CLUSTER, [Resource.of(CLUSTER, "a", a.body)], [], above=0)
+
+
+def test_what_differs_is_not_shared(a):
+    encoder = Encoder()
+    b = Resource.of(CLUSTER, "b", b"body of b")
+    responses = [
+        encoder.delta(CLUSTER, [a], [], above=0),
+        encoder.delta(CLUSTER, [a, b], [], above=0),
+        encoder.delta(CLUSTER, [a], ["b"], above=0),
+        encoder.delta(CLUSTER, [], ["a", "b"], above=0),
+        encoder.sotw(CLUSTER, [a], "1", above=0),
+        encoder.sotw(CLUSTER, [a], "2", above=0),
+    ]
+    assert [response.nonce for response in responses] == ["1", "2", "3", "4", "5", "6"]
+    assert len({response.body for response in responses}) == 6
+
+
+def test_a_stream_that_is_ahead_gets_a_fresh_nonce_and_the_same_content(a):
+    encoder = Encoder("us")
+    for _ in range(99):
+        encoder.delta(CLUSTER, [a], [], above=encoder._last_nonce)
+    old = encoder.delta(CLUSTER, [a], [], above=98)
+    fresh = encoder.delta(CLUSTER, [a], [], above=99)
+    assert (old.nonce, fresh.nonce) == ("99", "100")
+    message, again = (envoy.DeltaDiscoveryResponse.FromString(response.body) for response in (old, fresh))
+    assert again.nonce == "100"
+    again.nonce = "99"
+    assert again == message
+
+
+def test_the_cache_is_bounded(a):
+    encoder = Encoder(cache_bytes=1000)
+    for number in range(100):
+        encoder.delta(CLUSTER, [a], [str(number)], above=0)
+        encoder.delta(CLUSTER, [a], ["same"], above=encoder._last_nonce)
+        assert sum(len(response.body) for response in encoder._cache.values()) == encoder._cached_bytes <= 1000
+    assert 0 < len(encoder._cache) < 20
+
+
+def test_a_response_larger_than_the_cache_is_not_kept():
+    encoder = Encoder(cache_bytes=1000)
+    encoder.delta(CLUSTER, [Resource.of(CLUSTER, "a", bytes(2000))], [], above=0)
+    assert not encoder._cache

@@ -1,0 +1,43 @@
+import pytest
+from google.protobuf.message import DecodeError
+
+from xds.protocol import DeltaRequest, SotwRequest, parse_delta, parse_sotw
+from xds.wire import CLUSTER, envoy
+
+
+def test_delta_from_bytes_and_from_a_message():
+    message = envoy.DeltaDiscoveryRequest(
+        type_url=CLUSTER,
+        resource_names_subscribe=["a", "b"],
+        resource_names_unsubscribe=["c"],
+        initial_resource_versions={"a": "1"},
+        response_nonce="7",
+        node=envoy.Node(id="n"),
+    )
+    expected = DeltaRequest(CLUSTER, ("a", "b"), ("c",), {"a": "1"}, "7")
+    for request in (parse_delta(message), parse_delta(message.SerializeToString())):
+        assert request == expected
+        assert request.node is not None
+        assert request.node.id == "n"
+
+
+def test_sotw_from_bytes_and_from_a_message():
+    message = envoy.DiscoveryRequest(type_url=CLUSTER, resource_names=["a"], version_info="v", response_nonce="7")
+    for request in (parse_sotw(message), parse_sotw(message.SerializeToString())):
+        assert request == SotwRequest(CLUSTER, ("a",), "v", "7")
+        assert request.node is None
+
+
+def test_an_empty_error_is_still_an_error():
+    status = envoy.Status()
+    assert parse_delta(envoy.DeltaDiscoveryRequest(error_detail=status)).error == ""
+    assert parse_sotw(envoy.DiscoveryRequest(error_detail=status)).error == ""
+    status.message = "no"
+    assert parse_delta(envoy.DeltaDiscoveryRequest(error_detail=status)).error == "no"
+    assert parse_delta(envoy.DeltaDiscoveryRequest()).error is None
+
+
+@pytest.mark.parametrize("parse", [parse_delta, parse_sotw])
+def test_garbage_is_refused(parse):
+    with pytest.raises(DecodeError):
+        parse(b"\xff\xff\xff")
