@@ -69,6 +69,24 @@ def test_ready_before_and_not_now_is_unhealthy_until_it_leaves_the_slice():
     assert health(fleet) == {}
 
 
+def test_reading_the_same_again_changes_nothing():
+    slices = [
+        endpoint_slice("web", [endpoint("10.1.0.1", ready=False, target="web-0")], {"http": 8080}),
+        endpoint_slice("web", [endpoint("10.1.0.1", ready=True, target="web-0")], {"http": 8081}, name="web-2"),
+    ]
+    fleet = east(service("web"), *slices)
+    before = fleet.services[WEB].endpoints
+    assert [(item.port, item.health) for item in before[80]] == [(8080, Health.UNHEALTHY), (8081, Health.HEALTHY)]
+    fleet.apply([Upsert("east", item) for item in slices])
+    assert fleet.services[WEB].endpoints == before
+
+
+def test_a_port_that_comes_later_finds_the_memory():
+    fleet = east(service("web", {"other": 81}), endpoint_slice("web", [endpoint("10.1.0.1")]))
+    fleet.apply([Upsert("east", endpoint_slice("web", [endpoint("10.1.0.1", ready=False)])), Upsert("east", service("web"))])
+    assert health(fleet) == {"10.1.0.1": Health.UNHEALTHY}
+
+
 def test_a_pod_is_remembered_by_its_identity_not_by_its_address():
     fleet = east(service("web"), endpoint_slice("web", [endpoint("10.1.0.1", target="web-0")]))
     fleet.apply([Upsert("east", endpoint_slice("web", [endpoint("10.1.0.1", ready=False, target="web-1")]))])

@@ -62,12 +62,21 @@ def test_every_cla_is_one_that_envoy_and_grpc_accept(world: World, view):
 @given(worlds(), views())
 def test_nobody_is_sent_to_another_network_or_to_what_was_never_ready(world: World, view):
     fleet = world.fleet()
-    able = {
-        (address, cluster)
+    entries = [
+        (cluster, item.metadata.labels["kubernetes.io/service-name"], entry)
         for cluster, item in world.objects
         if isinstance(item, EndpointSlice)
         for entry in item.endpoints
+    ]
+    able_pods = {
+        (cluster, owner, pod(entry))
+        for cluster, owner, entry in entries
         if entry.conditions.ready is not False or entry.conditions.terminating
+    }
+    able = {
+        (address, cluster)
+        for cluster, owner, entry in entries
+        if (cluster, owner, pod(entry)) in able_pods
         for address in entry.addresses
     }
     networks = {name: found.network for name, found in fleet.members.items()}
@@ -112,6 +121,11 @@ def test_references_lead_somewhere_and_names_are_their_keys(world: World, view):
             for wanted, names in resource.refs.items():
                 assert names <= resources[wanted].keys()
     assert resources[ENDPOINT].keys() == {name for name in resources[CLUSTER] if name != "passthrough"}
+
+
+def pod(entry):
+    """Return what readiness belongs to: a target may be in several slices."""
+    return entry.target_ref.name if entry.target_ref else entry.addresses[0]
 
 
 def with_states(item, data):

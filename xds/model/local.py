@@ -91,6 +91,7 @@ class _Builder:
     given: LocalInput
     problems: list[Problem] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    """Ready now or before; complete before any health is told, so that the order of slices does not matter."""
 
     @property
     def ref(self) -> Ref:
@@ -160,6 +161,7 @@ class _Builder:
             usable = [
                 (name, entry) for index, entry in enumerate(item.endpoints or ()) for name in self.identity(entry, index, origin)
             ]
+            self.seen.update(name for name, entry in usable if entry.conditions.ready is not False or name in self.given.seen)
             for port in item.ports or ():
                 if port.port is None or port.protocol != "TCP":
                     continue
@@ -233,8 +235,6 @@ class _Builder:
         """Return what EDS says of it; None for one that was never ready: a scale-up must not look like an outage."""
         ready = conditions.ready is not False
         serving = conditions.serving if conditions.serving is not None else ready
-        if ready or identity in self.given.seen:
-            self.seen.add(identity)
         if conditions.terminating and serving:
             return Health.DRAINING
         if ready and not conditions.terminating:
