@@ -76,7 +76,7 @@ def test_clusters_must_be_said_somewhere():
         ("", "apiVersion must be xds/v1, not missing"),
         ("- a\n", ":1: the file must be a mapping"),
         ("apiVersion: xds/v1\nbatch: 3\n", ":2: batch must be a mapping"),
-        ("apiVersion: xds/v1\nadminAdress: a\n", ":2: unknown key 'adminAdress'; did you mean 'adminAddress'?"),
+        ("apiVersion: xds/v1\nadminAddresses: a\n", ":2: unknown key 'adminAddresses'; did you mean 'adminAddress'?"),
         (
             "apiVersion: xds/v1\nbatch:\n  quietSecond: 1\n",
             ":3: unknown key 'batch.quietSecond'; did you mean 'batch.quietSeconds'?",

@@ -26,7 +26,7 @@ def test_proxies_line_up(asked):
     assert "proxies -v" in result.stderr
 
 
-def test_proxies_verbose_shows_all_types_and_the_proxys_own_words(asked):
+def test_proxies_verbose_shows_all_types_and_what_proxies_say(asked):
     result = asked("ps", "-v")
     assert result.stdout.splitlines()[0].split()[-1] == "A.B"
     assert "envoy-2 rejected lds" in result.stdout

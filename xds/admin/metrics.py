@@ -57,18 +57,18 @@ class ControlPlaneCollector(Collector):
         yield from self._streams()
         yield from self._counters()
         for stage, timing in self._plane.timings.items():
-            yield SummaryMetricFamily(f"xds_{stage}_seconds", f"Time to {stage}.", timing.count, timing.sum_s)
+            yield SummaryMetricFamily(f"xds_{stage}_seconds", f"Time spent in the stage {stage}.", timing.count, timing.sum_s)
 
     def _fleet(self) -> Iterator[Metric]:
         plane = self._plane
         found = Counter(str(member.state) for member in plane.members.values())
         yield _gauge("xds_clusters", "Member clusters by state.", {str(state): found[state] for state in MemberState}, "state")
-        endpoints: set[tuple[str, str, str, tuple[str, ...]]] = set()
+        by_health = Counter[tuple[str, str]]()
         for key, service in plane.services.items():
             if key.scope:
-                for held in service.endpoints.values():
-                    endpoints.update((key.scope, str(item.health), key.fqdn, item.addresses) for item in held)
-        by_health = Counter((cluster, health) for cluster, health, *_ in endpoints)
+                # As in answers.endpoint_count: one that serves several ports counts once.
+                distinct = {(item.network, item.addresses, item.health) for held in service.endpoints.values() for item in held}
+                by_health.update((key.scope, health) for _, _, health in distinct)
         yield _gauge("xds_endpoints", "Endpoints of the members' own services.", by_health, "cluster", "health")
         services = Counter(key.scope or "clusterset" for key in plane.services)
         yield _gauge("xds_services", "Services of each member, and of the cluster set.", services, "scope")

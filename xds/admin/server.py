@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from typing import TYPE_CHECKING
 
@@ -120,32 +121,34 @@ class _Handlers:
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
 
     async def version(self, _: web.Request) -> web.Response:
-        return _answer(answers.version())
+        return await _answer(answers.version())
 
     async def status(self, _: web.Request) -> web.Response:
-        return _answer(answers.status(self._plane))
+        return await _answer(answers.status(self._plane))
 
     async def members(self, _: web.Request) -> web.Response:
-        return _answer(answers.members(self._plane))
+        return await _answer(answers.members(self._plane))
 
     async def problems(self, _: web.Request) -> web.Response:
-        return _answer(answers.problems(self._plane.problems()))
+        return await _answer(answers.problems(self._plane.problems()))
 
     async def proxies(self, _: web.Request) -> web.Response:
-        return _answer(answers.proxies(self._plane))
+        return await _answer(answers.proxies(self._plane))
 
     async def snapshot_list(self, _: web.Request) -> web.Response:
-        return _answer(snapshots.summaries(self._plane))
+        return await _answer(snapshots.summaries(self._plane))
 
     async def snapshot(self, request: web.Request) -> web.Response:
-        if unknown := set(request.query) - {"version", "type", "name"}:
+        query = request.query
+        if unknown := set(query) - {"version", "type", "name"}:
             return _error(400, f"unknown parameter {min(unknown)!r}; known are version, type and name")
-        found = snapshots.show(self._plane, request.match_info["node"], snapshots.Selection(**request.query))
+        found = snapshots.find(self._plane, request.match_info["node"], query.get("version", ""))
+        excerpt = await asyncio.to_thread(snapshots.excerpt, found, query.get("type", ""), query.get("name", ""))
         # Envoy's own defaults are left out: they would bury what was really set.
-        return _answer(found, defaults=False)
+        return await _answer(excerpt, defaults=False)
 
     async def history(self, request: web.Request) -> web.Response:
-        return _answer(snapshots.history(self._plane, request.match_info["node"]))
+        return await _answer(snapshots.history(self._plane, request.match_info["node"]))
 
 
 @web.middleware
@@ -166,12 +169,12 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
         return _error(500, "the control plane failed to answer; its log says why")
 
 
-def _answer(message: Message, *, defaults: bool = True) -> web.Response:
-    return web.Response(text=answers.to_json(message, defaults=defaults), content_type="application/json")
+async def _answer(message: Message, *, defaults: bool = True) -> web.Response:
+    # A thousand services take most of a second to become JSON; endpoints must not wait for that.
+    text = await asyncio.to_thread(answers.to_json, message, defaults=defaults)
+    return web.Response(text=text, content_type="application/json")
 
 
 def _error(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
-    response = _answer(admin.Error(error=text))
-    response.set_status(status)
-    response.headers.update(headers or {})
-    return response
+    body = answers.to_json(admin.Error(error=text))
+    return web.Response(status=status, text=body, content_type="application/json", headers=headers)

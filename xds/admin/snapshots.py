@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xds.admin.answers import object_ref, timestamp
@@ -35,18 +34,6 @@ class NotFoundError(XdsError):
         super().__init__(f"no {what} {name!r}; {hint}")
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which part of a snapshot is asked for; empty fields ask for everything."""
-
-    version: str = ""
-    """Version of the snapshot, or the beginning of it; "" for the newest."""
-    type: str = ""
-    """`cds`, `eds`, `lds`, `rds` or `sds`."""
-    name: str = ""
-    """Name of the resources."""
-
-
 def summaries(plane: ControlPlane) -> admin.SnapshotList:
     """Return the newest snapshot of each live view, by the view's key."""
     nodes: dict[Hashable, set[str]] = defaultdict(set)
@@ -68,17 +55,34 @@ def summaries(plane: ControlPlane) -> admin.SnapshotList:
     )
 
 
-def show(plane: ControlPlane, node: str, selection: Selection) -> admin.Snapshot:
-    """Return a node's snapshot, or the part of it that is asked for.
+def find(plane: ControlPlane, node: str, version: str) -> Snapshot:
+    """Return a kept snapshot of a node.
+
+    Args:
+        plane: where to look.
+        node: the id of a connected node, or the key of a live view.
+        version: version of the snapshot, or the beginning of it; "" for the newest.
 
     Raises:
-        NotFoundError: there is no such node, version, type or resource.
+        NotFoundError: there is no such node or version.
     """
-    return excerpt(_version_of(plane, _view_of(plane, node), selection.version), selection)
+    view = _view_of(plane, node)
+    if not version:
+        return plane.store.current(view)
+    kept = plane.store.history(view)
+    for snapshot in reversed(kept):
+        if snapshot.version.startswith(version):
+            return snapshot
+    raise NotFoundError("kept snapshot version", version, (snapshot.version for snapshot in kept))
 
 
-def excerpt(snapshot: Snapshot, selection: Selection) -> admin.Snapshot:
-    """Return the part of a snapshot that is asked for.
+def excerpt(snapshot: Snapshot, type_name: str = "", name: str = "") -> admin.Snapshot:
+    """Return a snapshot, or the part of it that is asked for.
+
+    Args:
+        snapshot: what to show.
+        type_name: `cds`, `eds`, `lds`, `rds` or `sds`; "" for all.
+        name: name of the resources; "" for all.
 
     Raises:
         NotFoundError: there is no such type or resource.
@@ -86,11 +90,9 @@ def excerpt(snapshot: Snapshot, selection: Selection) -> admin.Snapshot:
     result = admin.Snapshot(
         view=str(snapshot.view), version=snapshot.version, at=timestamp(snapshot.at_s), trigger=snapshot.trigger
     )
-    for url in _types_of(snapshot, selection.type):
-        resources = [
-            held for name, held in sorted(snapshot.resources(url).items()) if not selection.name or name == selection.name
-        ]
-        if resources or not selection.name:
+    for url in _types_of(snapshot, type_name):
+        resources = [held for known, held in sorted(snapshot.resources(url).items()) if not name or known == name]
+        if resources or not name:
             result.types.append(
                 admin.TypedResources(
                     type=short_name(url),
@@ -99,9 +101,9 @@ def excerpt(snapshot: Snapshot, selection: Selection) -> admin.Snapshot:
                     resources=[_resource(held) for held in resources],
                 ),
             )
-    if selection.name and not result.types:
-        known = (name for url in _types_of(snapshot, selection.type) for name in snapshot.resources(url))
-        raise NotFoundError("resource", selection.name, known)
+    if name and not result.types:
+        names = (known for url in _types_of(snapshot, type_name) for known in snapshot.resources(url))
+        raise NotFoundError("resource", name, names)
     return result
 
 
@@ -137,16 +139,6 @@ def _view_of(plane: ControlPlane, node: str) -> View:
             return view
     known = [stream.node_id for stream in streams] or map(str, plane.store.views())
     raise NotFoundError("connected node or live view", node, known)
-
-
-def _version_of(plane: ControlPlane, view: View, version: str) -> Snapshot:
-    if not version:
-        return plane.store.current(view)
-    kept = plane.store.history(view)
-    for snapshot in reversed(kept):
-        if snapshot.version.startswith(version):
-            return snapshot
-    raise NotFoundError("kept snapshot version", version, (snapshot.version for snapshot in kept))
 
 
 def _types_of(snapshot: Snapshot, name: str) -> list[str]:

@@ -9,7 +9,8 @@ from urllib.parse import quote, urlencode
 
 from xds.errors import XdsError
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
+"""Enough for the whole snapshot of thousands of services."""
 
 
 class UnreachableError(XdsError):

@@ -30,7 +30,7 @@ def translate(clusters: Path, node: NodeFlags, *, type_name: str | None, name: s
     Output is as that of `xdsctl snapshot show`. Problems of this node and of what it is given go to stderr.
     """
     from xds.admin.answers import to_json
-    from xds.admin.snapshots import NotFoundError, Selection, excerpt
+    from xds.admin.snapshots import NotFoundError, excerpt
     from xds.cli.offline import Offline
 
     offline = Offline(clusters)
@@ -41,7 +41,7 @@ def translate(clusters: Path, node: NodeFlags, *, type_name: str | None, name: s
         count = plural(len(offline.reading.problems), "problem")
         note(f"{count} in the files; `xdsctl validate {clusters}` lists them")
     try:
-        found = excerpt(snapshot, Selection(type=type_name or "", name=name))
+        found = excerpt(snapshot, type_name or "", name)
     except NotFoundError as error:
         raise RefusedError(str(error)) from error
     print_snapshot(json.loads(to_json(found, defaults=False)), output, single=bool(type_name), show_headers=not no_headers)
