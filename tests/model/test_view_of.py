@@ -178,3 +178,4 @@ def test_no_members_at_all():
 def test_views_for_people():
     assert str(SIDECAR) == "sidecar@east/eu/eu-a ns=shop explicit 127.0.0.1:15001"
     assert str(View(role=Role.GATEWAY, namespace="", gateway="shop/public")) == "gateway@-/-/- shop/public"
+    assert str(View("east", "vpn", role=Role.PROXYLESS, namespace="")) == "proxyless@east/-/- net=vpn"

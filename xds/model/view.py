@@ -48,4 +48,5 @@ class View:
         if self.listen:
             parts += [f"ns={self.namespace}", str(self.intercept), self.listen]
         parts += [text for text in (self.gateway, self.node_name) if text]
+        parts += [f"net={self.network}"] if self.network != "default" else []
         return " ".join(parts)
