@@ -31,6 +31,11 @@ def test_every_command_has_help_of_its_own(xdsctl):
         assert f"Usage: xdsctl {name} " in xdsctl(name, "--help").stdout
 
 
+def test_examples_in_help_keep_their_lines(xdsctl):
+    assert "\n  envoy -c envoy.yaml\n" in xdsctl("bootstrap", "--help").stdout
+    assert "\n  FILE:LINE: SEVERITY CODE" in xdsctl("validate", "--help").stdout
+
+
 def test_version_flag(xdsctl):
     assert xdsctl("--version").stdout == "xdsctl 0.1.0\n"
 

@@ -90,4 +90,6 @@ def test_the_file_and_the_environment_count(serve, clusters, tmp_path, monkeypat
 def test_a_bad_file(xdsctl, tmp_path):
     file = tmp_path / "isthmus.yaml"
     file.write_text("apiVersion: xds/v1\nxdsAddresses: 127.0.0.1:0\n")
-    assert f"{file}:2: unknown key 'xdsAddresses'; did you mean 'xdsAddress'?" in xdsctl("serve", "--config", file, exits=65).stderr
+    assert (
+        f"{file}:2: unknown key 'xdsAddresses'; did you mean 'xdsAddress'?" in xdsctl("serve", "--config", file, exits=65).stderr
+    )

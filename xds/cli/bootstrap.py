@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 def bootstrap(  # noqa: PLR0913 - an argument for each option
     ctx: click.Context, node: NodeFlags, *, grpc: bool, delta: bool, xds_address: str, envoy_admin_address: str, output: str
 ) -> None:
-    r"""Print the bootstrap of an Envoy or of a gRPC client.
+    """Print the bootstrap of an Envoy or of a gRPC client.
 
     \b
     xdsctl bootstrap --node web-1 --cluster east --region eu --zone eu-1 > envoy.yaml
     envoy -c envoy.yaml
-    """
+    """  # noqa: D301 - click wants the character, not a backslash
     if grpc:
         if node.role:
             raise click.UsageError("--role is for Envoy; a gRPC client is always proxyless", ctx)

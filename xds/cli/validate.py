@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @output_option("lines", "json", "yaml")
 def validate(directory: Path, *, output: str) -> int:
-    r"""Check a directory of clusters and print what is wrong, one line a problem.
+    """Check a directory of clusters and print what is wrong, one line a problem.
 
     \b
     FILE:LINE: SEVERITY CODE OBJECT FIELD: MESSAGE (HINT)
 
     Exits with 79 if there are errors; warnings alone are fine.
-    """
+    """  # noqa: D301 - click wants the character, not a backslash
     from xds.admin.answers import problems as message_of
     from xds.admin.answers import to_json
     from xds.cli.offline import Offline
