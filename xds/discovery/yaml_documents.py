@@ -31,22 +31,6 @@ def yaml_documents(text: str) -> Parsed:
     return Parsed(tuple(builder.documents()), builder.aliased_nodes)
 
 
-class _Frame:
-    """A collection that has been opened: its parts so far (keys and values alternate), and the line of each."""
-
-    __slots__ = ("anchor", "is_mapping", "levels", "lines", "nodes", "parts")
-
-    def __init__(self, anchor: str | None, *, is_mapping: bool) -> None:
-        self.is_mapping = is_mapping
-        self.anchor = anchor
-        self.parts: list[Any] = []
-        self.lines: list[int] = []
-        self.nodes = 1
-        """Nodes in it, itself included; its own parts are added when it is closed."""
-        self.levels = 1
-        """Levels in it, itself included."""
-
-
 class _Builder:
     """Builds the documents of one file from libyaml's events."""
 
@@ -54,10 +38,10 @@ class _Builder:
         # The stubs know neither libyaml's marks nor which events have one.
         self.parser: Any = CParser(text)
         self.aliased_nodes = 0
-        self.stack: list[_Frame] = []
-        """Open collections; the lowest stands for the document."""
-        self.anchors: dict[str, tuple[Any, int, int]] = {}
-        """Anchor -> value, nodes in it, levels in it."""
+        self.anchors: dict[str, Any] = {}
+        """Anchor -> the value it stands at; _OPEN while that is being built."""
+        self.extents: dict[int, tuple[int, int, Any]] = {}
+        """id() of a collection that an alias led to, or of one inside it -> its extent, and itself, so that the id stays its."""
 
     def documents(self) -> list[Document]:
         found = []
@@ -75,13 +59,18 @@ class _Builder:
         return found
 
     def document(self) -> Any:
-        """Build one document, from the event after its start to that of its end."""
+        """Build one document, from the event after its start to that of its end.
+
+        `parts` are those of the innermost open collection (keys and values alternate), `lines` the line of each, 0-based;
+        the stack holds both for the collections around it. The loop runs for every word of every manifest.
+        """
         next_event = self.parser.get_event
-        self.anchors.clear()
-        self.stack = [_Frame(None, is_mapping=False)]
-        root = frame = self.stack[0]
-        parts, lines = frame.parts, frame.lines
-        # This loop runs for every word of every manifest: scalars are handled without a call, lines are noted 0-based.
+        anchors = self.anchors
+        anchors.clear()
+        self.extents.clear()
+        stack: list[tuple[list[Any], list[int], str | None]] = []
+        parts: list[Any] = []
+        lines: list[int] = []
         while True:
             event = next_event()
             kind = type(event)
@@ -89,58 +78,65 @@ class _Builder:
                 parts.append(plain_scalar(event.value) if event.implicit[0] else quoted_scalar(event))
                 lines.append(event.start_mark.line)
                 if event.anchor is not None:
-                    self.anchors[event.anchor] = (parts[-1], 1, 0)
-                continue
-            if kind is yaml.DocumentEndEvent:
-                return _sequence(root)[0]
-            if kind is yaml.AliasEvent:
-                self.alias(event)
-                continue
-            if kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
-                self.open(event, is_mapping=kind is yaml.MappingStartEvent)
+                    anchors[event.anchor] = parts[-1]
+            elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+                lines.append(event.start_mark.line)
+                stack.append((parts, lines, event.anchor))
+                if event.tag is not None or event.anchor is not None or len(stack) > MAX_DEPTH:
+                    self.open(event, len(stack))
+                parts, lines = [], []
+            elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+                value = _mapping(parts, lines) if kind is yaml.MappingEndEvent else _sequence(parts, lines)
+                parts, lines, anchor = stack.pop()
+                parts.append(value)
+                if anchor is not None:
+                    anchors[anchor] = value
+            elif kind is yaml.AliasEvent:
+                parts.append(self.alias(event, len(stack)))
+                lines.append(event.start_mark.line)
             else:
-                self.close()
-            frame = self.stack[-1]
-            parts, lines = frame.parts, frame.lines
+                return _sequence(parts, lines)[0]
 
-    def open(self, event: Any, *, is_mapping: bool) -> None:
-        line = event.start_mark.line
-        if event.tag is not None and event.tag not in ("!", YAML_TAG + ("map" if is_mapping else "seq")):
-            raise unsupported_tag(event.tag, line + 1)
-        if len(self.stack) > MAX_DEPTH:
-            raise _too_deep(line + 1)
-        self.stack[-1].lines.append(line)
-        self.stack.append(_Frame(event.anchor, is_mapping=is_mapping))
+    def open(self, event: Any, depth: int) -> None:
+        """Check a collection that has a tag or an anchor, or stands too deep."""
+        line = event.start_mark.line + 1
+        if event.tag not in (None, "!", *_COLLECTION_TAGS[type(event)]):
+            raise unsupported_tag(event.tag, line)
+        if depth > MAX_DEPTH:
+            raise _too_deep(line)
+        self.anchors[event.anchor] = _OPEN
 
-    def close(self) -> None:
-        frame = self.stack.pop()
-        value = _mapping(frame) if frame.is_mapping else _sequence(frame)
-        parent = self.stack[-1]
-        parent.parts.append(value)
-        nodes = frame.nodes + len(frame.parts)
-        parent.nodes += nodes - 1
-        parent.levels = max(parent.levels, frame.levels + 1)
-        if frame.anchor is not None:
-            self.anchors[frame.anchor] = (value, nodes, frame.levels)
-
-    def alias(self, event: Any) -> None:
-        name, line = event.anchor, event.start_mark.line
-        if any(frame.anchor == name for frame in self.stack):
-            raise DocumentError(f"the alias *{name} stands inside what it refers to", line=line + 1)
+    def alias(self, event: Any, depth: int) -> Any:
+        """Return what an alias refers to, counted as if it were written out."""
+        name, line = event.anchor, event.start_mark.line + 1
         if name not in self.anchors:
-            raise DocumentError(f"the alias *{name} refers to no anchor before it", line=line + 1)
-        value, nodes, levels = self.anchors[name]
+            raise DocumentError(f"the alias *{name} refers to no anchor before it", line=line)
+        value = self.anchors[name]
+        if value is _OPEN:
+            raise DocumentError(f"the alias *{name} stands inside what it refers to", line=line)
+        nodes, levels = self.extent(value)
         self.aliased_nodes += nodes
         if self.aliased_nodes > MAX_ALIASED_NODES:
             message = f"aliases expand to more than {MAX_ALIASED_NODES:,} values"
-            raise DocumentError(message, line=line + 1, code="XDS0104", hint="write the values out, in several files")
-        if len(self.stack) - 1 + levels > MAX_DEPTH:
-            raise _too_deep(line + 1)
-        frame = self.stack[-1]
-        frame.nodes += nodes - 1
-        frame.levels = max(frame.levels, levels + 1)
-        frame.parts.append(value)
-        frame.lines.append(line)
+            raise DocumentError(message, line=line, code="XDS0104", hint="write the values out, in several files")
+        if depth + levels > MAX_DEPTH:
+            raise _too_deep(line)
+        return value
+
+    def extent(self, value: Any) -> tuple[int, int]:
+        """Return how many nodes a value has and how many levels, visiting what is shared once."""
+        if not isinstance(value, dict | list):
+            return 1, 0
+        if id(value) not in self.extents:
+            inner = [self.extent(part) for part in (value.values() if isinstance(value, dict) else value)]
+            keys = len(value) if isinstance(value, dict) else 0
+            nodes = 1 + keys + sum(nodes for nodes, _ in inner)
+            self.extents[id(value)] = (nodes, 1 + max((levels for _, levels in inner), default=0), value)
+        return self.extents[id(value)][:2]
+
+
+_OPEN: Final = object()
+_COLLECTION_TAGS: Final = {yaml.MappingStartEvent: (YAML_TAG + "map",), yaml.SequenceStartEvent: (YAML_TAG + "seq",)}
 
 
 def _too_deep(line: int) -> DocumentError:
@@ -149,6 +145,7 @@ def _too_deep(line: int) -> DocumentError:
 
 _SCREENED: Final = frozenset((float, Merge, type(None)))
 """Types of values that need a second look."""
+_STRINGS: Final = frozenset((str,))
 
 
 def _screened(value: Any, line: int) -> Any:
@@ -159,42 +156,42 @@ def _screened(value: Any, line: int) -> Any:
     return value
 
 
-def _sequence(frame: _Frame) -> list[Any]:
-    if _SCREENED.isdisjoint(map(type, frame.parts)):
-        return frame.parts
-    return [_screened(part, line) for part, line in zip(frame.parts, frame.lines, strict=True)]
+def _sequence(parts: list[Any], lines: list[int]) -> list[Any]:
+    if _SCREENED.isdisjoint(map(type, parts)):
+        return parts
+    return [_screened(part, line) for part, line in zip(parts, lines, strict=True)]
 
 
-def _mapping(frame: _Frame) -> dict[str, Any]:
-    keys, values = frame.parts[::2], frame.parts[1::2]
-    types_of_keys = set(map(type, keys))
-    if types_of_keys and types_of_keys != {str}:
-        return _merged_mapping(frame)
+def _mapping(parts: list[Any], lines: list[int]) -> dict[str, Any]:
+    keys, values = parts[::2], parts[1::2]
+    if not _STRINGS.issuperset(map(type, keys)):
+        return _merged_mapping(parts, lines)
     found = dict(zip(keys, values, strict=True))
     if len(found) != len(keys):
-        raise _key_twice(keys, frame.lines[::2])
+        raise _key_twice(keys, lines[::2])
     if _SCREENED.isdisjoint(map(type, values)):
         return found
-    entries = zip(keys, values, frame.lines[1::2], strict=True)
+    entries = zip(keys, values, lines[1::2], strict=True)
     return {key: _screened(value, line) for key, value, line in entries if value is not None}
 
 
-def _merged_mapping(frame: _Frame) -> dict[str, Any]:
+def _merged_mapping(parts: list[Any], lines: list[int]) -> dict[str, Any]:
     """Return a mapping that has `<<` keys: its own keys beat merged ones, and earlier merges beat later ones."""
     merged: dict[str, Any] = {}
-    own = _Frame(None, is_mapping=True)
-    for at in range(0, len(frame.parts), 2):
-        key, value, line = frame.parts[at], frame.parts[at + 1], frame.lines[at]
+    own_parts: list[Any] = []
+    own_lines: list[int] = []
+    for at in range(0, len(parts), 2):
+        key, value = parts[at : at + 2]
         if key is MERGE:
-            merged = {**_merge_source(value, line), **merged}
+            merged = {**_merge_source(value, lines[at]), **merged}
         elif isinstance(key, str):
-            own.parts += (key, value)
-            own.lines += (line, frame.lines[at + 1])
+            own_parts += parts[at : at + 2]
+            own_lines += lines[at : at + 2]
         else:
-            shown = "a mapping or a list" if isinstance(key, dict | list) else f"{key!r} ({type(key).__name__})"
-            raise DocumentError(f"a key is {shown}, not a string", line=line + 1, hint="put the key in quotes")
-    nulled = {key for key, value in zip(own.parts[::2], own.parts[1::2], strict=True) if value is None}
-    return {key: value for key, value in {**merged, **_mapping(own)}.items() if key not in nulled}
+            found = "a mapping or a list" if isinstance(key, dict | list) else f"{key!r} ({type(key).__name__})"
+            raise DocumentError(f"a key is {found}, not a string", line=lines[at] + 1, hint="put the key in quotes")
+    nulled = {key for key, value in zip(own_parts[::2], own_parts[1::2], strict=True) if value is None}
+    return {key: value for key, value in {**merged, **_mapping(own_parts, own_lines)}.items() if key not in nulled}
 
 
 def _merge_source(value: Any, line: int) -> dict[str, Any]:
