@@ -120,7 +120,7 @@ class ControlPlane:
 
     def on_source_problems(self, problems: tuple[Problem, ...]) -> None:
         """Take what is wrong with the files now."""
-        for problem in sorted(set(problems) - set(self._source_problems)):
+        for problem in sorted(set(problems) - set(self._source_problems), key=str):
             _log.warning("problem", code=problem.code, text=str(problem))
         self._source_problems = problems
 
