@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from xds.protocol.encoder import Encoder, Response, encoded_bytes
 from xds.protocol.interest import NO_NAMES, WILDCARD, Interest, Subscription
 from xds.protocol.ledger import Ledger, Nack, State
-from xds.protocol.traits import LEGACY_WILDCARD, NEVER_REMOVED, followers, removal_rank, send_rank
+from xds.protocol.traits import LEGACY_WILDCARD, NEVER_REMOVED, removal_rank, send_rank
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from xds.protocol.requests import DeltaRequest
     from xds.snapshot.resource import Resource
@@ -43,7 +43,7 @@ class DeltaStream:
         self._response_bytes = response_bytes
         self._last_nonce = 0
         self._types: dict[str, _DeltaType] = {}
-        self._followers_due: dict[str, set[str]] = {}
+        self._followers_due: dict[str, frozenset[str]] = {}
         """Names of a type not asked for yet whose parents were sent on this stream (R19)."""
 
     def subscriptions(self) -> Mapping[str, Subscription]:
@@ -112,7 +112,7 @@ class DeltaStream:
         interest.held = {name: version for name, version in request.initial_versions.items() if interest.wants(name)}
         interest.dirty |= interest.held.keys()
         interest.owed -= interest.held.keys()
-        interest.owe(name for name in self._followers_due.pop(type_url, ()) if interest.wants(name))
+        interest.owe(interest.wanted(self._followers_due.pop(type_url, NO_NAMES)))
         kind.answer_due = interest.subscription.wildcard and not request.initial_versions
 
     def _settle(self, kind: _DeltaType, request: DeltaRequest, now_s: float) -> tuple[Nack | None, frozenset[str]]:
@@ -164,23 +164,28 @@ class DeltaStream:
         self._last_nonce = int(response.nonce)
         kind.sent(response, now_s)
         self.ledger.sent(response, now_s, state=State.ERROR if kind.interest.withheld else State.STALE)
-        self._follow(kind.type_url, resources)
+        self._follow(response)
         return response
 
     def _split(self, resources: Sequence[Resource], removed: Sequence[str]) -> Iterator[tuple[Sequence[Resource], Sequence[str]]]:
         """Cut into pieces below the limit of a message (R38)."""
+        limit = self._response_bytes
+        if encoded_bytes(resources) + sum([len(name) + 4 for name in removed]) <= limit:
+            if resources or removed:
+                yield resources, removed
+            return
         some: list[Resource] = []
+        gone: list[str] = []
         size = 0
         for resource in resources:
-            more = encoded_bytes(resource)
-            if some and size + more > self._response_bytes:
+            more = encoded_bytes((resource,))
+            if some and size + more > limit:
                 yield some, ()
                 some, size = [], 0
             some.append(resource)
             size += more
-        gone: list[str] = []
         for name in removed:
-            if (some or gone) and size + len(name) > self._response_bytes:
+            if (some or gone) and size + len(name) > limit:
                 yield some, gone
                 some, gone, size = [], [], 0
             gone.append(name)
@@ -188,15 +193,15 @@ class DeltaStream:
         if some or gone:
             yield some, gone
 
-    def _follow(self, type_url: str, sent: Iterable[Resource]) -> None:
+    def _follow(self, response: Response) -> None:
         """Owe the client what it will wait for because its parents were sent, unchanged or not (R19, R20, R21)."""
-        for follower in followers(type_url):
-            names = {name for resource in sent for name in resource.refs.get(follower, ())}
-            kind = self._types.get(follower)
+        for type_url, names in response.followers.items():
+            kind = self._types.get(type_url)
             if kind is None:
-                self._followers_due.setdefault(follower, set()).update(names)
+                before = self._followers_due.get(type_url)
+                self._followers_due[type_url] = before | names if before else names
             else:
-                kind.interest.owe(name for name in names if kind.interest.wants(name))
+                kind.interest.owe(kind.interest.wanted(names))
 
 
 class _DeltaType:
@@ -234,17 +239,15 @@ class _DeltaType:
         self, names: list[str], owed: set[str], available: Mapping[str, Resource], removed: list[str]
     ) -> tuple[list[Resource], list[str]]:
         held = self.interest.held
-        resources: list[Resource] = []
+        found = [resource for name in names if (resource := available.get(name))]
+        resources = [resource for resource in found if held.get(resource.name) != resource.version]  # nothing owed is held
+        held.update([(resource.name, resource.version) for resource in resources])
         absent: list[str] = []
-        for name in names:
-            resource = available.get(name)
-            if resource is not None:
-                if held.get(name) != resource.version:  # nothing owed is held
-                    resources.append(resource)
-                    held[resource.name] = resource.version
-            elif self.type_url not in NEVER_REMOVED and (name in owed or name in held):
-                (absent if name in owed else removed).append(name)
-                held.pop(name, None)
+        if len(found) < len(names) and self.type_url not in NEVER_REMOVED:
+            for name in names:
+                if name not in available and (name in owed or name in held):
+                    (absent if name in owed else removed).append(name)
+                    held.pop(name, None)
         return resources, absent
 
     def accept(self, response: Response) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from xds.protocol.traits import followers
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from xds.snapshot.resource import Resource
 
@@ -40,6 +42,8 @@ class Response:
     resources: tuple[Resource, ...]
     removed: tuple[str, ...] = ()
     """Delta: names in `removed_resources`."""
+    followers: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
+    """Type URL -> names of what the client will wait for because of these resources (R20)."""
 
     def content(self) -> dict[str, str | None]:
         """Return what it says: name -> version, None for what does not exist."""
@@ -72,7 +76,7 @@ class Encoder:
             removed: names of what does not exist.
             above: the last nonce of the stream, 0 for none.
         """
-        key = ("delta", type_url, *[(r.name, r.version) for r in resources], None, *removed)
+        key = ("delta", type_url, *[r.name for r in resources], *[r.version for r in resources], len(resources), *removed)
         found = self._shared(key, above)
         if found is not None:
             return found
@@ -92,7 +96,7 @@ class Encoder:
             version: `version_info`.
             above: the last nonce of the stream, 0 for none.
         """
-        key = ("sotw", type_url, version, *[(r.name, r.version) for r in resources])
+        key = ("sotw", type_url, version, *[r.name for r in resources], *[r.version for r in resources])
         found = self._shared(key, above)
         if found is not None:
             return found
@@ -124,7 +128,8 @@ class Encoder:
         self._last_nonce += 1
         # The nonce stands last, so that a copy with another nonce is a slice and not a new encoding.
         parts.append(_nonce_field(self._last_nonce))
-        response = Response(type_url, str(self._last_nonce), b"".join(parts), version, resources, removed)
+        body = b"".join(parts)
+        response = Response(type_url, str(self._last_nonce), body, version, resources, removed, followers_of(type_url, resources))
         before = self._cache.pop(key, None)
         self._cached_bytes += len(response.body) - (len(before.body) if before else 0)
         self._cache[key] = response
@@ -133,9 +138,20 @@ class Encoder:
         return response
 
 
-def encoded_bytes(resource: Resource) -> int:
-    """Return roughly how much a resource adds to a response."""
-    return len(resource.body) + len(resource.name) + len(resource.type_url) + 40
+def followers_of(type_url: str, resources: Iterable[Resource]) -> Mapping[str, frozenset[str]]:
+    """Return what must follow these resources on a stream: type URL -> names (R19, R20)."""
+    return {
+        follower: frozenset().union(*[resource.refs.get(follower, ()) for resource in resources])
+        for follower in followers(type_url)
+    }
+
+
+def encoded_bytes(resources: Sequence[Resource]) -> int:
+    """Return roughly how large a response with these resources of one type is."""
+    if not resources:
+        return 0
+    texts = sum([len(resource.body) + len(resource.name) for resource in resources])
+    return texts + len(resources) * (len(resources[0].type_url) + 40)
 
 
 def _content_version(resources: Sequence[Resource], removed: Sequence[str]) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakValueDictionary
 
 from xds.protocol.blame import named_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from xds.snapshot.resource import Resource
 
@@ -28,6 +30,17 @@ class Subscription(NamedTuple):
     wildcard: bool
     names: frozenset[str]
     """Names asked for beside the wildcard, or alone."""
+
+
+_SETS: WeakValueDictionary[int, frozenset[str]] = WeakValueDictionary()
+
+
+def shared(names: frozenset[str]) -> frozenset[str]:
+    """Return an equal set that is in use already, if there is one: a thousand proxies often name the same thousand clusters."""
+    found = _SETS.get(hash(names))
+    if found != names:
+        found = _SETS[hash(names)] = names
+    return found
 
 
 class Look(NamedTuple):
@@ -75,24 +88,27 @@ class Interest:
 
     def subscribe(self, subscription: Subscription) -> None:
         """Replace the subscription, and forget what is no longer wanted, so that a later subscribe is answered (R7)."""
-        before, self.subscription = self.subscription, subscription
+        before = self.subscription
+        self.subscription = Subscription(subscription.wildcard, shared(subscription.names))
         if subscription.wildcard:
             return
         if before.wildcard:
-            self._forget([name for name in {*self.held, *self.dirty, *self.owed, *self.withheld} if not self.wants(name)])
+            self._forget({*self.held, *self.dirty, *self.owed, *self.withheld} - subscription.names)
         else:
             self._forget(before.names - subscription.names)
 
-    def owe(self, names: Iterable[str]) -> None:
+    def wanted(self, names: frozenset[str]) -> frozenset[str]:
+        """Return those among the names that the client subscribes to."""
+        return names if self.subscription.wildcard else names & self.subscription.names
+
+    def owe(self, names: AbstractSet[str]) -> None:
         """Answer these names in the next response, whatever the client is believed to hold or has rejected (R6)."""
-        for name in names:
-            self.held.pop(name, None)
-            self.withheld.pop(name, None)
-            self.owed.add(name)
+        self._drop(names)
+        self.owed |= names
 
     def change(self, names: frozenset[str]) -> None:
         """Look at these names again, as far as they are wanted."""
-        self.dirty |= names if self.subscription.wildcard else names & self.subscription.names
+        self.dirty |= self.wanted(names)
 
     def take(self, available: Mapping[str, Resource]) -> Look:
         """Return the names to look at; nothing is pending then."""
@@ -110,7 +126,7 @@ class Interest:
             else:
                 del self.withheld[name]
                 owed.add(name)
-        return Look(sorted(names), owed, apart)
+        return Look(_in_order(names, available), owed, apart)
 
     def reject(self, content: Mapping[str, str | None], error: str) -> frozenset[str]:
         """Record that the client rejected this content. It may have applied part of it: what it holds of it is unknown (R16b).
@@ -126,7 +142,7 @@ class Interest:
         waiting = self.owed.union(*self.apart)
         suspects = [n for n, v in content.items() if self.wants(n) and self.held.get(n) == v and n not in waiting]
         for name in suspects:
-            self.held.pop(name, None)
+            self.held.pop(name, None)  # absent for a removal
         guilty = named_in(error, content)
         if not guilty and (len(content) == 1 or self.rejections_in_a_row > PATIENCE):
             guilty = frozenset(content)
@@ -147,9 +163,24 @@ class Interest:
                 if version is not None:
                     self.held[name] = version
 
-    def _forget(self, names: Iterable[str]) -> None:
-        for name in names:
-            self.held.pop(name, None)
-            self.withheld.pop(name, None)
-            self.dirty.discard(name)
-            self.owed.discard(name)
+    def _forget(self, names: AbstractSet[str]) -> None:
+        self._drop(names)
+        self.dirty -= names
+        self.owed -= names
+
+    def _drop(self, names: AbstractSet[str]) -> None:
+        for known in (self.held, self.withheld):
+            for name in known.keys() & names:
+                del known[name]
+
+
+def _in_order(names: set[str], available: Mapping[str, Resource]) -> list[str]:
+    """Return the names sorted, so that streams that need the same ask the encoder for the same."""
+    if len(names) * 4 < len(available):
+        return sorted(names)
+    # A snapshot's names are nearly in order, which sort() takes advantage of.
+    result = [name for name in available if name in names]
+    if len(result) < len(names):
+        result += names - available.keys()
+    result.sort()
+    return result

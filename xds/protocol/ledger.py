@@ -109,6 +109,8 @@ class Ledger:
         status.acks += 1
         status.acked_nonce, status.acked_version = response.nonce, response.version
         _enter(status, state, since_s)
+        if state is State.STALE:  # now since the response that is the oldest in flight
+            status.since_s = since_s
 
     def nacked(self, nack: Nack) -> None:
         """Record a NACK."""

@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xds.protocol.delta import RESPONSE_BYTES
-from xds.protocol.encoder import Encoder, Response, encoded_bytes
+from xds.protocol.encoder import Encoder, Response, encoded_bytes, followers_of
 from xds.protocol.interest import NO_NAMES, WILDCARD, Interest, Subscription
 from xds.protocol.ledger import Ledger, Nack, State
-from xds.protocol.traits import COMPLETE, LEGACY_WILDCARD, followers, leaders, send_rank
+from xds.protocol.traits import COMPLETE, LEGACY_WILDCARD, leaders, send_rank
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,7 +127,10 @@ class SotwStream:
         before = kind.interest.subscription
         if request.names:
             kind.ever_named = True
-            wildcard, names = WILDCARD in request.names, frozenset(request.names) - {WILDCARD}
+            names = frozenset(request.names)
+            wildcard = WILDCARD in names
+            if wildcard:
+                names -= {WILDCARD}
         else:  # nothing at all, once there were names (R1, R3); for most types from the start (R2)
             wildcard, names = kind.type_url in LEGACY_WILDCARD and not kind.ever_named, NO_NAMES
         subscription = Subscription(wildcard, names)
@@ -162,17 +165,17 @@ class SotwStream:
         response = self._encoder.sotw(kind.type_url, resources, version, above=self._last_nonce)
         self._last_nonce = int(response.nonce)
         kind.last, kind.in_flight = response, True
-        self._follow(kind)
+        self._follow(kind, response)
         self.ledger.sent(response, now_s, state=State.ERROR if kind.in_error else State.STALE)
         return response
 
-    def _follow(self, kind: _SotwType) -> None:
+    def _follow(self, kind: _SotwType, response: Response) -> None:
         """Owe the client what it will wait for because its parents were sent anew (R19, R20)."""
-        for url in followers(kind.type_url):
-            follower = self._types.get(url)
+        all_new = len(kind.news) == len(response.resources)
+        for type_url, names in (response.followers if all_new else followers_of(kind.type_url, kind.news)).items():
+            follower = self._types.get(type_url)
             if follower is not None:
-                names = {name for resource in kind.news for name in resource.refs.get(url, ())}
-                follower.interest.owe(name for name in names if follower.interest.wants(name))
+                follower.interest.owe(follower.interest.wanted(names))
 
 
 class _SotwType:
@@ -246,7 +249,7 @@ class _SotwType:
             resource = available.get(name)
             if resource is None or (name not in owed and interest.held.get(name) == resource.version):
                 continue
-            size += encoded_bytes(resource)
+            size += encoded_bytes((resource,))
             if resources and size > limit_bytes:
                 (interest.owed if name in owed else interest.dirty).add(name)
             else:
