@@ -10,45 +10,28 @@ from typing import TYPE_CHECKING
 
 from xds.protocol.encoder import Encoder, Response, encoded_bytes
 from xds.protocol.interest import NO_NAMES, WILDCARD, Interest, Subscription
-from xds.protocol.ledger import Ledger, Nack, State
-from xds.protocol.traits import LEGACY_WILDCARD, NEVER_REMOVED, removal_rank, send_rank
+from xds.protocol.ledger import Nack, State
+from xds.protocol.stream import RESPONSE_BYTES, Stream
+from xds.protocol.traits import LEGACY_WILDCARD, NEVER_REMOVED, removal_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from xds.protocol.requests import DeltaRequest
     from xds.snapshot.resource import Resource
-    from xds.snapshot.snapshot import ChangeSet, Snapshot
-
-RESPONSE_BYTES = 3_500_000
-"""Where a delta response is split: Go gRPC clients refuse messages over 4 MiB (R38)."""
+    from xds.snapshot.snapshot import Snapshot
 
 IN_FLIGHT = 64
 """Unanswered responses remembered a type; a client that never answers costs no more than this."""
 
 
-class DeltaStream:
-    """One `DeltaAggregatedResources` stream, or the incremental stream of one type.
-
-    Args:
-        encoder: shared by the streams of a server.
-        response_bytes: responses are split at about this size; a single larger resource still goes out, alone.
-    """
+class DeltaStream(Stream["_DeltaType"]):
+    """One `DeltaAggregatedResources` stream, or the incremental stream of one type."""
 
     def __init__(self, encoder: Encoder, *, response_bytes: int = RESPONSE_BYTES) -> None:
-        self.ledger = Ledger()
-        self.subscription_changes = 0
-        """Rises whenever `subscriptions()` has something new to say."""
-        self._encoder = encoder
-        self._response_bytes = response_bytes
-        self._last_nonce = 0
-        self._types: dict[str, _DeltaType] = {}
+        super().__init__(encoder, response_bytes=response_bytes)
         self._followers_due: dict[str, frozenset[str]] = {}
         """Names of a type not asked for yet whose parents were sent on this stream (R19)."""
-
-    def subscriptions(self) -> Mapping[str, Subscription]:
-        """Return what the stream wants: type URL -> (wildcard, names)."""
-        return {type_url: kind.interest.subscription for type_url, kind in self._types.items()}
 
     def on_request(self, request: DeltaRequest, now_s: float) -> Nack | None:
         """Take in a request; call `poll` afterwards.
@@ -64,18 +47,6 @@ class DeltaStream:
         if request.subscribe or request.unsubscribe:
             self._apply(kind, request.subscribe, request.unsubscribe, rejected)
         return nack
-
-    def on_change(self, change: ChangeSet) -> None:
-        """Mark the names of a change set dirty, as far as they are subscribed to."""
-        for type_url, names in change.names.items():
-            kind = self._types.get(type_url)
-            if kind is not None:
-                kind.interest.change(names)
-
-    def resync(self) -> None:
-        """Mark every name dirty that is subscribed to, e.g. because the stream moves to another view."""
-        for kind in self._types.values():
-            kind.interest.everything = True
 
     def poll(self, snapshot: Snapshot, now_s: float) -> list[Response]:
         """Return what is to be sent now, in this order; each response counts as sent.
@@ -103,9 +74,8 @@ class DeltaStream:
     def _begin(self, request: DeltaRequest, now_s: float) -> None:
         """Take in the first request of a type: its nonce means nothing (R16), its initial versions do (R17)."""
         type_url = request.type_url
-        kind = self._types[type_url] = _DeltaType(type_url)
-        self._types = dict(sorted(self._types.items(), key=lambda item: send_rank(item[0])))
-        self.ledger.asked(type_url, now_s)
+        kind = _DeltaType(type_url)
+        self._add(kind, now_s)
         legacy = not request.subscribe and type_url in LEGACY_WILDCARD
         self._apply(kind, (*request.subscribe, WILDCARD) if legacy else request.subscribe, request.unsubscribe)
         interest = kind.interest

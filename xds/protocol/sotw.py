@@ -11,42 +11,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xds.protocol.delta import RESPONSE_BYTES
-from xds.protocol.encoder import Encoder, Response, encoded_bytes, followers_of
+from xds.protocol.encoder import Response, encoded_bytes, followers_of
 from xds.protocol.interest import NO_NAMES, WILDCARD, Interest, Subscription
-from xds.protocol.ledger import Ledger, Nack, State
-from xds.protocol.traits import COMPLETE, LEGACY_WILDCARD, leaders, send_rank
+from xds.protocol.ledger import Nack, State
+from xds.protocol.stream import Stream
+from xds.protocol.traits import COMPLETE, LEGACY_WILDCARD, leaders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from xds.protocol.requests import SotwRequest
     from xds.snapshot.resource import Resource
-    from xds.snapshot.snapshot import ChangeSet, Snapshot
+    from xds.snapshot.snapshot import Snapshot
 
 EVERYTHING = Subscription(wildcard=True, names=NO_NAMES)
 
 
-class SotwStream:
-    """One `StreamAggregatedResources` stream, or the state-of-the-world stream of one type.
-
-    Args:
-        encoder: shared by the streams of a server.
-        response_bytes: a response of a type that may be sent in parts ends at about this size; the rest follows its ACK.
-    """
-
-    def __init__(self, encoder: Encoder, *, response_bytes: int = RESPONSE_BYTES) -> None:
-        self.ledger = Ledger()
-        self.subscription_changes = 0
-        """Rises whenever `subscriptions()` has something new to say."""
-        self._encoder = encoder
-        self._response_bytes = response_bytes
-        self._last_nonce = 0
-        self._types: dict[str, _SotwType] = {}
-
-    def subscriptions(self) -> Mapping[str, Subscription]:
-        """Return what the stream wants: type URL -> (wildcard, names)."""
-        return {type_url: kind.interest.subscription for type_url, kind in self._types.items()}
+class SotwStream(Stream["_SotwType"]):
+    """One `StreamAggregatedResources` stream, or the state-of-the-world stream of one type."""
 
     def on_request(self, request: SotwRequest, now_s: float) -> Nack | None:
         """Take in a request; call `poll` afterwards.
@@ -63,18 +45,6 @@ class SotwStream:
         if not self._resubscribe(kind, request) and asks_again:
             kind.interest.owe(kind.interest.subscription.names | kind.interest.held.keys())
         return nack
-
-    def on_change(self, change: ChangeSet) -> None:
-        """Mark the names of a change set dirty, as far as they are subscribed to."""
-        for type_url, names in change.names.items():
-            kind = self._types.get(type_url)
-            if kind is not None:
-                kind.interest.change(names)
-
-    def resync(self) -> None:
-        """Mark every name dirty that is subscribed to, e.g. because the stream moves to another view."""
-        for kind in self._types.values():
-            kind.interest.everything = True
 
     def poll(self, snapshot: Snapshot, now_s: float) -> list[Response]:
         """Return what is to be sent now, in the order CDS, EDS, LDS, RDS, SDS, others; each response counts as sent."""
@@ -95,11 +65,10 @@ class SotwStream:
         return responses
 
     def _begin(self, request: SotwRequest, now_s: float) -> None:
-        kind = self._types[request.type_url] = _SotwType(request.type_url)
-        self._types = dict(sorted(self._types.items(), key=lambda item: send_rank(item[0])))
-        self.ledger.asked(request.type_url, now_s)
+        kind = _SotwType(request.type_url)
+        self._add(kind, now_s)
         self._resubscribe(kind, request)
-        kind.claimed = request.version if kind.interest.subscription == EVERYTHING else ""
+        kind.claimed = request.version if kind.complete else ""
         # A client that reconnects may hold what is gone: a set of which nothing is left is sent, too (R11). "" is no name (R4).
         kind.answer_due |= kind.complete and any(request.names)
 
