@@ -103,7 +103,12 @@ def test_a_wrong_field_is_named_with_its_line(spec, line, field, message):
         ("{generateName: a-}", "metadata.name", "is missing", ""),
         ("[]", "metadata", "is a list; expected a mapping", ""),
         ("{name: " + "a" * 300 + "}", "metadata.name", "(300 characters)", ""),
+        ('{name: "web\\n"}', "metadata.name", "is 'web\\n'; expected lower-case letters", ""),
         ("{name: a, namespace: [x]}", "metadata.namespace", "is a list; expected a string", ""),
+        ("{name: a, namespace: Shop}", "metadata.namespace", "is 'Shop'; expected lower-case letters, digits and '-'", ""),
+        ('{name: a, namespace: "shop\\n"}', "metadata.namespace", "is 'shop\\n'; expected lower-case letters", ""),
+        ("{name: a, namespace: a.b}", "metadata.namespace", "is 'a.b'", ""),
+        ("{name: a, namespace: " + "a" * 64 + "}", "metadata.namespace", "(64 characters)", ""),
     ],
 )
 def test_wrong_metadata(metadata, field, message, hint):
@@ -319,3 +324,11 @@ def test_a_wrong_type_in_a_route_is_still_an_error():
 def test_unknown_fields_elsewhere_are_ignored_as_kubernetes_does():
     manifest = read(SERVICE + "spec: {externalName: x, ports: [{port: 80, nodePort: 30000}]}\nmore: {}\n")
     assert (len(manifest.items), manifest.problems) == (1, ())
+
+
+def test_a_rule_has_at_most_16_backends_so_that_their_weights_fit_into_32_bits():
+    backends = ", ".join("{name: web, port: 80, weight: 1000000}" for _ in range(17))
+    route = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: web}\n"
+    problem = only_problem(f"{route}spec: {{rules: [{{backendRefs: [{backends}]}}]}}\n")
+    assert (problem.code, problem.field) == ("XDS0102", "spec.rules[0].backendRefs")
+    assert problem.message == "has 17 entries; expected at most 16"

@@ -77,6 +77,7 @@ _TEXT = re.compile(r"(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>[^`]*)
 _STEP = re.compile(r"\[(\d+)\]|(\[\.\.\.\])|\.([^.\[\]]+)")
 _WRONG_TYPE = re.compile(r"Expected `(\w+)(?: \| null)?`(, got `\w+`)?(?P<bound> [<>]=? -?\d+)?")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
+_TOO_LONG = re.compile(r"Expected `array` of length <= (\d+)")
 _TYPE_NAMES = {
     "str": "a string",
     "int": "an integer",
@@ -101,10 +102,17 @@ def _explain(text: str, value: Any, struct: Any) -> Fault:
     if wrong := _WRONG_TYPE.fullmatch(what):
         expected = _TYPE_NAMES.get(wrong[1], wrong[1]) + (wrong["bound"] or "")
         return Fault(path, f"is {shown(at)}; expected {expected}", _remedy(wrong[1], at))
+    return Fault(path, _unmet(what, path, at))
+
+
+def _unmet(what: str, path: Path, value: Any) -> str:
+    """Say which constraint a value of the right type does not meet."""
+    if limit := _TOO_LONG.fullmatch(what):
+        return f"has {len(value):,} entries; expected at most {limit[1]}"
     if "matching regex" in what:
-        expected = "lower-case letters, digits, '-' and '.', with a letter or digit at both ends"
-        return Fault(path, f"is {shown(at)}; expected {expected}")
-    return Fault(path, f"is {shown(at)}; {what[0].lower()}{what[1:].replace('`', '')}")
+        characters = "letters, digits and '-'" if path[-1] == "namespace" else "letters, digits, '-' and '.'"
+        return f"is {shown(value)}; expected lower-case {characters}, with a letter or digit at both ends"
+    return f"is {shown(value)}; {what[0].lower()}{what[1:].replace('`', '')}"
 
 
 def _follow(text: str, value: Any) -> tuple[Path, Any]:

@@ -77,7 +77,8 @@ class RouteRule(Struct, frozen=True, rename="camel", kw_only=True):
     """One rule: any of its matches leads to its backends, by weight."""
 
     matches: list[RouteMatch] = []
-    backend_refs: list[BackendRef] = []
+    backend_refs: Annotated[list[BackendRef], Meta(max_length=16)] = []
+    """At most 16, as the Gateway API has it: Envoy refuses all routes if the weights of one exceed 32 bits."""
 
 
 class HTTPRouteSpec(Struct, frozen=True, rename="camel", kw_only=True):

@@ -12,14 +12,17 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
-Name = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+# Both end up in host names, of which one that Envoy refuses would cost all routes; `\Z`, because `$` lets a newline through.
+Name = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z")]
+NamespaceName = Annotated[str, Meta(max_length=63, pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?\Z")]
+"""An RFC 1123 label, or nothing for what is in no namespace."""
 
 
 class ObjectMeta(Struct, frozen=True, rename="camel", kw_only=True):
     """`metadata` of every object."""
 
     name: Name
-    namespace: str = ""
+    namespace: NamespaceName = ""
     uid: str = ""
     resource_version: str = ""
     creation_timestamp: str | None = None
