@@ -10,7 +10,7 @@ import pytest
 
 from xds.discovery.files import FileSource, read_directory
 from xds.errors import ConfigurationError
-from xds.model.events import Delete, Health, Synced, Upsert
+from xds.model.events import Delete, Health, MemberState, Synced, Upsert
 
 MEMBER = "apiVersion: traffic.isthmus.dev/v1alpha1\nkind: MemberCluster\nmetadata: {name: east}\n"
 
@@ -129,7 +129,9 @@ async def test_clusters_come_and_go(tmp_path, write, service_text, following):
         assert {type(event) for event in told} == {Upsert, Synced, Health}
         assert {event.cluster for event in told} == {"west"}
         shutil.rmtree(tmp_path / "west")
-        await follower.until(lambda: not follower.names("west"))
+        lost = Health("west", MemberState.LOST, "there is no directory west")
+        await follower.until(lambda: any(lost in batch for batch in follower.batches))
+        assert not follower.names("west")
         assert follower.names() == {"a"}
         (tmp_path / "staging").mkdir()
         write("staging/b.yaml", service_text("b"))

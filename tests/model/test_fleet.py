@@ -31,6 +31,16 @@ def test_a_declared_member_without_objects_does_not_hold_up_the_start():
     assert list(fleet.members) == ["east", "later"]
 
 
+def test_a_lost_cluster_without_objects_is_a_member_only_while_it_is_declared():
+    fleet = fleet_of({"east": [], "west": []}, member("east"))
+    lost = [Health(name, MemberState.LOST, "there is no directory") for name in ("east", "west")]
+    assert fleet.apply(lost).members
+    assert {name: found.state for name, found in fleet.members.items()} == {"east": MemberState.LOST}
+    assert codes(fleet) == []
+    assert fleet.apply([Synced("west"), Health("west", MemberState.CONNECTED)]).members
+    assert list(fleet.members) == ["east", "west"]
+
+
 def test_endpoints_alone_take_the_fast_lane():
     fleet = fleet_of({"east": web("10.1.0.1")}, member("east"))
     change = fleet.apply([Upsert("east", endpoint_slice("web", [endpoint("10.1.0.2")]))])

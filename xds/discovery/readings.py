@@ -81,11 +81,15 @@ class Readings:
         return Pass([], tuple(sorted({problem, *self.inventory.problems()}, key=_by_place)))
 
     def _arrivals(self, listing: Listing) -> list[Event]:
-        """Tell of clusters that were not there before, and at first of the fleet."""
-        new = sorted(listing.clusters - self.clusters)
+        """Tell of clusters that were not there before, of those that are gone, and at first of the fleet."""
+        new, gone = sorted(listing.clusters - self.clusters), sorted(self.clusters - listing.clusters)
         self.clusters = frozenset(listing.clusters)
         synced = new if self._has_listed else [*new, FLEET]
-        return [*map(Synced, synced), *(Health(cluster, MemberState.CONNECTED) for cluster in new)]
+        return [
+            *map(Synced, synced),
+            *(Health(cluster, MemberState.CONNECTED) for cluster in new),
+            *(Health(cluster, MemberState.LOST, f"there is no directory {cluster}") for cluster in gone),
+        ]
 
     def _changed(self, listing: Listing) -> dict[str, Manifest | None]:
         readings: dict[str, Manifest | None] = {}

@@ -180,9 +180,12 @@ class Fleet:
             case "EndpointSlice":
                 for item in (old, new):
                     if isinstance(item, objects.EndpointSlice) and (owner := item.metadata.labels.get(SERVICE_NAME_LABEL)):
-                        cluster.slices[key.namespace, owner].pop(key.name, None)
+                        slices = cluster.slices[key.namespace, owner]
+                        slices.pop(key.name, None)
                         if item is new:
-                            cluster.slices[key.namespace, owner][key.name] = item
+                            slices[key.name] = item
+                        elif not slices:
+                            del cluster.slices[key.namespace, owner]
                         self._dirty.add(ServiceKey(key.namespace, owner, name))
             case "ServiceExport" | "ServiceImport":
                 self._dirty.add(ServiceKey(key.namespace, key.name, CLUSTERSET))
@@ -212,7 +215,8 @@ class Fleet:
     def _rebuild_members(self) -> bool:
         declared = {item.metadata.name: item for item in self._of(FLEET, objects.MemberCluster)}
         holders = {name for name, cluster in self._clusters.items() if cluster.items}
-        names = (declared.keys() | holders | self._synced) - {FLEET}
+        lost = {name for name, cluster in self._clusters.items() if cluster.state is MemberState.LOST}
+        names = (declared.keys() | holders | (self._synced - lost)) - {FLEET}
         members = {name: self._member(name, declared.get(name)) for name in sorted(names)}
         undeclared = [name for name in members if name not in declared]
         self._problems["members"] = tuple(
