@@ -48,7 +48,7 @@ test: $(READY) ## Run the tests
 
 .PHONY: golden
 golden: $(READY) ## Rewrite the golden files; read the diff before you commit it
-	$(BIN)/pytest tests/translate --update-golden
+	$(BIN)/pytest tests/translate/test_golden.py tests/protocol/test_protocol_scripts.py --update-golden
 
 .PHONY: clean
 clean: ## Remove the virtual environment and everything generated

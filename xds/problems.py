@@ -52,6 +52,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0404": (Severity.INFO, "port is not HTTP"),
     "XDS0405": (Severity.WARNING, "two services claim one address"),
     "XDS0406": (Severity.WARNING, "hostname is claimed twice"),
+    "XDS0407": (Severity.ERROR, "gateway does not exist"),
     # 05xx: proxies (xds/server)
     "XDS0501": (Severity.ERROR, "node is refused"),
     "XDS0502": (Severity.INFO, "node does not say everything"),

@@ -15,6 +15,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     ApiConfigSource,
     ApiConfigSourceApiType,
     ApiVersion,
+    BackoffStrategy,
     ConfigSource,
     GrpcService,
     GrpcServiceEnvoyGrpc,
@@ -23,6 +24,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     Locality,
     Node,
     Pipe,
+    RetryPolicy,
     SocketAddress,
     TcpKeepalive,
 )
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 XDS_CLUSTER = "isthmus_xds"
 MAX_CONNECTIONS = 50_000
 """Without some limit, Envoy warns at every start."""
+RECONNECT_S, MAX_RECONNECT_S = 0.5, 5.0
+"""How soon Envoy tries again to reach the control plane, growing up to the second; by its own default up to 30 s."""
 _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -64,7 +68,7 @@ def envoy_bootstrap(node: NodeFlags, xds_address: str, *, admin_address: str, de
             ads_config=ApiConfigSource(
                 api_type=ApiConfigSourceApiType.DELTA_GRPC if delta else ApiConfigSourceApiType.GRPC,
                 transport_api_version=ApiVersion.V3,
-                grpc_services=[GrpcService(envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=XDS_CLUSTER))],
+                grpc_services=[GrpcService(envoy_grpc=_envoy_grpc())],
                 set_node_on_first_message_only=True,
             ),
             cds_config=ads,
@@ -75,6 +79,11 @@ def envoy_bootstrap(node: NodeFlags, xds_address: str, *, admin_address: str, de
     )
     result: dict[str, Any] = bootstrap.to_dict(casing=betterproto2.Casing.SNAKE)
     return result
+
+
+def _envoy_grpc() -> GrpcServiceEnvoyGrpc:
+    back_off = BackoffStrategy(base_interval=timedelta(seconds=RECONNECT_S), max_interval=timedelta(seconds=MAX_RECONNECT_S))
+    return GrpcServiceEnvoyGrpc(cluster_name=XDS_CLUSTER, retry_policy=RetryPolicy(retry_back_off=back_off))
 
 
 def _xds_cluster(address: str) -> Cluster:

@@ -86,13 +86,24 @@ class _Gateways:
         self.ports: dict[int, _Port] = defaultdict(_Port)
 
     def result(self) -> GatewayResult:
-        for gateway in self.given.gateways:
-            if self.given.view.gateway in ("", f"{gateway.metadata.namespace}/{gateway.metadata.name}"):
+        gateways = {f"{found.metadata.namespace}/{found.metadata.name}": found for found in self.given.gateways}
+        wanted = self.given.view.gateway
+        if wanted not in gateways and (wanted or not gateways):
+            self.missing(sorted(gateways))
+        for name, gateway in gateways.items():
+            if wanted in ("", name):
                 self.open(gateway)
         for route in sorted(self.given.routes, key=_age_key):
             self.attach(route)
         resources = [resource for number in sorted(self.ports) for resource in self.port_resources(number)]
         return GatewayResult(resources, frozenset(self.used), self.problems)
+
+    def missing(self, known: list[str]) -> None:
+        """Report that there is nothing for the clients of this view to serve."""
+        view = self.given.view
+        message = f"cluster {view.cluster or '-'} has no Gateway {view.gateway or 'at all'}, which a gateway is to serve"
+        hint = f"it has {', '.join(known) or 'none'}"
+        self.problems.append(Problem("XDS0407", message, field="node.metadata.isthmus.gateway", hint=hint))
 
     def problem(self, code: str, ref: Ref, message: str, at: str = "", hint: str = "") -> None:
         self.problems.append(Problem(code, message, ref, at, hint))
@@ -184,9 +195,10 @@ class _Gateways:
         clusters: set[str] = set()
         for index, rule in enumerate(route.spec.rules):
             at = f"spec.rules[{index}]"
-            if _asks_more(route.unsupported, at) or not self.paths_are_valid(route, rule, at):
+            if _asks_more(route.unsupported, f"{at}.matches") or not self.paths_are_valid(route, rule, at):
                 continue
-            action = self.action(route, rule, at, clusters)
+            # What a rule asks beyond its matches must not be passed over, e.g. a redirect: requests that match get 500.
+            action = None if _asks_more(route.unsupported, at) else self.action(route, rule, at, clusters)
             entries += [_entry(route, index, order, match, action) for order, match in enumerate(_matches(rule))]
         return entries, clusters
 
@@ -313,8 +325,8 @@ def _age_key(route: HTTPRoute) -> tuple[str, str, str]:
 
 
 def _asks_more(unsupported: tuple[str, ...], at: str) -> bool:
-    """Return whether the object at a path has a field outside the subset."""
-    return any(path == at or path.startswith(f"{at}.") for path in unsupported)
+    """Return whether what is at a path, an object or a list, has a field outside the subset."""
+    return any(path == at or path.startswith((f"{at}.", f"{at}[")) for path in unsupported)
 
 
 def _is_path(text: str) -> bool:
