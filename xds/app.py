@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from xds.snapshot.store import SnapshotStore
 
 HOUSEKEEPING_S = 5.0
+LOGGED = 20
+"""Problems logged at once: a line inserted above thousands of them makes each a new one."""
 NAMED = 3
 """Resources named in a problem that concerns many."""
 GRACE_S = 1.0
@@ -120,8 +122,11 @@ class ControlPlane:
 
     def on_source_problems(self, problems: tuple[Problem, ...]) -> None:
         """Take what is wrong with the files now."""
-        for problem in sorted(set(problems) - set(self._source_problems), key=str):
+        new = sorted(set(problems) - set(self._source_problems), key=str)
+        for problem in new[:LOGGED]:
             _log.warning("problem", code=problem.code, text=str(problem))
+        if len(new) > LOGGED:
+            _log.warning("more problems", count=len(new) - LOGGED, hint="xdsctl problems lists them all")
         self._source_problems = problems
 
     def _build_batch(self) -> None:

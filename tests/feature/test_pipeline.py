@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from structlog.testing import capture_logs
+
 from xds.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, envoy, unpack
 
 
@@ -141,3 +143,14 @@ async def test_an_unknown_cluster_is_refused_with_the_known_ones(running, connec
         assert code == "INVALID_ARGUMENT"
         assert "members are east, west" in text
         await soon(lambda: serious(plane) == ["XDS0501"])
+
+
+async def test_a_file_full_of_problems_does_not_flood_the_log(running, fleet, soon):
+    async with running() as plane:
+        with capture_logs() as logged:
+            fleet.write(
+                "east/bad.yaml", *({"apiVersion": "v1", "kind": "Service", "metadata": {"name": f"B{n}"}} for n in range(500))
+            )
+            await soon(lambda: sum(problem.code == "XDS0102" for problem in plane.problems()) == 500)
+        assert [line["event"] for line in logged] == [*["problem"] * 20, "more problems"]
+        assert logged[-1]["count"] == 480

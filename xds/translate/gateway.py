@@ -88,7 +88,7 @@ class _Gateways:
     def result(self) -> GatewayResult:
         gateways = {f"{found.metadata.namespace}/{found.metadata.name}": found for found in self.given.gateways}
         wanted = self.given.view.gateway
-        if wanted not in gateways and (wanted or not gateways):
+        if wanted and wanted not in gateways:
             self.missing(sorted(gateways))
         for name, gateway in gateways.items():
             if wanted in ("", name):
@@ -101,7 +101,7 @@ class _Gateways:
     def missing(self, known: list[str]) -> None:
         """Report that there is nothing for the clients of this view to serve."""
         view = self.given.view
-        message = f"cluster {view.cluster or '-'} has no Gateway {view.gateway or 'at all'}, which a gateway is to serve"
+        message = f"cluster {view.cluster or '-'} has no Gateway {view.gateway}, which a gateway is to serve"
         hint = f"it has {', '.join(known) or 'none'}"
         self.problems.append(Problem("XDS0407", message, field="node.metadata.isthmus.gateway", hint=hint))
 
