@@ -94,6 +94,9 @@ def test_clusters_must_be_said_somewhere():
             "apiVersion: xds/v1\nclusters: a\nbatch: {quietSeconds: 9}\n",
             ":3: batch.quietSeconds (9) is above batch.maxDelaySeconds (0.5)",
         ),
+        ("apiVersion: xds/v1\nclusters: a\nviewIdleSeconds: .inf\n", ":3: viewIdleSeconds is inf; expected a number <= 86400"),
+        ("apiVersion: xds/v1\nclusters: a\nmaxReceiveBytes: !!int x\n", ":3: invalid literal for int"),
+        ('apiVersion: xds/v1\nclusters: "a\\0"\n', "expected a path without NUL characters"),
         ("apiVersion: xds/v1\nclusters: a\nclusters: b\n", ":3: 'clusters' stands twice"),
     ],
 )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 API_VERSION = "xds/v1"
 
-Seconds = Annotated[float, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "console", "json"]
 
@@ -140,11 +140,18 @@ def _flatten(loader: yaml.CSafeLoader, node: yaml.Node, file: Path, prefix: str)
         if key in _TREE:
             yield from _flatten(loader, value_node, file, f"{key}.")
         elif key in _KEYS or key == "apiVersion":
-            yield key, loader.construct_object(value_node, deep=True), origin
+            yield key, _value(loader, value_node, origin), origin
         else:
             near = difflib.get_close_matches(key, (*_KEYS, *_TREE), n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_KEYS)}"
             raise ConfigurationError(f"{origin}: unknown key {key!r}; {hint}")
+
+
+def _value(loader: yaml.CSafeLoader, node: yaml.Node, origin: str) -> Any:
+    try:
+        return loader.construct_object(node, deep=True)
+    except ValueError as error:  # e.g. `!!int x`, or a date in month 13
+        raise ConfigurationError(f"{origin}: {error}") from None
 
 
 def _is_path(key: str, value: object) -> bool:
@@ -154,6 +161,8 @@ def _is_path(key: str, value: object) -> bool:
 def _path(kind: type, value: object) -> Any:
     if not isinstance(value, (str, Path)):
         raise ValueError(f"Expected a path, got `{type(value).__name__}`")  # noqa: TRY004 - msgspec adds the key to this one alone
+    if "\0" in str(value):
+        raise ValueError("Expected a path without NUL characters")
     return kind(value)
 
 
