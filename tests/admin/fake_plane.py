@@ -19,6 +19,7 @@ PRIVATE_KEY = b"-----BEGIN PRIVATE KEY-----"
 EAST = View("east", "default", "eu", "eu-1", Role.SIDECAR, "shop", listen="127.0.0.1:15001")
 WEST = View("west", "default", "us", "us-1", Role.GATEWAY, "")
 SERVICE = Ref("east", "Service", "shop", "web", "7")
+EXPORT = Ref("east", "ServiceExport", "shop", "web")
 NOW_S = 1_700_000_000.0
 
 
@@ -34,6 +35,20 @@ def secret(name):
     return Resource.of(SECRET, name, to_bytes(message))
 
 
+def assignment(name):
+    """Two endpoints first, one of them not healthy, then an empty priority, then one far away."""
+    message = envoy.ClusterLoadAssignment(cluster_name=name)
+    east = message.endpoints.add(
+        locality={"region": "eu", "zone": "eu-1", "sub_zone": "east"}, load_balancing_weight={"value": 2}
+    )
+    message.endpoints.add(priority=1, locality={}, load_balancing_weight={"value": 1})
+    west = message.endpoints.add(priority=2, locality={"region": "us", "sub_zone": "west"}, load_balancing_weight={"value": 1})
+    for group, address, health in ((east, "10.0.0.1", "HEALTHY"), (east, "10.0.0.2", "UNHEALTHY"), (west, "fd00::1", "HEALTHY")):
+        socket = group.lb_endpoints.add(health_status=health).endpoint.address.socket_address
+        socket.address, socket.port_value = address, 8080
+    return Resource.of(ENDPOINT, name, to_bytes(message))
+
+
 def by_name(*resources):
     types = {}
     for resource in resources:
@@ -41,11 +56,11 @@ def by_name(*resources):
     return types
 
 
-def service(key, *addresses):
+def service(key, *addresses, vips, origins=()):
     place = Locality("eu", "eu-1", "east")
     found = tuple(Endpoint(place, (address,), 8080, Health.HEALTHY) for address in addresses)
     ports = (Port(80, "http", Protocol.HTTP), Port(81, "admin", Protocol.HTTP))
-    return Service(key, ports, {80: found, 81: found}, {}, frozenset({"east"}))
+    return Service(key, ports, {80: found, 81: found}, vips, frozenset({"east"}), origins=origins)
 
 
 def stream(node_id, view, types, *, kind="delta", connected_at_s=NOW_S):
@@ -64,7 +79,10 @@ class FakePlane:
             "east": Member("east", "eu", ("eu-1", "eu-2"), state=MemberState.CONNECTED),
         }
         own, merged = ServiceKey("shop", "web", "east"), ServiceKey("shop", "web")
-        self.services = {own: service(own, "10.0.0.1", "10.0.0.2"), merged: service(merged, "10.0.0.1")}
+        self.services = {
+            own: service(own, "10.0.0.1", "10.0.0.2", vips={"east": ("10.96.0.1",)}),
+            merged: service(merged, "10.0.0.1", vips={"east": ("10.97.0.1",)}, origins=(EXPORT,)),
+        }
         self.counters = Counters(
             streams_opened=Counter({"ads delta": 3}), streams_closed=Counter({"ads delta": 1}), nacks=Counter({"lds": 1}), wakes=5
         )
@@ -76,8 +94,7 @@ class FakePlane:
         self.store = SnapshotStore()
         listener = Resource.of(LISTENER, "outbound", to_bytes(envoy.Listener(name="outbound")))
         route = Resource.of(ROUTE, "outbound", to_bytes(envoy.RouteConfiguration(name="outbound")))
-        cla = Resource.of(ENDPOINT, WEB, to_bytes(envoy.ClusterLoadAssignment(cluster_name=WEB)))
-        first = by_name(cluster(WEB), cluster("old"), cla, listener, route, secret("tls"))
+        first = by_name(cluster(WEB), cluster("old"), assignment(WEB), listener, route, secret("tls"))
         self.store.publish(EAST, first, at_s=NOW_S, trigger="the first client of the view")
         change = {CLUSTER: {WEB: cluster(WEB, 5), "new": cluster("new"), "old": None}}
         self.store.publish(EAST, change, at_s=NOW_S + 60, trigger="shop/web")

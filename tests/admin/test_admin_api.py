@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
@@ -48,6 +49,18 @@ async def test_members_are_sorted_and_counted(get):
         ("east", "Connected", 1, 2),
         ("west", "Stale", 0, 0),
     ]
+
+
+async def test_services_of_the_cluster_set_and_of_clusters(plane, get):
+    own, merged = sorted(plane.services, key=lambda key: not key.scope)
+    first, *rest = plane.services[own].endpoints[80]
+    plane.services[own].endpoints.update(dict.fromkeys((80, 81), (first, *(replace(item, health="UNHEALTHY") for item in rest))))
+    _, body = await get("/v1/services")
+    assert [(item["name"], item["cluster"]) for item in body["items"]] == [(merged.fqdn, ""), (own.fqdn, "east")]
+    assert all(item["exported_by"] == ["east"] for item in body["items"])
+    assert (body["items"][1]["endpoints_ready"], body["items"][1]["endpoints"]) == (1, 2)
+    assert body["items"][1]["ports"][0] == {"port": 80, "name": "http", "protocol": "HTTP"}
+    assert body["items"][0]["vips"] == [{"cluster": "east", "addresses": ["10.97.0.1"]}]
 
 
 async def test_problems_name_object_field_and_remedy(get):

@@ -10,11 +10,12 @@ from google.protobuf import json_format
 
 from xds._version import __version__
 from xds.model.events import MemberState
+from xds.model.service import CLUSTERSET, Health, ServiceKey
 from xds.model.view import View
 from xds.wire import POOL, SHORT_NAMES, admin, envoy, short_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable, Mapping
 
     from google.protobuf.message import Message
 
@@ -93,6 +94,11 @@ def members(plane: ControlPlane) -> admin.MemberList:
     )
 
 
+def services(plane: ControlPlane) -> admin.ServiceList:
+    """Return every service, by namespace and name; that of the cluster set comes before the clusters' own."""
+    return admin.ServiceList(items=[_service(service, plane.services) for _, service in sorted(plane.services.items())])
+
+
 def problems(found: Iterable[Problem]) -> admin.ProblemList:
     """Return the problems as a message, in their given order."""
     return admin.ProblemList(
@@ -131,9 +137,25 @@ def object_ref(ref: Ref) -> admin.ObjectRef:
     )
 
 
-def endpoint_count(service: Service) -> int:
-    """Return how many endpoints a service has; one that serves several ports counts once."""
-    return len({(endpoint.network, endpoint.addresses) for found in service.endpoints.values() for endpoint in found})
+def endpoint_count(service: Service, among: Container[Health] = frozenset(Health)) -> int:
+    """Return how many endpoints of some health a service has; one that serves several ports counts once."""
+    everything = (endpoint for found in service.endpoints.values() for endpoint in found)
+    return len({(endpoint.network, endpoint.addresses) for endpoint in everything if endpoint.health in among})
+
+
+def _service(service: Service, known: Mapping[ServiceKey, Service]) -> admin.Service:
+    key = service.key
+    merged = known.get(ServiceKey(key.namespace, key.name, CLUSTERSET))
+    exporters = {ref.cluster for ref in merged.origins if ref.kind == "ServiceExport"} if merged else set()
+    return admin.Service(
+        name=key.fqdn,
+        cluster=key.scope,
+        ports=[admin.ServicePort(port=port.number, name=port.name, protocol=port.protocol) for port in service.ports],
+        exported_by=sorted(exporters & {key.scope} if key.scope else exporters),
+        vips=[admin.ServiceAddresses(cluster=member, addresses=addresses) for member, addresses in sorted(service.vips.items())],
+        endpoints_ready=endpoint_count(service, {Health.HEALTHY}),
+        endpoints=endpoint_count(service),
+    )
 
 
 def _proxy(stream: StreamInfo) -> admin.Proxy:

@@ -93,6 +93,7 @@ def _application(plane: ControlPlane) -> web.Application:
             web.get("/v1/version", handlers.version),
             web.get("/v1/status", handlers.status),
             web.get("/v1/members", handlers.members),
+            web.get("/v1/services", handlers.services),
             web.get("/v1/problems", handlers.problems),
             web.get("/v1/proxies", handlers.proxies),
             web.get("/v1/snapshots", handlers.snapshot_list),
@@ -128,6 +129,9 @@ class _Handlers:
 
     async def members(self, _: web.Request) -> web.Response:
         return await _answer(answers.members(self._plane))
+
+    async def services(self, _: web.Request) -> web.Response:
+        return await _answer(answers.services(self._plane))
 
     async def problems(self, _: web.Request) -> web.Response:
         return await _answer(answers.problems(self._plane.problems()))

@@ -30,15 +30,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bootstrap": ("xds.cli.bootstrap:bootstrap", "Print the bootstrap of an Envoy or of a gRPC client."),
     "status": ("xds.cli.fleet:status", "Summarise a running control plane."),
     "clusters": ("xds.cli.fleet:clusters", "List the member clusters."),
+    "services": ("xds.cli.services:services", "List services, their ports, addresses and exports."),
     "problems": ("xds.cli.fleet:problems", "List what is wrong, with remedies."),
     "proxies": ("xds.cli.proxies:proxies", "List connected proxies and whether they accepted what they were sent."),
+    "endpoints": ("xds.cli.endpoints:endpoints", "List the endpoints that a node is given, by priority."),
     "snapshot": ("xds.cli.snapshot:snapshot", "Show, compare and trace what proxies are given."),
     "version": ("xds.cli.fleet:version", "Print the versions of xdsctl and of the control plane."),
     "completion": ("xds.cli.completion:completion", "Print the completion script of a shell."),
 }
 """Name -> (where the command is, its help in one line): `xdsctl --help` imports none of them."""
 
-ALIASES = {"ps": "proxies"}
+ALIASES = {"ps": "proxies", "svc": "services", "eps": "endpoints"}
 
 
 class LazyCommands(click.Group):

@@ -19,12 +19,16 @@ API_VERSION = "xdsctl/v1"
 _COLOURS = {
     "SYNCED": "green",
     "Connected": "green",
+    "HEALTHY": "green",
     "STALE": "yellow",
     "Stale": "yellow",
     "Syncing": "yellow",
+    "DRAINING": "yellow",
+    "DEGRADED": "yellow",
     "warning": "yellow",
     "ERROR": "red",
     "Lost": "red",
+    "UNHEALTHY": "red",
     "error": "red",
 }
 
