@@ -12,6 +12,7 @@ help: ## List the targets
 
 $(READY): pyproject.toml hatch_build.py constraints.txt $(shell find protos -type f)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Isthmus needs Python 3.11 or newer; set PYTHON=/path/to/it")'
+	@echo 'setting up $(VENV): everything from the package index, about 500 MB; this takes half a minute' >&2
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[demo]' --group dev
