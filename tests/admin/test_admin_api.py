@@ -3,7 +3,7 @@ from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
-from fake_plane import EAST, NOW_S, PRIVATE_KEY, WEB, stream
+from fake_plane import EAST, PRIVATE_KEY, WEB, WEST, stream
 from google.protobuf import json_format
 from yarl import URL
 
@@ -135,7 +135,7 @@ async def test_selections(plane, get):
         (node("envoy-3"), ["no connected node or live view 'envoy-3'", "did you mean 'envoy-"]),
         (node("zzzzzz"), ["known are 'envoy-1', 'envoy-2', 'gw'"]),
         (node("nobody", "/history"), ["no connected node or live view 'nobody'"]),
-        (node("gw", query="?version=ffff"), ["no kept snapshot version 'ffff'", "known are"]),
+        (node("gw", query="?version=ffff"), ["no version 'ffff'; see `xdsctl snapshot history gw`"]),
         (node("gw", query="?type=cdss"), ["no resource type 'cdss'", "did you mean 'cds'?"]),
         (node("gw", query="?name=web.shop.svc.cluster.local"), ["no resource", f"did you mean '{WEB}'?"]),
         ("/v1/nothing", ["nothing is at /v1/nothing", "/v1/status"]),
@@ -154,9 +154,15 @@ async def test_unknown_node_with_nobody_connected_suggests_views(plane, get):
     assert str(EAST) in body["error"]
 
 
-async def test_the_latest_stream_of_a_node_counts(plane, get):
-    plane.open.append(stream("gw", EAST, {}, connected_at_s=NOW_S + 1))
-    assert (await get(node("gw")))[1]["view"] == str(EAST)
+async def test_streams_of_one_id_in_different_views_are_told_apart(plane, get):
+    plane.open.append(stream("gw", WEST, {}))
+    assert (await get(node("gw")))[1]["view"] == str(WEST)
+    plane.open.append(stream("gw", EAST, {}))
+    for rest in ("", "/history"):
+        status, body = await get(node("gw", rest))
+        assert status == 409
+        assert body["error"] == f"3 streams have the id 'gw', in different views: '{EAST}', '{WEST}'; name one of the views"
+    assert (await get(node(str(WEST))))[0] == 200
 
 
 async def test_read_only_and_strict(get):

@@ -114,6 +114,7 @@ def test_snapshot_show_selects(asked, plane):
     assert [row[1] for row in lines(asked("snapshot", "show", "gw", "--name", WEB, "--no-headers"))] == [WEB]
     old = asked("snapshot", "show", "envoy-1", "--version", plane.versions()[0], "--type", "cds", "--no-headers")
     assert [row[1] for row in lines(old)] == ["old", WEB]
+    assert asked("snapshot", "show", f"{EAST}@{plane.versions()[0][:6]}", "--type", "cds", "--no-headers").stdout == old.stdout
     none = json.loads(asked("snapshot", "show", "gw", "--type", "sds", "-o", "json").stdout)
     assert none["resources"] == []
 
@@ -145,7 +146,8 @@ def test_snapshot_diff(asked, plane):
 
 def test_snapshot_diff_of_one_node_is_its_last_change(asked):
     assert "+connect_timeout: 5s" in asked("snapshot", "diff", "envoy-1", exits=1).stdout
-    assert asked("snapshot", "diff", "gw").stdout == ""
+    result = asked("snapshot", "diff", "gw")
+    assert (result.stdout, result.stderr) == ("", "no earlier snapshot of gw is kept; nothing to compare\n")
 
 
 def test_a_node_id_with_an_at_sign_is_not_a_version(asked, plane):
@@ -157,7 +159,8 @@ def test_names_that_do_not_exist(asked):
     result = asked("snapshot", "show", "envoy-9", exits=65)
     assert result.stdout == ""
     assert result.stderr.startswith("Error: no connected node or live view 'envoy-9'; did you mean 'envoy-")
-    assert "no kept snapshot version" in asked("snapshot", "diff", "gw@ffff", "gw", exits=65).stderr
+    for arguments in (("diff", "gw@xyz", "gw"), ("show", "gw@xyz"), ("show", "gw", "--version", "xyz")):
+        assert asked("snapshot", *arguments, exits=65).stderr == "Error: no version 'xyz'; see `xdsctl snapshot history gw`\n"
 
 
 @pytest.mark.parametrize("command", ["proxies", "clusters", "problems", "status", "snapshot list", "snapshot show x"])

@@ -31,6 +31,18 @@ def test_every_command_has_help_of_its_own(xdsctl):
         assert f"Usage: xdsctl {name} " in xdsctl(name, "--help").stdout
 
 
+@pytest.mark.parametrize("group", ["", "snapshot"])
+def test_help_is_neither_clipped_nor_full_of_marks(xdsctl, group):
+    found = main_module.main.get_command(None, group) if group else main_module.main
+    for name in ("", *found.list_commands(None)):
+        usage, *rest = xdsctl(*group.split(), *name.split(), "--help").stdout.splitlines()
+        assert usage.startswith("Usage: xdsctl")
+        for line in rest:
+            assert not line.endswith("..."), line
+            assert "\\" not in line, line
+            assert len(line) <= 80, line
+
+
 def test_examples_in_help_keep_their_lines(xdsctl):
     assert "\n  envoy -c envoy.yaml\n" in xdsctl("bootstrap", "--help").stdout
     assert "\n  FILE:LINE: SEVERITY CODE" in xdsctl("validate", "--help").stdout
@@ -49,7 +61,7 @@ def test_version_flag(xdsctl):
         ("proxies -o xml", "'xml' is not one of 'table', 'json', 'yaml'"),
         ("proxies --admin-address nowhere", "use HOST:PORT"),
         ("proxies --admin-address 127.0.0.1:65536", "use HOST:PORT"),
-        ("snapshot show", "Missing argument 'NODE'"),
+        ("snapshot show", "Missing argument 'NODE[@VERSION]'"),
         ("snapshot show x --type xds", "is not one of 'cds'"),
         ("bootstrap", "Missing option '--node'"),
         ("bootstrap --node x --role admin", "is not one of 'sidecar', 'gateway', 'node'"),

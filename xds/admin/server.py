@@ -159,8 +159,8 @@ class _Handlers:
 async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except snapshots.NotFoundError as error:
-        return _error(404, str(error))
+    except (snapshots.NotFoundError, snapshots.AmbiguousError) as error:
+        return _error(error.status, str(error))
     except web.HTTPNotFound:
         paths = sorted({resource.canonical for resource in request.app.router.resources()})
         return _error(404, f"nothing is at {request.path}; there are {', '.join(paths)}")

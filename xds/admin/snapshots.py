@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -22,16 +23,28 @@ if TYPE_CHECKING:
 class NotFoundError(XdsError):
     """Nothing goes by that name; the text says what does."""
 
-    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
-        known = sorted(set(known))
-        close = difflib.get_close_matches(name, known, n=1)
-        if close:
-            hint = f"did you mean {close[0]!r}?"
-        elif known:
-            hint = f"known are {', '.join(map(repr, known[:10]))}{' and more' if len(known) > 10 else ''}"
-        else:
-            hint = "there is none yet"
-        super().__init__(f"no {what} {name!r}; {hint}")
+    status = 404
+
+    def __init__(self, what: str, name: str, known: Iterable[str] = (), *, hint: str = "") -> None:
+        super().__init__(f"no {what} {name!r}; {hint or _hint(name, sorted(set(known)))}")
+
+
+def _hint(name: str, known: list[str]) -> str:
+    if close := difflib.get_close_matches(name, known, n=1):
+        return f"did you mean {close[0]!r}?"
+    if known:
+        return f"known are {', '.join(map(repr, known[:10]))}{' and more' if len(known) > 10 else ''}"
+    return "there is none yet"
+
+
+class AmbiguousError(XdsError):
+    """Several views go by that name; the text lists them."""
+
+    status = 409
+
+    def __init__(self, node: str, streams: int, views: Iterable[View]) -> None:
+        listed = ", ".join(repr(str(view)) for view in sorted(views))
+        super().__init__(f"{streams} streams have the id {node!r}, in different views: {listed}; name one of the views")
 
 
 def summaries(plane: ControlPlane) -> admin.SnapshotList:
@@ -60,20 +73,23 @@ def find(plane: ControlPlane, node: str, version: str) -> Snapshot:
 
     Args:
         plane: where to look.
-        node: the id of a connected node, or the key of a live view.
+        node: the id of a connected node, or the key of a live view; NODE@VERSION, if that is neither.
         version: version of the snapshot, or the beginning of it; "" for the newest.
 
     Raises:
         NotFoundError: there is no such node or version.
+        AmbiguousError: the id stands for several views.
     """
+    before, _, after = node.rpartition("@")
+    if not version and not _views_of(plane, node) and _views_of(plane, before):
+        node, version = before, after
     view = _view_of(plane, node)
     if not version:
         return plane.store.current(view)
-    kept = plane.store.history(view)
-    for snapshot in reversed(kept):
+    for snapshot in reversed(plane.store.history(view)):
         if snapshot.version.startswith(version):
             return snapshot
-    raise NotFoundError("kept snapshot version", version, (snapshot.version for snapshot in kept))
+    raise NotFoundError("version", version, hint=f"see `xdsctl snapshot history {shlex.quote(node)}`")
 
 
 def excerpt(snapshot: Snapshot, type_name: str = "", name: str = "") -> admin.Snapshot:
@@ -112,6 +128,7 @@ def history(plane: ControlPlane, node: str) -> admin.SnapshotHistory:
 
     Raises:
         NotFoundError: there is no such node.
+        AmbiguousError: the id stands for several views.
     """
     view = _view_of(plane, node)
     kept = plane.store.history(view)
@@ -130,15 +147,19 @@ def history(plane: ControlPlane, node: str) -> admin.SnapshotHistory:
 
 
 def _view_of(plane: ControlPlane, node: str) -> View:
-    streams = sorted(plane.streams(), key=lambda stream: stream.connected_at_s, reverse=True)
-    for stream in streams:
-        if stream.node_id == node and isinstance(stream.view, View):
-            return stream.view
-    for view in plane.store.views():
-        if str(view) == node:
-            return view
-    known = [stream.node_id for stream in streams] or map(str, plane.store.views())
-    raise NotFoundError("connected node or live view", node, known)
+    views = _views_of(plane, node)
+    if not views:
+        known = [stream.node_id for stream in plane.streams()] or map(str, plane.store.views())
+        raise NotFoundError("connected node or live view", node, known)
+    if len(views) > 1:
+        raise AmbiguousError(node, sum(stream.node_id == node for stream in plane.streams()), views)
+    return views.pop()
+
+
+def _views_of(plane: ControlPlane, node: str) -> set[View]:
+    """Return the views of the streams with this id, or if there are none, the view with this key."""
+    views = {stream.view for stream in plane.streams() if stream.node_id == node and isinstance(stream.view, View)}
+    return views or {view for view in plane.store.views() if str(view) == node}
 
 
 def _types_of(snapshot: Snapshot, name: str) -> list[str]:

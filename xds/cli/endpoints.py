@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 @click.command()
-@click.argument("node")
+@click.argument("node", metavar="NODE[@VERSION]")
 @click.argument("service", required=False)
 @click.option("--cluster", default="", help="Only endpoints in this member cluster.")
 @click.option("--health", type=click.Choice(_HEALTHS, case_sensitive=False), help="Only endpoints of this health.")

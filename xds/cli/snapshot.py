@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from xds.cli.client import Client
 
-_AT_VERSION = re.compile(r"(?P<node>.+)@(?P<version>[0-9a-f]{4,12})")
 _DIFF_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -25,11 +23,12 @@ _DIFF_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 def snapshot() -> None:
     """Show, compare and trace what proxies are given.
 
-    A NODE is the id of a connected node, or the key of a view as `snapshot list` prints it.
+    A NODE is the id of a connected node, or the key of a view as `snapshot list` prints it. A VERSION is one of `snapshot
+    history`, or its first digits.
     """
 
 
-@snapshot.command(name="list")
+@snapshot.command(name="list", short_help="List the live views.")
 @output_option("table", "json", "yaml")
 @no_headers
 @asks_server
@@ -53,8 +52,8 @@ def list_(client: Client, *, output: str, no_headers: bool) -> None:
         note("no view is live: no proxy has connected yet")
 
 
-@snapshot.command()
-@click.argument("node")
+@snapshot.command(short_help="Show the resources that a node is given.")
+@click.argument("node", metavar="NODE[@VERSION]")
 @click.option("--type", "type_name", type=click.Choice(TYPES), help="Only resources of this type.")
 @click.option("--name", default="", help="Only the resources of this name.")
 @click.option("--version", default="", help="Not the newest snapshot but this one of `snapshot history`.")
@@ -73,7 +72,7 @@ def show(  # noqa: PLR0913 - an argument for each option
     print_snapshot(found, output, single=bool(type_name), show_headers=not no_headers)
 
 
-@snapshot.command()
+@snapshot.command(short_help="List the kept snapshots of a node's view.")
 @click.argument("node")
 @output_option("table", "json", "yaml")
 @no_headers
@@ -88,7 +87,7 @@ def history(client: Client, node: str, *, output: str, no_headers: bool) -> None
     print_table(("VERSION", "AGE", "CHANGES", "TRIGGER"), rows, show_headers=not no_headers)
 
 
-@snapshot.command()
+@snapshot.command(short_help="Compare two snapshots, resource by resource.")
 @click.argument("before", metavar="NODE[@VERSION]")
 @click.argument("after", metavar="[NODE[@VERSION]]", required=False)
 @asks_server
@@ -98,7 +97,10 @@ def diff(client: Client, before: str, after: str | None) -> int:
     With one NODE, shows what its last change was. Of secrets, only versions are compared.
     """
     old, new = (before, after) if after else _last_change(client, before)
-    old_texts, new_texts = _texts(_fetch(client, old)), _texts(_fetch(client, new))
+    if not old:
+        note(f"no earlier snapshot of {before} is kept; nothing to compare")
+        return 0
+    old_texts, new_texts = _texts(client.snapshot(old)), _texts(client.snapshot(new))
     lines = [line for key in sorted({*old_texts, *new_texts}) for line in _diff(key, old, new, old_texts, new_texts)]
     for line in lines:
         colour = _DIFF_COLOURS.get(line[0]) if uses_colour() else None
@@ -107,13 +109,8 @@ def diff(client: Client, before: str, after: str | None) -> int:
 
 
 def _last_change(client: Client, node: str) -> tuple[str, str]:
-    kept = [item["version"] for item in client.history(node)["items"]]
-    return f"{node}@{kept[-2 if len(kept) > 1 else -1]}", f"{node}@{kept[-1]}"
-
-
-def _fetch(client: Client, node: str) -> dict[str, Any]:
-    match = _AT_VERSION.fullmatch(node)
-    return client.snapshot(match["node"], version=match["version"]) if match else client.snapshot(node)
+    before, latest = ("", *(f"{node}@{item['version']}" for item in client.history(node)["items"]))[-2:]
+    return before, latest
 
 
 def _texts(found: dict[str, Any]) -> dict[str, list[str]]:
