@@ -75,6 +75,7 @@ class LiveViews:
 
     def rebuild(self, trigger: str) -> None:
         """Build every live view again; what did not change is neither stored nor sent again."""
+        self._translator.services_changed()
         for view in self.store.views():
             self._build(view, trigger)
         self._translator.forget(self.store.views())

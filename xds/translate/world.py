@@ -60,6 +60,8 @@ class Translator:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._entries: dict[ServiceKey, _Entry] = {}
+        self._outbound: dict[tuple[str, ...], tuple[list[Resource], list[Problem]]] = {}
+        """(cluster, namespace, intercept, listen) -> listeners and routes of the sidecars that say so, wherever they run."""
 
     def translate(self, view: View) -> Translation:
         """Return everything for a view."""
@@ -74,7 +76,7 @@ class Translator:
         elif view.role is Role.PROXYLESS:
             own = [listener for service in visible for listener in self._listeners(service)]
         else:
-            own, problems = sidecar_resources(view, visible)
+            own, problems = self._sidecar(view, visible)
         resources: Resources = {type_url: {} for type_url in TYPES}
         for service in visible:
             _add(resources, self._entry(service).clusters)
@@ -101,6 +103,8 @@ class Translator:
     def forget(self, live: Iterable[View]) -> None:
         """Drop what was made for services that are gone and for places where no live view is."""
         views = list(live)
+        for outbound in self._outbound.keys() - {_outbound_key(view) for view in views}:
+            del self._outbound[outbound]
         for key, entry in list(self._entries.items()):
             service = self._fleet.services.get(key)
             if service is None:
@@ -109,6 +113,17 @@ class Translator:
             places = {place_of(service, view) for view in views}
             for place in entry.assignments.keys() - places:
                 del entry.assignments[place]
+
+    def services_changed(self) -> None:
+        """Forget what was made of all services together; call it when more than endpoints changed."""
+        self._outbound.clear()
+
+    def _sidecar(self, view: View, visible: list[Service]) -> tuple[list[Resource], list[Problem]]:
+        key = _outbound_key(view)
+        found = self._outbound.get(key)
+        if found is None:
+            found = self._outbound[key] = sidecar_resources(view, visible)
+        return found
 
     def _entry(self, service: Service) -> _Entry:
         entry = self._entries.get(service.key)
@@ -133,6 +148,11 @@ class Translator:
         if found is None:
             found = entry.assignments[place] = [assignment(service, port.number, place) for port in service.ports]
         return found
+
+
+def _outbound_key(view: View) -> tuple[str, ...]:
+    """Return what a sidecar's listeners and routes depend on, and no more, so that views share them."""
+    return (view.cluster, view.namespace, view.intercept, view.listen)
 
 
 def _cluster_input(service: Service) -> tuple[object, tuple[Port, ...]]:
