@@ -6,7 +6,12 @@ A problem has a stable code (`docs/problems.md` lists them), names the object an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Severity(StrEnum):
@@ -19,6 +24,9 @@ class Severity(StrEnum):
     ERROR = "error"
     """An object, or a part of it, is not served as its author meant."""
 
+
+NEAR = 0.6
+"""How alike two words are, by difflib's ratio, of which one may be meant by the other: `wbe` is 2/3 of `web`."""
 
 CODES: dict[str, tuple[Severity, str]] = {
     # 01xx: files and decoding (xds/discovery)
@@ -45,6 +53,8 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0212": (Severity.ERROR, "exported service has an invalid type"),
     "XDS0213": (Severity.WARNING, "value is unknown"),
     "XDS0214": (Severity.WARNING, "port is declared twice"),
+    "XDS0215": (Severity.WARNING, "service has no slices"),
+    "XDS0216": (Severity.WARNING, "slice belongs to no service"),
     # 04xx: translation (xds/translate)
     "XDS0401": (Severity.ERROR, "route refers to what does not exist"),
     "XDS0402": (Severity.ERROR, "gateway or route field is not supported"),
@@ -58,6 +68,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0502": (Severity.INFO, "node does not say everything"),
     "XDS0503": (Severity.ERROR, "proxy rejected a resource"),
     "XDS0504": (Severity.WARNING, "node metadata has an unknown key"),
+    "XDS0505": (Severity.ERROR, "certificate cannot be used"),
 }
 """Code -> (severity, title)."""
 
@@ -110,3 +121,10 @@ class Problem:
             f"{self.code} {self.severity}: {place}: {self.message}" if place else f"{self.code} {self.severity}: {self.message}"
         )
         return f"{text} ({self.hint})" if self.hint else text
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the hint `did you mean 'web'?` if a known word is so near that this one may be a slip of it, else ""."""
+    by_case = {found.casefold(): found for found in sorted(known)}
+    near = get_close_matches(word.casefold(), by_case, n=1, cutoff=NEAR)
+    return f"did you mean {by_case[near[0]]!r}?" if near else ""

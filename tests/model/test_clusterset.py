@@ -129,5 +129,5 @@ def test_origins_name_every_object_that_took_part():
 def test_what_cannot_be_exported_says_why():
     found = fleet(east=[export("web")], west=[export("api"), service("api", {}, type="ExternalName")])
     assert codes(found) == ["XDS0204", "XDS0212"]
-    found.apply([Upsert("east", service("web"))])
+    found.apply([Upsert("east", service("web")), Upsert("east", endpoint_slice("web", []))])
     assert codes(found) == ["XDS0212"]

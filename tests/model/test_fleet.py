@@ -168,3 +168,43 @@ def test_prefers_node():
     assert not fleet.prefers_node
     fleet.apply([Upsert("east", service("dns", trafficDistribution="PreferSameNode"))])
     assert fleet.prefers_node
+
+
+def told(fleet, code):
+    return [(str(found.ref), found.message, found.hint) for found in fleet.problems() if found.code == code]
+
+
+def test_a_service_without_any_slice_is_told():
+    fleet = fleet_of({"east": [service("web"), service("elsewhere", type="ExternalName")]}, member("east"))
+    assert codes(fleet) == ["XDS0215"]
+    assert told(fleet, "XDS0215")[0][0] == "Service shop/web in east"
+    fleet.apply([Upsert("east", endpoint_slice("web", []))])
+    assert codes(fleet) == [], "a service may be scaled to nothing"
+
+
+def test_a_slice_that_names_no_service_is_told_with_the_name_that_was_meant():
+    slices = [endpoint_slice("wbe", [endpoint("10.1.0.1")]), endpoint_slice("zzz", [])]
+    fleet = fleet_of({"east": [*web("10.1.0.1"), *slices, service("web", namespace="bank", type="ExternalName")]}, member("east"))
+    assert told(fleet, "XDS0216") == [
+        (
+            "EndpointSlice shop/wbe-1 in east",
+            "there is no Service shop/wbe in east; its endpoints are not served",
+            "did you mean 'web'?",
+        ),
+        (
+            "EndpointSlice shop/zzz-1 in east",
+            "there is no Service shop/zzz in east; its endpoints are not served",
+            "fix the label, or add the Service",
+        ),
+    ]
+    fleet.apply([Upsert("east", service("wbe")), Delete("east", ObjectKey("EndpointSlice", "shop", "zzz-1"))])
+    assert codes(fleet) == []
+
+
+def test_a_slice_without_the_label_is_told():
+    fleet = fleet_of({"east": [make("EndpointSlice", "web-1", addressType="IPv4")]}, member("east"))
+    ((ref, message, hint),) = told(fleet, "XDS0216")
+    assert (ref, hint) == ("EndpointSlice shop/web-1 in east", "add the label")
+    assert "says of no Service" in message
+    fleet.apply([Upsert("east", service("web")), Upsert("east", endpoint_slice("web", [], name="web-1"))])
+    assert codes(fleet) == []

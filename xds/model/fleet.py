@@ -16,6 +16,7 @@ from xds.model.events import FLEET, Delete, Event, Health, MemberState, ObjectKe
 from xds.model.local import SERVICE_NAME_LABEL, LocalInput, NodePlace, build_local
 from xds.model.members import Member
 from xds.model.service import CLUSTERSET, Service, ServiceKey
+from xds.model.unowned import unowned_slices
 from xds.problems import Problem
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Fleet:
         self._order: list[ServiceKey] | None = None
         """The keys of the services, sorted; None when one was added or removed."""
         self._problems: dict[object, tuple[Problem, ...]] = {}
+        self._unowned: set[ServiceKey] = set()
+        """What slices belong to that is no Service."""
         self._synced: set[str] = set()
         self._dirty: set[ServiceKey] = set()
         self._gateways_changed = False
@@ -120,7 +123,9 @@ class Fleet:
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the objects as they stand."""
-        return tuple(problem for found in self._problems.values() for problem in found)
+        kept = (problem for found in self._problems.values() for problem in found)
+        # Which names are near depends on all Services of the namespace: found when asked for.
+        return (*kept, *(problem for key in self._unowned for problem in self._strays(key)))
 
     # Writing
 
@@ -179,7 +184,8 @@ class Fleet:
                 self._dirty.add(ServiceKey(key.namespace, key.name, name))
             case "EndpointSlice":
                 for item in (old, new):
-                    if isinstance(item, objects.EndpointSlice) and (owner := item.metadata.labels.get(SERVICE_NAME_LABEL)):
+                    if isinstance(item, objects.EndpointSlice):
+                        owner = item.metadata.labels.get(SERVICE_NAME_LABEL, "")
                         slices = cluster.slices[key.namespace, owner]
                         slices.pop(key.name, None)
                         if item is new:
@@ -284,6 +290,7 @@ class Fleet:
         cluster = self._clusters[key.scope]
         name = (key.namespace, key.name)
         item = cluster.items.get(ObjectKey("Service", key.namespace, key.name))
+        (self._unowned.add if item is None and name in cluster.slices else self._unowned.discard)(key)
         if not isinstance(item, objects.Service) or item.spec.type == "ExternalName" or key.scope not in self._members:
             self._note(key, ())
             cluster.seen.pop(name, None)
@@ -333,6 +340,10 @@ class Fleet:
             self._problems[key] = problems
         else:
             self._problems.pop(key, None)
+
+    def _strays(self, key: ServiceKey) -> Iterator[Problem]:
+        cluster = self._clusters[key.scope]
+        return unowned_slices(key, cluster.slices[key.namespace, key.name].values(), cluster.items)
 
     def _useless(self, cluster: str, export: objects.ServiceExport) -> Problem:
         meta = export.metadata

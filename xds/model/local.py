@@ -103,6 +103,9 @@ class _Builder:
     def result(self) -> LocalResult:
         given, spec = self.given, self.given.service.spec
         ports = self.ports()
+        if ports and not given.slices:
+            message = "no EndpointSlice in its namespace names it, so it has no endpoints"
+            self.problem("XDS0215", message, hint=f"add its EndpointSlices, with the label {SERVICE_NAME_LABEL}")
         by_port = self.found_by_port_name()
         endpoints = {port.number: self.endpoints(port, by_port.get(port.name)) for port in ports}
         if spec.traffic_distribution and spec.traffic_distribution not in TRAFFIC_DISTRIBUTIONS:
