@@ -172,20 +172,33 @@ def test_nobody_answers(xdsctl, command):
     assert "xdsctl serve" in line
 
 
-def test_somebody_else_answers(xdsctl):
+HTTP2_SETTINGS = b"\0\0\x06\x04\0\0\0\0\0\0\x04\0@\0\0"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "is not the admin API of a control plane; see --admin-address\n"),
+        (HTTP2_SETTINGS, "that looks like the xDS port, and the admin API is usually on 19000; see --admin-address\n"),
+        (b"\x1b[2J\r\n", "is not the admin API of a control plane; see --admin-address\n"),
+        (b"", "no control plane answers at"),
+    ],
+)
+def test_somebody_else_answers(xdsctl, answer, words):
     with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def answer():
+        def serve():
             connection, _ = server.accept()
             with connection:
                 connection.recv(1000)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+                connection.sendall(answer)
 
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=serve)
         thread.start()
         result = xdsctl("proxies", "--admin-address", f"127.0.0.1:{server.getsockname()[1]}", exits=2)
         thread.join(10)
-    assert "is not the admin API" in result.stderr
+    assert words in result.stderr
+    assert result.stderr.rstrip("\n").isprintable()
 
 
 def test_a_failing_control_plane(asked, plane):

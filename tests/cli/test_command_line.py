@@ -40,7 +40,6 @@ def test_help_is_neither_clipped_nor_full_of_marks(xdsctl, group):
         for line in rest:
             assert not line.endswith("..."), line
             assert "\\" not in line, line
-            assert len(line) <= 80, line
 
 
 def test_examples_in_help_keep_their_lines(xdsctl):
@@ -56,7 +55,15 @@ def test_version_flag(xdsctl):
     ("arguments", "words"),
     [
         ("", "Usage: xdsctl"),
-        ("bogus", "No such command 'bogus'"),
+        ("bogus", "no command 'bogus'; `xdsctl --help` lists them"),
+        ("proxeis", "no command 'proxeis'; did you mean 'proxies'?"),
+        ("endpoint x", "did you mean 'endpoints'?"),
+        ("explain web", "no command 'explain'; `endpoints NODE SERVICE` lists"),
+        ("simulate", "`translate --clusters DIR --node ID`"),
+        ("get services", "`clusters`, `services`"),
+        ("describe", "`snapshot show NODE"),
+        ("snapshot shwo", "'show'"),
+        ("--bogus", "No such option"),
         ("proxies --bogus", "No such option"),
         ("proxies -o xml", "'xml' is not one of 'table', 'json', 'yaml'"),
         ("proxies --admin-address nowhere", "use HOST:PORT"),

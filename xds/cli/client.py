@@ -59,16 +59,18 @@ class Client:
         url = f"{path}?{urlencode(query)}" if query else path
         try:
             status, text = self._ask(url)
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "strerror", None) or error or type(error).__name__
+        except OSError as error:
+            reason = error.strerror or error
             raise UnreachableError(
                 f"no control plane answers at {self.address} ({reason}); "
                 "start one with `xdsctl serve`, or say where it is with --admin-address or XDS_ADMIN_ADDRESS",
             ) from error
+        except http.client.HTTPException as error:
+            raise UnreachableError(f"{self.address} is not the admin API of a control plane; {_guess(str(error))}") from error
         try:
             answer: dict[str, Any] = json.loads(text)
         except ValueError as error:
-            raise UnreachableError(f"{self.address} is not the admin API of a control plane; see --admin-address") from error
+            raise UnreachableError(f"{self.address} is not the admin API of a control plane; {_guess()}") from error
         if status == 200:
             return answer
         if 400 <= status < 500:
@@ -84,3 +86,10 @@ class Client:
             return response.status, response.read()
         finally:
             connection.close()
+
+
+def _guess(answer: str = "") -> str:
+    """Return what may be wrong with the address: a gRPC server begins with an HTTP/2 frame, whose first byte is 0."""
+    if answer.startswith("\0"):
+        return "that looks like the xDS port, and the admin API is usually on 19000; see --admin-address"
+    return "see --admin-address"

@@ -6,6 +6,7 @@ input (a file, a directory, or a name that does not exist) · 79 `validate` foun
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import signal
@@ -42,6 +43,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 ALIASES = {"ps": "proxies", "svc": "services", "eps": "endpoints"}
 
+ELSEWHERE = {
+    "explain": "`endpoints NODE SERVICE` lists the priorities and weights that a node is given, `snapshot history NODE` what "
+    "caused each change",
+    "simulate": "edit a copy of the manifests and compare what `translate --clusters DIR --node ID` prints of both",
+    "get": "`clusters`, `services`, `proxies`, `endpoints NODE` and `problems` list things, with -o json or yaml",
+    "describe": "`snapshot show NODE --name NAME -o yaml` prints one resource",
+}
+"""Names that people bring from other tools -> what to use."""
+
 
 class LazyCommands(click.Group):
     """A group that imports a command when it is called."""
@@ -58,6 +68,19 @@ class LazyCommands(click.Group):
         module, _, name = found[0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments begin with.
+
+        Raises:
+            UsageError: there is none; the text says what comes close.
+        """
+        name = args[0]
+        if self.get_command(ctx, name) or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        close = difflib.get_close_matches(name, (*COMMANDS, *ALIASES), n=1)
+        hint = ELSEWHERE.get(name) or (f"did you mean {close[0]!r}?" if close else "`xdsctl --help` lists them")
+        raise click.UsageError(f"no command {name!r}; {hint}", ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """Write the list of commands, without importing them."""
