@@ -39,6 +39,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0107": (Severity.WARNING, "object stands at the wrong level"),
     "XDS0108": (Severity.INFO, "file holds no objects"),
     "XDS0109": (Severity.WARNING, "name cannot be used in the directory"),
+    "XDS0110": (Severity.WARNING, "kind is not read, but like one that is"),
     # 02xx: the fleet (xds/model)
     "XDS0201": (Severity.WARNING, "member cluster is not declared"),
     "XDS0203": (Severity.WARNING, "exported services conflict"),

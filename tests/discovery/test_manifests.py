@@ -165,6 +165,30 @@ def test_kinds_that_we_do_not_read_are_counted_per_kind():
     assert problems.complete
 
 
+@pytest.mark.parametrize(
+    ("version", "kind", "meant"),
+    [
+        ("discovery.k8s.io/v1", "Endpointslice", "kind EndpointSlice, apiVersion discovery.k8s.io/v1"),
+        ("discovry.k8s.io/v1", "EndpointSlice", "kind EndpointSlice, apiVersion discovery.k8s.io/v1"),
+        ("v1", "EndpointSlice", "kind EndpointSlice, apiVersion discovery.k8s.io/v1"),
+        ("v1", "Servcie", "kind Service, apiVersion v1"),
+        ("multicluster.k8s.io/v1alpha1", "ServiceExports", "kind ServiceExport, apiVersion multicluster.x-k8s.io/v1alpha1 or "),
+        ("gateway.networking.k8s.io/v1", "TCPRoute", ""),
+        ("gateway.networking.k8s.io/v1", "GatewayClass", ""),
+        ("networking.istio.io/v1", "Gateway", ""),
+        ("net.gke.io/v1", "ServiceExport", ""),
+        ("serving.knative.dev/v1", "Service", ""),
+        ("v1", "Endpoints", ""),
+        ("v1", "ServiceAccount", ""),
+    ],
+)
+def test_a_kind_that_is_nearly_one_that_we_read_is_a_warning(version, kind, meant):
+    (problem,) = read(f"{{apiVersion: {version}, kind: {kind}, metadata: {{name: a}}}}").problems
+    assert (problem.code, problem.hint.startswith(f"did you mean {meant}")) == (
+        ("XDS0110", True) if meant else ("XDS0106", False)
+    )
+
+
 MEMBER = "apiVersion: traffic.isthmus.dev/v1alpha1\nkind: MemberCluster\nmetadata: {name: east}\n"
 
 

@@ -16,6 +16,7 @@ from xds.discovery.document import DocumentError, text_of
 from xds.discovery.parts import Part, read_part
 from xds.discovery.yaml_documents import MAX_ALIASED_NODES
 from xds.model.events import ObjectKey, ref_of
+from xds.model.kinds import nearest_kind
 from xds.problems import Problem
 
 if TYPE_CHECKING:
@@ -133,7 +134,9 @@ class _Assembly:
     def manifest(self, *, is_blank: bool) -> Manifest:
         for (version, kind), count in sorted(self.foreign.items()):
             message = f"{count} of kind {kind} ({version}) left out: we do not read this kind"
-            self.problems.append(Problem("XDS0106", message, source=self.path))
+            meant = nearest_kind(version.rpartition("/")[0], kind)
+            hint = f"did you mean kind {meant.name}, apiVersion {' or '.join(meant.api_versions)}?" if meant else ""
+            self.problems.append(Problem("XDS0110" if meant else "XDS0106", message, hint=hint, source=self.path))
         if all(part.is_empty for part in self.parts.values()):
             # A blank file is probably being written right now.
             hint = "to remove its objects, delete the file" if is_blank else ""

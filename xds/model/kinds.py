@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import lru_cache
 
 from xds.model import gateway_objects, objects
 
@@ -41,3 +43,17 @@ KINDS = {
     )
 }
 """Kind name -> what we read of it. No two kinds that we read share a name; a foreign one is told apart by its group."""
+
+ALIKE = 0.85
+"""From here on, by difflib's ratio, a name is a slip of ours, and not another one: TCPRoute is like HTTPRoute by 0.82."""
+
+
+@lru_cache(maxsize=1024)
+def nearest_kind(group: str, name: str) -> Kind | None:
+    """Return the kind that was probably meant by one that we do not read: its name is alike, its group alike or forgotten."""
+    near = (kind for kind in KINDS.values() if _alike(kind.name, name) and (not group or _alike(kind.group, group)))
+    return next(near, None)
+
+
+def _alike(one: str, other: str) -> bool:
+    return SequenceMatcher(None, one.casefold(), other.casefold()).ratio() >= ALIKE
