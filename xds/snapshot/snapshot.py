@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from xds.snapshot.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from xds.snapshot.resource import Resource
 
-EMPTY: Mapping[str, Resource] = MappingProxyType({})
+EMPTY = Table()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Snapshot:
     """Immutable; successive snapshots of a view share what did not change."""
 
     view: Hashable
-    types: Mapping[str, Mapping[str, Resource]]
+    types: Mapping[str, Table]
     """Type URL -> name -> resource."""
     at_s: float = 0.0
     """When it was published, seconds since the epoch."""

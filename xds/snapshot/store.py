@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from xds.snapshot.snapshot import ChangeSet, Snapshot
+from xds.snapshot.snapshot import EMPTY, ChangeSet, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -39,17 +39,11 @@ class SnapshotStore(Generic[Key]):
         types = dict(history[-1].types) if history else {}
         changed: dict[str, frozenset[str]] = {}
         for type_url, wanted in changes.items():
-            held = types.get(type_url, {})
+            held = types.get(type_url, EMPTY)
             names = frozenset(name for name, resource in wanted.items() if _differs(held.get(name), resource))
             if names:
                 changed[type_url] = names
-                kept = dict(held)
-                for name in names:
-                    if (resource := wanted[name]) is None:
-                        del kept[name]
-                    else:
-                        kept[name] = resource
-                types[type_url] = kept
+                types[type_url] = held.changed({name: wanted[name] for name in names})
         if history is None:
             history = self._history[view] = deque(maxlen=HISTORY)
             history.append(Snapshot(view, types, at_s, trigger))
