@@ -33,6 +33,7 @@ async def test_status_counts_what_is_there(get):
         "members": 2,
         "members_connected": 1,
         "services": 2,
+        "services_clusterset": 1,
         "endpoints": 2,  # an endpoint that serves two ports counts once, the merged service's not again
         "views": 2,
         "streams": 3,
@@ -83,6 +84,7 @@ async def test_proxies_tell_each_type(get):
     assert body["items"][1]["types"][1]["rejection"]["error"] == "Listener outbound:\nbad address"
     assert "rejection" not in body["items"][1]["types"][0]
     assert body["items"][0]["types"][1]["type"] == "a.B"
+    assert body["items"][1]["types"][1]["nacks"] == 1  # a number, which proto3 JSON makes of 32 bits alone
 
 
 async def test_snapshot_list(plane, get):

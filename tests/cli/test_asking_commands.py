@@ -1,6 +1,7 @@
 import json
 import socket
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,8 @@ from fake_plane import EAST, PRIVATE_KEY, WEB
 from google.protobuf import json_format
 
 from xds.cli.output import age, duration
+from xds.cli.problems import print_problem
+from xds.problems import Problem
 from xds.wire import CLUSTER, POOL, envoy
 
 
@@ -47,28 +50,58 @@ def test_nobody_connected(asked, plane):
     assert "xdsctl bootstrap" in result.stderr
 
 
-def test_clusters(asked):
+def test_clusters(asked, plane):
     result = asked("clusters", "--no-headers")
     assert lines(result) == [
         ["east", "Connected", "eu", "eu-1,eu-2", "default", "1", "2"],
         ["west", "Stale", "us", "us-1", "default", "0", "0"],
     ]
     assert "west is Stale: no answer for 3 m" in result.stderr
+    plane.members["west"] = replace(plane.members["west"], declared=False)
+    assert "west has manifests but no MemberCluster; add one" in asked("clusters").stderr
 
 
-def test_problems(asked, plane):
+def test_problems_errors_first(asked, plane):
     result = asked("problems")
-    assert "warning    XDS0206   Service shop/web in east   spec.ports   has no ports (add a port)" in result.stdout
-    assert "error      XDS0101   west/bad.yaml:9            -            cannot be parsed" in result.stdout
+    assert result.stdout.splitlines() == [
+        "west/bad.yaml:9: error XDS0101: cannot be parsed",
+        "east/web.yaml:3: warning XDS0206 Service shop/web in east spec.ports: has no ports (add a port)",
+    ]
+    assert result.stderr == "1 error, 1 warning\n"
+    assert asked("problems", "--severity", "warning").stdout.startswith("east/web.yaml:3: warning")
+    found = json.loads(asked("problems", "--severity", "info", "--severity", "error", "-o", "json").stdout)
+    assert [item["code"] for item in found["items"]] == ["XDS0101"]
+    plane.found = [Problem("XDS0502", "missing"), Problem("XDS0502", "a\nb")]
+    result = asked("problems")
+    assert (result.stdout, result.stderr) == ("info XDS0502: missing\ninfo XDS0502: a b\n", "2 info\n")
     plane.found = []
     result = asked("problems")
     assert (result.stdout, result.stderr) == ("", "no problems\n")
 
 
+def test_problems_fit_the_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    item = {
+        "severity": "error",
+        "code": "XDS0102",
+        "field": "spec.ports[0].port",
+        "message": "is no port " * 9,
+        "hint": "use one",
+    }
+    print_problem(item, "east/errors.yaml:9")
+    first, *more = capsys.readouterr().out.splitlines()
+    assert first.startswith("east/errors.yaml:9: \x1b[31merror\x1b[0m XDS0102 spec.ports[0].port: is")
+    assert all(line.startswith("    ") and len(line) <= 60 for line in more)
+    assert more[-1].endswith("(use one)")
+
+
 def test_status_exits_with_one_when_degraded(asked, plane):
     result = asked("status", exits=1)
     assert "clusters   1 of 2 connected" in result.stdout
-    assert "1 rejecting" in result.stdout
+    assert "services   2 services (1 of single clusters, 1 of the cluster set), with 2 endpoints" in result.stdout
+    assert "proxies    3 in 2 views, 1 rejecting" in result.stdout
+    assert "problems   1 error, 1 warning" in result.stdout
     plane.members = {"east": plane.members["east"]}
     plane.open = []
     assert json.loads(asked("status", "-o", "json").stdout)["degraded"] is False

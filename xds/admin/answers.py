@@ -62,6 +62,7 @@ def status(plane: ControlPlane) -> admin.Status:
         members=len(plane.members),
         members_connected=sum(member.state is MemberState.CONNECTED for member in plane.members.values()),
         services=len(plane.services),
+        services_clusterset=sum(key.scope == CLUSTERSET for key in plane.services),
         endpoints=sum(endpoint_count(service) for service in plane.services.values() if service.key.scope),
         views=sum(1 for _ in plane.store.views()),
         streams=len(streams),

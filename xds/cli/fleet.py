@@ -1,4 +1,4 @@
-"""`xdsctl status`, `clusters`, `problems` and `version`: what a running control plane says of itself and its fleet."""
+"""`xdsctl status`, `clusters` and `version`: what a running control plane says of itself and its fleet."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import click
 from xds._version import __version__
 from xds.cli.client import UnreachableError
 from xds.cli.options import asks_server, no_headers, output_option
-from xds.cli.output import API_VERSION, age, note, print_data, print_list, print_table
-from xds.cli.resources import object_name
+from xds.cli.output import API_VERSION, age, count_services, note, plural, print_data, print_list, print_table
+from xds.cli.problems import counted
 
 if TYPE_CHECKING:
     from xds.cli.client import Client
@@ -27,16 +27,16 @@ def status(client: Client, *, output: str) -> int:
         print_data({"apiVersion": API_VERSION, "kind": "Status", "degraded": degraded, **found}, output)
         return int(degraded)
     rejecting = found["streams_rejecting"]
-    problems = ", ".join(f"{count} {severity}" for severity, count in sorted(found["problems"].items())) or "none"
+    services = count_services(found["services"] - found["services_clusterset"], found["services_clusterset"])
     rows = [
         ("version", found["version"]),
         ("up for", age(found["started_at"])),
         ("ready", "yes" if found["ready"] else f"no: waiting for {found['not_ready_reason']}"),
         ("xDS", found["xds_address"]),
         ("clusters", f"{found['members_connected']} of {found['members']} connected"),
-        ("services", f"{found['services']} with {found['endpoints']} endpoints"),
-        ("proxies", f"{found['streams']} in {found['views']} views, {rejecting or 'none'} rejecting"),
-        ("problems", problems),
+        ("services", f"{services}, with {plural(found['endpoints'], 'endpoint')}"),
+        ("proxies", f"{found['streams']} in {plural(found['views'], 'view')}, {rejecting or 'none'} rejecting"),
+        ("problems", counted(found["problems"]) or "none"),
     ]
     print_table(("", ""), rows, show_headers=False)
     return int(degraded)
@@ -58,35 +58,12 @@ def clusters(client: Client, *, output: str, no_headers: bool) -> None:
         if item["reason"]:
             note(f"{item['name']} is {item['state']}: {item['reason']}")
         if not item["declared"]:
-            note(f"{item['name']} has manifests but no MemberCluster")
+            note(f"{item['name']} has manifests but no MemberCluster; add one with its region beside the cluster directories")
 
 
 def _cluster_row(item: dict[str, Any]) -> list[object]:
     place = [item["name"], item["state"], item["region"], ",".join(item["zones"]), item["network"]]
     return [*place, item["services"], item["endpoints"]]
-
-
-@click.command()
-@output_option("table", "json", "yaml")
-@no_headers
-@asks_server
-def problems(client: Client, *, output: str, no_headers: bool) -> None:
-    """List what is wrong with the manifests and the nodes that a control plane serves, with remedies."""
-    items = client.items("/v1/problems")
-    if output != "table":
-        print_list("ProblemList", items, output)
-        return
-    headers = ("SEVERITY", "CODE", "OBJECT", "FIELD", "MESSAGE")
-    if items:
-        print_table(headers, [_problem_row(item) for item in items], show_headers=not no_headers)
-    else:
-        note("no problems")
-
-
-def _problem_row(item: dict[str, Any]) -> list[str]:
-    where = object_name(item["object"]) if "object" in item else item["source"]
-    message = f"{item['message']} ({item['hint']})" if item["hint"] else item["message"]
-    return [item["severity"], item["code"], where, item["field"], message]
 
 
 @click.command()

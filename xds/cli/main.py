@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("xds.cli.fleet:status", "Summarise a running control plane."),
     "clusters": ("xds.cli.fleet:clusters", "List the member clusters."),
     "services": ("xds.cli.services:services", "List services, their ports, addresses and exports."),
-    "problems": ("xds.cli.fleet:problems", "List what is wrong, with remedies."),
+    "problems": ("xds.cli.problems:problems", "List what is wrong, with remedies."),
     "proxies": ("xds.cli.proxies:proxies", "List connected proxies and whether they accepted what they were sent."),
     "endpoints": ("xds.cli.endpoints:endpoints", "List the endpoints that a node is given, by priority."),
     "snapshot": ("xds.cli.snapshot:snapshot", "Show, compare and trace what proxies are given."),

@@ -72,6 +72,12 @@ def plural(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def count_services(own: int, merged: int) -> str:
+    """Return `3 services (2 of single clusters, 1 of the cluster set)`, or without brackets where no cluster exports any."""
+    detail = f" ({own} of single clusters, {merged} of the cluster set)" if merged else ""
+    return plural(own + merged, "service") + detail
+
+
 def coloured(cell: str) -> str:
     """Return the cell in the colour of its first word, if stdout is a terminal and NO_COLOR is not set."""
     colour = _COLOURS.get(cell.partition(" ")[0])

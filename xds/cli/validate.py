@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from xds.cli.main import ISSUES_FOUND
 from xds.cli.options import output_option
-from xds.cli.output import coloured, note, plural, print_list
-
-if TYPE_CHECKING:
-    from xds.problems import Problem
+from xds.cli.output import count_services, note, plural, print_list
+from xds.cli.problems import counted, print_problem
 
 
 @click.command()
@@ -33,21 +30,14 @@ def validate(directory: Path, *, output: str) -> int:
     from xds.cli.offline import Offline
 
     offline = Offline(directory)
-    found = offline.problems()
+    items = json.loads(to_json(message_of(offline.problems())))["items"]
     if output == "lines":
-        for problem in found:
-            click.echo(_line(problem, directory))
-        counts = Counter(str(problem.severity) for problem in found)
-        what = ", ".join(plural(count, severity) for severity, count in sorted(counts.items())) or "no problems"
-        services = sum(1 for key in offline.fleet.services if key.scope)
-        note(f"{plural(len(offline.fleet.members), 'cluster')}, {plural(services, 'service')}: {what}")
+        for item in items:
+            print_problem(item, str(directory / item["source"]))
+        own = sum(bool(key.scope) for key in offline.fleet.services)
+        services = count_services(own, len(offline.fleet.services) - own)
+        what = counted(Counter(item["severity"] for item in items)) or "no problems"
+        note(f"{plural(len(offline.fleet.members), 'cluster')}, {services}: {what}")
     else:
-        print_list("ProblemList", json.loads(to_json(message_of(found)))["items"], output)
-    return ISSUES_FOUND if any(problem.severity == "error" for problem in found) else 0
-
-
-def _line(problem: Problem, directory: Path) -> str:
-    place = str(directory / problem.source) if problem.source else str(directory)
-    what = " ".join(part for part in (problem.code, str(problem.ref) if problem.ref else "", problem.field) if part)
-    hint = f" ({problem.hint})" if problem.hint else ""
-    return f"{place}: {coloured(str(problem.severity))} {what}: {problem.message}{hint}"
+        print_list("ProblemList", items, output)
+    return ISSUES_FOUND if any(item["severity"] == "error" for item in items) else 0

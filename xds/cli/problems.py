@@ -1,0 +1,71 @@
+"""`xdsctl problems`, and how problems look on a screen."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xds.cli.options import asks_server, output_option
+from xds.cli.output import coloured, note, plural, print_list
+from xds.cli.resources import object_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from xds.cli.client import Client
+
+SEVERITIES = ("error", "warning", "info")
+
+
+@click.command()
+@click.option("--severity", type=click.Choice(SEVERITIES), multiple=True, help="Only problems that are so bad; may be repeated.")
+@output_option("lines", "json", "yaml")
+@asks_server
+def problems(client: Client, *, severity: tuple[str, ...], output: str) -> None:
+    """List what is wrong with the manifests and the nodes that a control plane serves, errors first.
+
+    \b
+    FILE:LINE: SEVERITY CODE OBJECT FIELD: MESSAGE (HINT)
+
+    What came from no file has no FILE:LINE.
+    """  # noqa: D301 - click wants the character, not a backslash
+    items = [item for item in client.items("/v1/problems") if not severity or item["severity"] in severity]
+    items.sort(key=lambda item: SEVERITIES.index(item["severity"]))
+    if output != "lines":
+        print_list("ProblemList", items, output)
+        return
+    for item in items:
+        print_problem(item, item["source"])
+    note(counted(Counter(item["severity"] for item in items)) or "no problems")
+
+
+def print_problem(item: dict[str, Any], place: str) -> None:
+    """Print a problem: on a terminal in as many lines as it needs there, else in one.
+
+    Args:
+        item: as the admin API tells it.
+        place: where it is, `FILE:LINE`; "" if that is not known.
+    """
+    head = f"{place}: " if place else ""
+    where = " ".join(part for part in (object_name(item["object"]) if "object" in item else "", item["field"]) if part)
+    hint = f" ({item['hint']})" if item["hint"] else ""
+    # The message may be a proxy's own words, in several lines.
+    message = " ".join(item["message"].split())
+    text = f"{head}{item['severity']} {item['code']}{' ' if where else ''}{where}: {message}{hint}"
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        text = textwrap.fill(text, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    # Coloured last: wrapping would count the colours as letters.
+    start = text.find(item["severity"], len(place))
+    click.echo(text[:start] + coloured(item["severity"]) + text[start + len(item["severity"]) :])
+
+
+def counted(by_severity: Mapping[str, int]) -> str:
+    """Return the numbers of problems, the worst first, e.g. `4 errors, 1 warning, 1 info`; "" if there are none."""
+    found = {severity: by_severity[severity] for severity in SEVERITIES if by_severity.get(severity)}
+    return ", ".join(f"{number} info" if severity == "info" else plural(number, severity) for severity, number in found.items())
