@@ -29,11 +29,30 @@ def test_proxies_line_up(asked):
     assert "proxies -v" in result.stderr
 
 
-def test_proxies_verbose_shows_all_types_and_what_proxies_say(asked):
-    result = asked("ps", "-v")
-    assert result.stdout.splitlines()[0].split()[-1] == "A.B"
-    assert "envoy-2 rejected lds" in result.stdout
-    assert "a response with outbound:\n  Listener outbound:\n  bad address\n" in result.stdout
+def test_proxies_never_asked_for_a_type(asked):
+    _, first, second, _ = lines(asked("proxies"))
+    assert first[-3:] == ["-", "-", "-"]
+    assert second.count("-") == 2
+
+
+def test_proxies_verbose_tells_all_of_each_stream(asked):
+    first, second, third = asked("ps", "-v").stdout.split("\n\n")
+    assert first.startswith("envoy-1\n  connected   ")
+    assert "(2023-11-14T22:13:20Z) from ipv4:127.0.0.1:40000\n  runs in     east, eu/eu-1, as sidecar\n" in first
+    assert f"  view        {EAST}\n" in first
+    assert first.splitlines()[-1].split()[:2] == ["a.B", "SYNCED"]
+    lds = second[second.index("  lds") :].splitlines()
+    assert lds[0].split()[-5:] == ["b", "-", "0", "0", "1"]
+    assert lds[1].startswith("  rejected lds ")
+    assert lds[1].endswith(" ago, a response with outbound:")
+    assert lds[2:] == ["    Listener outbound:", "    bad address"]
+    assert third.startswith("gw\n")
+
+
+def test_proxies_of_one_node(asked):
+    assert [row[0] for row in lines(asked("proxies", "gw", "--no-headers"))] == ["gw"]
+    assert [item["node_id"] for item in json.loads(asked("proxies", "gw", "-o", "json").stdout)["items"]] == ["gw"]
+    assert asked("proxies", "envoy", exits=65).stderr.startswith("Error: no node 'envoy' is connected; did you mean 'envoy-")
 
 
 def test_proxies_for_machines(asked):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from xds.cli.client import RefusedError
 from xds.cli.options import asks_server, no_headers, output_option
-from xds.cli.output import note, print_list, print_table
+from xds.cli.output import note, print_list, print_table, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,8 +57,7 @@ def _named(assignments: list[Json], service: str, node: str) -> list[Json]:
     if not found:
         # Each name and all that it may be shortened to, so that a slip in a short name finds a short name.
         names = {part for item in assignments for part in _short_forms(item["cluster_name"])}
-        close = difflib.get_close_matches(service, sorted(names), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"`xdsctl endpoints {node}` lists all"
+        hint = suggestion(service, names, f"`xdsctl endpoints {node}` lists all")
         raise RefusedError(f"{node} has no endpoints of a service {service!r}; {hint}")
     return found
 

@@ -6,7 +6,6 @@ input (a file, a directory, or a name that does not exist) · 79 `validate` foun
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import signal
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from xds._version import __version__
+from xds.cli.output import suggestion
 from xds.errors import ConfigurationError, NodeRejectedError, XdsError
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ class LazyCommands(click.Group):
         name = args[0]
         if self.get_command(ctx, name) or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        close = difflib.get_close_matches(name, (*COMMANDS, *ALIASES), n=1)
-        hint = ELSEWHERE.get(name) or (f"did you mean {close[0]!r}?" if close else "`xdsctl --help` lists them")
+        hint = ELSEWHERE.get(name) or suggestion(name, (*COMMANDS, *ALIASES), "`xdsctl --help` lists them")
         raise click.UsageError(f"no command {name!r}; {hint}", ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature

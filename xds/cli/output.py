@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import sys
@@ -33,7 +34,7 @@ _COLOURS = {
 }
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, show_headers: bool = True) -> None:
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, show_headers: bool = True, indent: str = "") -> None:
     """Print aligned columns, three spaces apart, the last one as wide as it needs; empty cells become `-`."""
     cells = [[str(cell) or "-" for cell in row] for row in rows]
     lines = [list(headers), *cells] if show_headers else cells
@@ -41,7 +42,7 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, sho
     for position, line in enumerate(lines):
         padded = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=False)]
         paint = str if show_headers and position == 0 else coloured
-        click.echo("   ".join([*map(paint, padded), paint(line[-1])]))
+        click.echo(indent + "   ".join([*map(paint, padded), paint(line[-1])]))
 
 
 def print_list(kind: str, items: Sequence[Any], output: str) -> None:
@@ -70,6 +71,12 @@ def note(text: str) -> None:
 def plural(number: int, noun: str) -> str:
     """Return `1 service`, `2 services`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def suggestion(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return `did you mean …?` with what comes closest to a name, or what is to be said if nothing comes close."""
+    close = difflib.get_close_matches(name, sorted(set(known)), n=1)
+    return f"did you mean {close[0]!r}?" if close else otherwise
 
 
 def count_services(own: int, merged: int) -> str:

@@ -6,59 +6,97 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from xds.cli.client import RefusedError
 from xds.cli.options import asks_server, no_headers, output_option
-from xds.cli.output import age, note, print_list, print_table
+from xds.cli.output import age, note, print_list, print_table, suggestion
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from xds.cli.client import Client
 
 SHOWN = ("cds", "eds", "lds", "rds")
+Json = dict[str, Any]
 
 
 @click.command()
-@click.option("-v", "--verbose", is_flag=True, help="Show every type, and what was rejected in the proxies' own words.")
+@click.argument("node", required=False)
+@click.option("-v", "--verbose", is_flag=True, help="Show each stream with its view, versions, and what the proxy rejected.")
 @output_option("table", "json", "yaml")
 @no_headers
 @asks_server
-def proxies(client: Client, *, verbose: bool, output: str, no_headers: bool) -> None:
-    """List connected proxies, one line a stream.
+def proxies(client: Client, node: str | None, *, verbose: bool, output: str, no_headers: bool) -> None:
+    """List connected proxies, or those whose id is NODE, one line a stream.
 
-    Each type is SYNCED (accepted), STALE (sent, not answered yet), NOT SENT or ERROR (rejected), with the time since then.
+    Each type is SYNCED (accepted), STALE (sent, not answered yet), NOT SENT or ERROR (rejected), with the time since then; a
+    type that the proxy never asked for is -.
     """
     items = client.items("/v1/proxies")
+    if node:
+        items = _of_node(items, node)
     if output != "table":
         print_list("ProxyList", items, output)
-        return
-    types = list(SHOWN)
-    if verbose:
-        types += sorted({held["type"] for item in items for held in item["types"]} - {*SHOWN})
-    headers = ("NAME", "CLUSTER", "LOCALITY", "ROLE", "KIND", *(name.upper() for name in types))
-    print_table(headers, [_row(item, types) for item in items], show_headers=not no_headers)
-    rejections = [(item, held) for item in items for held in item["types"] if "rejection" in held]
-    if not items:
+    elif not items:
         note("no proxy is connected; `xdsctl bootstrap --node ID` prints a bootstrap for one")
     elif verbose:
-        for item, held in rejections:
-            _print_rejection(item, held)
-    elif any(held["state"] == "ERROR" for _, held in rejections):
-        note("`xdsctl proxies -v` shows what was rejected, and why")
+        _print_streams(items)
+    else:
+        headers = ("NAME", "CLUSTER", "LOCALITY", "ROLE", "KIND", *(name.upper() for name in SHOWN))
+        print_table(headers, map(_row, items), show_headers=not no_headers)
+        if any(held["state"] == "ERROR" for item in items for held in item["types"]):
+            note("`xdsctl proxies -v` shows what was rejected, and why")
 
 
-def _row(item: dict[str, Any], types: list[str]) -> list[str]:
+def _of_node(items: Sequence[Json], node: str) -> list[Json]:
+    found = [item for item in items if item["node_id"] == node]
+    if not found:
+        hint = suggestion(node, (item["node_id"] for item in items), "`xdsctl proxies` lists those that are")
+        raise RefusedError(f"no node {node!r} is connected; {hint}")
+    return found
+
+
+def _row(item: Json) -> list[str]:
     states = {held["type"]: held for held in item["types"]}
-    locality = "/".join((item["region"], item["zone"])).strip("/")
-    return [item["node_id"], item["cluster"], locality, item["role"], item["kind"], *(_state(states.get(name)) for name in types)]
+    place = [item["node_id"], item["cluster"], _locality(item), item["role"], item["kind"]]
+    return [*place, *(_state(states[name]) if name in states else "" for name in SHOWN)]
 
 
-def _state(held: dict[str, Any] | None) -> str:
-    if held is None or held["state"] == "NOT SENT":
-        return "NOT SENT"
-    return f"{held['state']} ({age(held['since'])})"
+def _locality(item: Json) -> str:
+    return "/".join((item["region"], item["zone"])).strip("/")
 
 
-def _print_rejection(item: dict[str, Any], held: dict[str, Any]) -> None:
+def _state(held: Json) -> str:
+    return held["state"] if held["state"] == "NOT SENT" else f"{held['state']} ({age(held['since'])})"
+
+
+def _print_streams(items: Sequence[Json]) -> None:
+    for position, item in enumerate(items):
+        if position:
+            click.echo()
+        click.echo(item["node_id"])
+        facts = [
+            ("connected", f"{age(item['connected_at'])} ago ({item['connected_at']}) from {item['peer']}"),
+            ("runs in", f"{item['cluster'] or 'no cluster'}, {_locality(item) or 'no locality'}, as {item['role']}"),
+            ("kind", item["kind"]),
+            ("view", item["view"]),
+        ]
+        print_table(("", ""), facts, show_headers=False, indent="  ")
+        rows = [
+            (
+                *(held["type"], _state(held), held["sent_version"], held["acked_version"]),
+                *(held["responses"], held["acks"], held["nacks"]),
+            )
+            for held in item["types"]
+        ]
+        print_table(("TYPE", "STATE", "SENT", "ACCEPTED", "RESPONSES", "ACKS", "NACKS"), rows, indent="  ")
+        for held in item["types"]:
+            if "rejection" in held:
+                _print_rejection(held)
+
+
+def _print_rejection(held: Json) -> None:
     rejection = held["rejection"]
     names = ", ".join(rejection["names"])
     since = "" if held["state"] == "ERROR" else " (accepted since)"
-    click.echo(f"\n{item['node_id']} rejected {held['type']} {age(rejection['at'])} ago{since}, a response with {names}:")
-    click.echo("\n".join(f"  {line}" for line in rejection["error"].splitlines()))
+    click.echo(f"  rejected {held['type']} {age(rejection['at'])} ago{since}, a response with {names}:")
+    click.echo("\n".join(f"    {line}" for line in rejection["error"].splitlines()))
