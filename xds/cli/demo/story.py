@@ -111,8 +111,8 @@ PHASES = (
         _drain_zone,
         lambda lab: lab.stop(in_zone(Place("east", "east-a"))),
     ),
-    Phase("region-stopped", "the rest of region eu-east crashes; its manifests say so a second later", _crash_region),
-    Phase("restored", "new pods come up in region eu-east", _restore),
+    Phase("region-stopped", "the rest of eu-east crashes; manifests say so a second later", _crash_region),
+    Phase("restored", "new pods come up in eu-east", _restore),
 )
 
 

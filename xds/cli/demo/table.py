@@ -32,26 +32,28 @@ def live_table(lab: Lab, phase: Phase | None, results: Sequence[PhaseResult]) ->
     if phase:
         lines.append(Text.assemble(("▶ ", "cyan"), (_title(phase), "bold")))
     places = [str(place) for place in lab.world.places]
-    table = Table("client", *places, "requests/s", "failed", title="who served the last two seconds", title_justify="left")
+    title = "who served the last two seconds, in percent / as expected"
+    table = Table("client", *map(_zone, places), "req/s", "failed", title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     for proxy, client in zip(lab.proxies, lab.clients, strict=True):
         table.add_row(proxy.name, *_cells(client, places, expected_shares(lab.world, proxy.place.cluster)))
-    return Group(*lines, table)
+    # The cursor waits on an empty line: `^C` after a full one would wrap, and what is drawn next would not cover this.
+    return Group(*lines, table, "")
 
 
 def summary_lines(results: Sequence[PhaseResult]) -> list[str]:
     """Return the summary as a plain table: a line for every phase and client, then what went wrong."""
     places = list(results[0].clients[0].shares) if results else []
-    rows = [["PHASE", "CLIENT", "REQUESTS", "FAILED", *(place.upper() for place in places), "MOVED"]]
+    rows = [["PHASE", "CLIENT", "REQUESTS", "FAILED", *(f"{_zone(place).upper()} %" for place in places), "MOVED"]]
     for result in results:
         for client in result.clients:
-            shares = [f"{client.shares[place]:.1%} ({client.expected.get(place, 0.0):.1%})" for place in places]
+            shares = [f"{client.shares[place] * 100:.1f} / {client.expected.get(place, 0.0) * 100:.0f}" for place in places]
             moved = "never" if client.moved_s is None else f"{client.moved_s:.2f} s"
             rows.append([result.phase.name, client.name, str(client.requests), str(len(client.failures)), *shares, moved])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines.append("Shares are measured once traffic has moved; in brackets, what Envoy's documented arithmetic gives.")
+    lines.append("Shares are measured once traffic has moved; after the slash, what Envoy's arithmetic gives.")
     return lines + [
         f"✗ {result.phase.name}: {fault}" for result in results for client in result.clients for fault in client.faults()
     ]
@@ -61,12 +63,17 @@ def _title(phase: Phase) -> str:
     return f"{phase.name}: {phase.title}"
 
 
+def _zone(place: str) -> str:
+    """Return the zone of a place; the demo's zones have different names."""
+    return place.rpartition("/")[2]
+
+
 def _cells(client: Client, places: Sequence[str], expected: dict[str, float]) -> list[Text]:
     recent = _recent(client)
     shares = shares_of(recent)
     cells = [
-        Text(f"{shares.get(place, 0.0):.0%}" if place in shares else "·", "bold green" if place in shares else "dim")
-        + Text(f" ({expected.get(place, 0.0):.0%})", "dim")
+        Text(f"{shares[place] * 100:.0f}" if place in shares else "·", "bold green" if place in shares else "dim")
+        + Text(f" / {expected.get(place, 0.0) * 100:.0f}", "dim")
         for place in places
     ]
     failed = sum(not answer.ok for answer in client.answers)
