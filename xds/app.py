@@ -7,7 +7,9 @@ files ─▶ discovery ─▶ Fleet ─▶ LiveViews (policy, translate, snapsho
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,6 +21,7 @@ from xds.discovery.files import FileSource
 from xds.holdoff import Holdoff
 from xds.model.fleet import Fleet
 from xds.model.node import view_of
+from xds.problem_log import ProblemLog
 from xds.problems import Problem
 from xds.protocol import Encoder, State
 from xds.server.server import Limits, XdsServer
@@ -26,7 +29,7 @@ from xds.views import LiveViews, describe_services
 from xds.wire import short_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from xds.config import Config
     from xds.model.events import Event
@@ -41,8 +44,8 @@ if TYPE_CHECKING:
     from xds.snapshot.store import SnapshotStore
 
 HOUSEKEEPING_S = 5.0
-LOGGED = 20
-"""Problems logged at once: a line inserted above thousands of them makes each a new one."""
+REPORT_S = 1.0
+"""Problems are compared with those before at most this often while changes continue."""
 NAMED = 3
 """Resources named in a problem that concerns many."""
 GRACE_S = 1.0
@@ -64,6 +67,8 @@ class ControlPlane:
         self._fleet = Fleet()
         self._views = LiveViews(self._fleet, self._publish, idle_s=config.view_idle_s)
         self._batch = Holdoff(self._build_batch, quiet_s=config.quiet_s, max_delay_s=config.max_delay_s)
+        self._problem_log = ProblemLog()
+        self._report = Holdoff(self._log_problems, quiet_s=config.quiet_s, max_delay_s=REPORT_S)
         self._pending: list[FleetChange] = []
         self._by_node = False
         self._source_problems: tuple[Problem, ...] = ()
@@ -95,6 +100,7 @@ class ControlPlane:
             raise group.exceptions[0] from None
         finally:
             self._batch.cancel()
+            self._report.cancel()
             await self.server.stop(GRACE_S)
             await admin.stop()
 
@@ -107,6 +113,7 @@ class ControlPlane:
         """Take what discovery tells: endpoints go out at once, anything else with the next batch."""
         with self.timings["apply"].measured():
             change = self._fleet.apply(events)
+        self._report.changed()
         if not self._ready.is_set():
             if self._fleet.synced:
                 self._by_node = self._fleet.prefers_node
@@ -114,7 +121,7 @@ class ControlPlane:
             return
         # Where a member has moved, clients first go to the views where it is now: that comes with the batch.
         if change.endpoints and not change.members:
-            with self.timings["endpoints"].measured():
+            with self.timings["endpoints"].measured(), self._telling(logging.DEBUG, describe_services(change.endpoints)):
                 self._views.push_endpoints(change.endpoints)
         if change.needs_batch:
             self._pending.append(change)
@@ -122,12 +129,8 @@ class ControlPlane:
 
     def on_source_problems(self, problems: tuple[Problem, ...]) -> None:
         """Take what is wrong with the files now."""
-        new = sorted(set(problems) - set(self._source_problems), key=str)
-        for problem in new[:LOGGED]:
-            _log.warning("problem", code=problem.code, text=str(problem))
-        if len(new) > LOGGED:
-            _log.warning("more problems", count=len(new) - LOGGED, hint="xdsctl problems lists them all")
         self._source_problems = problems
+        self._report.changed()
 
     def _build_batch(self) -> None:
         pending, self._pending = self._pending, []
@@ -136,11 +139,22 @@ class ControlPlane:
         parts += ["gateways"] if any(change.gateways for change in pending) else []
         parts += ["members"] if any(change.members for change in pending) else []
         by_node = self._fleet.prefers_node
-        with self.timings["translate"].measured():
+        trigger = " and ".join(parts)
+        with self.timings["translate"].measured(), self._telling(logging.INFO, trigger):
             if by_node is not self._by_node or any(change.members for change in pending):
                 self._by_node = by_node
                 self.server.reassign()
-            self._views.rebuild(" and ".join(parts))
+            self._views.rebuild(trigger)
+        self._report.changed()
+
+    @contextmanager
+    def _telling(self, level: int, trigger: str) -> Iterator[None]:
+        """Log what is published in the context: in how many views, and to how many streams."""
+        counters = self.counters
+        views, streams = counters.publications, counters.wakes
+        yield
+        told = {"views": counters.publications - views, "streams": counters.wakes - streams}
+        _log.log(level, "published", trigger=trigger, **told)
 
     async def _keep_house(self) -> None:
         while True:
@@ -148,6 +162,10 @@ class ControlPlane:
             self._views.drop_idle()
             connected = {info.node_id for info in self.server.streams()}
             self._node_problems = {node: found for node, found in self._node_problems.items() if node in connected}
+            self._report.changed()
+
+    def _log_problems(self) -> None:
+        self._problem_log.compare(self._found())
 
     # For the server (xds.server.source.ViewSource)
 
@@ -163,6 +181,7 @@ class ControlPlane:
         """
         view, problems = view_of(node, self._fleet.members, by_node=self._by_node)
         self._node_problems[node.id] = problems
+        self._report.changed()
         return view
 
     def acquire(self, view: View) -> Snapshot:
@@ -210,10 +229,13 @@ class ControlPlane:
 
     def problems(self) -> tuple[Problem, ...]:
         """Return everything that is wrong now, whichever stage found it."""
+        return tuple(sorted(self._found(), key=str))
+
+    def _found(self) -> set[Problem]:
         nodes = (problem for found in self._node_problems.values() for problem in found)
         nacks = (_rejection(info, type_url) for info in self.streams() for type_url in info.types)
         stages = (self._source_problems, self._fleet.problems(), self._views.problems(), self.server.problems(), nodes, nacks)
-        return tuple(sorted({problem for found in stages for problem in found if problem}, key=str))
+        return {problem for found in stages for problem in found if problem}
 
 
 def _rejection(info: StreamInfo, type_url: str) -> Problem | None:

@@ -116,12 +116,15 @@ class Problem:
         """What all problems of this code have in common."""
         return CODES[self.code][1]
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> str:
+        """Where it is, what is wrong, and the remedy."""
         place = " ".join(part for part in (self.source, str(self.ref) if self.ref else "", self.field) if part)
-        text = (
-            f"{self.code} {self.severity}: {place}: {self.message}" if place else f"{self.code} {self.severity}: {self.message}"
-        )
+        text = f"{place}: {self.message}" if place else self.message
         return f"{text} ({self.hint})" if self.hint else text
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.severity}: {self.text}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -152,5 +152,6 @@ async def test_a_file_full_of_problems_does_not_flood_the_log(running, fleet, so
                 "east/bad.yaml", *({"apiVersion": "v1", "kind": "Service", "metadata": {"name": f"B{n}"}} for n in range(500))
             )
             await soon(lambda: sum(problem.code == "XDS0102" for problem in plane.problems()) == 500)
+            await soon(lambda: logged)
         assert [line["event"] for line in logged] == [*["problem"] * 20, "more problems"]
         assert logged[-1]["count"] == 480

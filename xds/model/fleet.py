@@ -125,7 +125,8 @@ class Fleet:
         """Return what is wrong with the objects as they stand."""
         kept = (problem for found in self._problems.values() for problem in found)
         # Which names are near depends on all Services of the namespace: found when asked for.
-        return (*kept, *(problem for key in self._unowned for problem in self._strays(key)))
+        owners = {key: self._clusters[key.scope].slices[key.namespace, key.name].values() for key in self._unowned}
+        return (*kept, *unowned_slices(owners, self._services))
 
     # Writing
 
@@ -340,10 +341,6 @@ class Fleet:
             self._problems[key] = problems
         else:
             self._problems.pop(key, None)
-
-    def _strays(self, key: ServiceKey) -> Iterator[Problem]:
-        cluster = self._clusters[key.scope]
-        return unowned_slices(key, cluster.slices[key.namespace, key.name].values(), cluster.items)
 
     def _useless(self, cluster: str, export: objects.ServiceExport) -> Problem:
         meta = export.metadata
