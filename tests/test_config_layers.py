@@ -48,6 +48,10 @@ def test_every_setting_has_its_names():
     assert {key: (environment_name(key), flag_name(key)) for key in keys} == {
         "clusters": ("XDS_CLUSTERS", "--clusters"),
         "xdsAddress": ("XDS_ADDRESS", "--xds-address"),
+        "xdsTlsCert": ("XDS_TLS_CERT", "--xds-tls-cert"),
+        "xdsTlsKey": ("XDS_TLS_KEY", "--xds-tls-key"),
+        "xdsClientCa": ("XDS_CLIENT_CA", "--xds-client-ca"),
+        "insecure": ("XDS_INSECURE", "--insecure"),
         "adminAddress": ("XDS_ADMIN_ADDRESS", "--admin-address"),
         "batch.quietSeconds": ("XDS_BATCH_QUIET_SECONDS", "--batch-quiet-seconds"),
         "batch.maxDelaySeconds": ("XDS_BATCH_MAX_DELAY_SECONDS", "--batch-max-delay-seconds"),
@@ -97,6 +101,16 @@ def test_clusters_must_be_said_somewhere():
         ("apiVersion: xds/v1\nclusters: a\nviewIdleSeconds: .inf\n", ":3: viewIdleSeconds is inf; expected a number <= 86400"),
         ("apiVersion: xds/v1\nclusters: a\nmaxReceiveBytes: !!int x\n", ":3: invalid literal for int"),
         ('apiVersion: xds/v1\nclusters: "a\\0"\n', "expected a path without NUL characters"),
+        ("apiVersion: xds/v1\nclusters: a\ninsecure: perhaps\n", ":3: insecure is 'perhaps'; expected true or false"),
+        (
+            "apiVersion: xds/v1\nclusters: a\nxdsTlsKey: k\n",
+            ":3: xdsTlsKey needs xdsTlsCert too; give it with --xds-tls-cert FILE",
+        ),
+        (
+            "apiVersion: xds/v1\nclusters: a\nxdsTlsCert: c\n",
+            ":3: xdsTlsCert needs xdsTlsKey too; give it with --xds-tls-key FILE",
+        ),
+        ("apiVersion: xds/v1\nclusters: a\nxdsClientCa: c\n", ":3: xdsClientCa needs xdsTlsCert too"),
         ("apiVersion: xds/v1\nclusters: a\nclusters: b\n", ":3: 'clusters' stands twice"),
     ],
 )

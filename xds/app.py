@@ -24,7 +24,8 @@ from xds.model.node import view_of
 from xds.problem_log import ProblemLog
 from xds.problems import Problem
 from xds.protocol import Encoder, State
-from xds.server.server import Limits, XdsServer
+from xds.server.server import Limits, Security, XdsServer
+from xds.server.tls import TlsFiles
 from xds.views import LiveViews, describe_services
 from xds.wire import short_name
 
@@ -74,7 +75,11 @@ class ControlPlane:
         self._source_problems: tuple[Problem, ...] = ()
         self._node_problems: dict[str, tuple[Problem, ...]] = {}
         self.server = XdsServer(
-            self, Encoder(f"isthmus {__version__}"), [config.xds_address], limits=Limits(request_bytes=config.max_receive_bytes)
+            self,
+            Encoder(f"isthmus {__version__}"),
+            [config.xds_address],
+            limits=Limits(request_bytes=config.max_receive_bytes),
+            security=_security(config),
         )
 
     async def run(self, on_ready: Callable[[ControlPlane], None]) -> None:
@@ -84,7 +89,7 @@ class ControlPlane:
             on_ready: called once, when the first reading is done and proxies are served.
 
         Raises:
-            XdsError: an address cannot be listened on, or the directory cannot be read.
+            XdsError: an address cannot be listened on, a certificate cannot be used, or the directory cannot be read.
         """
         admin = AdminServer(self, self.config.admin_address)
         try:
@@ -236,6 +241,12 @@ class ControlPlane:
         nacks = (_rejection(info, type_url) for info in self.streams() for type_url in info.types)
         stages = (self._source_problems, self._fleet.problems(), self._views.problems(), self.server.problems(), nodes, nacks)
         return {problem for found in stages for problem in found if problem}
+
+
+def _security(config: Config) -> Security:
+    if config.xds_tls_cert is None or config.xds_tls_key is None:
+        return Security(insecure=config.insecure)
+    return Security(TlsFiles(config.xds_tls_cert, config.xds_tls_key, config.xds_client_ca), insecure=config.insecure)
 
 
 def _rejection(info: StreamInfo, type_url: str) -> Problem | None:

@@ -39,6 +39,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Directory of manifests, one directory a cluster. In the file, relative to the file."""
     xds_address: str = field(name="xdsAddress", default="127.0.0.1:18000")
     """Where proxies connect: `HOST:PORT`, `[IPV6]:PORT` or `unix:/PATH`."""
+    xds_tls_cert: Path | None = field(name="xdsTlsCert", default=None)
+    """Certificate chain of the xDS server in PEM; without one it speaks plain text. Read anew as we run, like the next two."""
+    xds_tls_key: Path | None = field(name="xdsTlsKey", default=None)
+    """Its private key in PEM."""
+    xds_client_ca: Path | None = field(name="xdsClientCa", default=None)
+    """Roots of the proxies' certificates in PEM; with them, a proxy without such a certificate is refused."""
+    insecure: bool = False
+    """Whether plain text may be served on other addresses than loopback and Unix sockets."""
     admin_address: str = field(name="adminAddress", default="127.0.0.1:19000")
     """Where xdsctl and Prometheus connect: `HOST:PORT` or `[IPV6]:PORT`."""
     quiet_s: Seconds = field(name="batch.quietSeconds", default=0.05)
@@ -55,6 +63,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _KEYS = tuple(found.encode_name for found in msgspec.structs.fields(Config))
+_PATHS = ("clusters", "xdsTlsCert", "xdsTlsKey", "xdsClientCa")
 _TREE = {prefix for key in _KEYS for prefix in (key.partition(".")[0],) if prefix != key}
 
 
@@ -91,6 +100,7 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
         raise ConfigurationError(
             f"{where}: batch.quietSeconds ({config.quiet_s:g}) is above batch.maxDelaySeconds ({config.max_delay_s:g})"
         )
+    _check_tls(config, origins)
     return config
 
 
@@ -154,8 +164,16 @@ def _value(loader: yaml.CSafeLoader, node: yaml.Node, origin: str) -> Any:
         raise ConfigurationError(f"{origin}: {error}") from None
 
 
+def _check_tls(config: Config, origins: Mapping[str, str]) -> None:
+    given = {"xdsTlsCert": config.xds_tls_cert, "xdsTlsKey": config.xds_tls_key, "xdsClientCa": config.xds_client_ca}
+    for key in ("xdsTlsCert", "xdsTlsKey"):
+        if given[key] is None and any(given.values()):
+            other = next(name for name, path in given.items() if path is not None)
+            raise ConfigurationError(f"{origins[other]}: {other} needs {key} too; give it with {flag_name(key)} FILE")
+
+
 def _is_path(key: str, value: object) -> bool:
-    return key == "clusters" and isinstance(value, str)
+    return key in _PATHS and isinstance(value, str)
 
 
 def _path(kind: type, value: object) -> Any:
@@ -169,7 +187,13 @@ def _path(kind: type, value: object) -> Any:
 def _sentence(error: msgspec.ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> str:
     text, _, place = str(error).partition(" - at `$.")
     key = place.removesuffix("`")
-    wanted = text.replace("`", "").partition(", got ")[0].replace("float", "a number").replace("int", "an integer")
+    wanted = (
+        text.replace("`", "")
+        .partition(", got ")[0]
+        .replace("float", "a number")
+        .replace("int", "an integer")
+        .replace("bool", "true or false")
+    )
     choices = get_args(next((found.type for found in msgspec.structs.fields(Config) if found.encode_name == key), None))
     if wanted.startswith("Invalid enum value"):
         wanted = f"use one of {', '.join(choices)}"

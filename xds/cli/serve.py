@@ -26,17 +26,25 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
 @click.option("--clusters", type=click.Path(path_type=Path), metavar="DIR", help="A directory of manifests for each cluster.")
 @click.option("--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="YAML with `apiVersion: xds/v1`.")
 @click.option("--xds-address", type=Address(unix=True), help="Where proxies connect.  [default: 127.0.0.1:18000]")
+@click.option("--xds-tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="Serve xDS over TLS with this PEM chain.")
+@click.option("--xds-tls-key", type=click.Path(path_type=Path), metavar="FILE", help="The chain's private key.")
+@click.option(
+    "--xds-client-ca", type=click.Path(path_type=Path), metavar="FILE", help="Roots that proxies' certificates must have."
+)
+@click.option("--insecure", is_flag=True, default=None, help="Allow plain text on addresses that others can reach.")
 @click.option("--admin-address", type=Address(), help="Where the admin API is.  [default: 127.0.0.1:19000]")
 @click.option("--log-level", type=click.Choice(("debug", "info", "warning", "error")), help="[default: info]")
 @click.option("--log-format", type=click.Choice(("auto", "console", "json")), help="[default: auto, console on a terminal]")
 def serve(file: Path | None, **flags: object) -> None:
     """Run the control plane on a directory of clusters, until Ctrl-C.
 
-    Flags win over XDS_... variables, those over the file, and the file over the defaults. Manifests may change at any time.
+    Flags win over XDS_... variables, those over the file, and the file over the defaults. Manifests and
+    certificates may change at any time.
     """
     from xds.config import MissingSettingError, load
 
     keys = {"clusters": "clusters", "xds_address": "xdsAddress", "admin_address": "adminAddress"}
+    keys |= {"xds_tls_cert": "xdsTlsCert", "xds_tls_key": "xdsTlsKey", "xds_client_ca": "xdsClientCa", "insecure": "insecure"}
     keys |= {"log_level": "log.level", "log_format": "log.format"}
     try:
         config = load(file, os.environ, {key: flags[flag] for flag, key in keys.items()})

@@ -8,7 +8,19 @@ resource.
 from xds.server.address import ListenError
 from xds.server.counters import Counters
 from xds.server.hub import Hub
-from xds.server.server import Limits, XdsServer
+from xds.server.server import Limits, Security, XdsServer
 from xds.server.source import ViewSource
+from xds.server.tls import CertificateError, Certificates, TlsFiles
 
-__all__ = ["Counters", "Hub", "Limits", "ListenError", "ViewSource", "XdsServer"]
+__all__ = [
+    "CertificateError",
+    "Certificates",
+    "Counters",
+    "Hub",
+    "Limits",
+    "ListenError",
+    "Security",
+    "TlsFiles",
+    "ViewSource",
+    "XdsServer",
+]

@@ -7,6 +7,7 @@ server listens on is silently stolen from it.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import re
 import socket
 from pathlib import Path
@@ -62,6 +63,15 @@ def check_listenable(address: str) -> None:
     if taken or len(failures) == len(targets):
         failure = (taken or failures)[0]
         raise ListenError(address, _REMEDIES.get(failure.errno or 0, str(failure.strerror))) from failure
+
+
+def is_local(address: str) -> bool:
+    """Return whether only this machine can connect to the (listenable) address: loopback or a Unix socket."""
+    if address.startswith(UNIX):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    targets = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return all(ipaddress.ip_address(target[0]).is_loopback for *_, target in targets)
 
 
 def _bind(family: int, target: tuple[object, ...]) -> OSError | None:

@@ -12,10 +12,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from xds.protocol import parse_delta, parse_sotw
-from xds.server.address import UNIX, ListenError, check_listenable
+from xds.server.address import UNIX, ListenError, check_listenable, is_local
 from xds.server.services import SERVICES
 from xds.server.stream import StreamEndError
 from xds.server.switchboard import Switchboard
+from xds.server.tls import Certificates, TlsFiles
 from xds.wire import POOL
 
 if TYPE_CHECKING:
@@ -57,14 +58,25 @@ class Limits:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Security:
+    """Who can read what we send."""
+
+    tls: TlsFiles | None = None
+    """Certificates; None: plain text."""
+    insecure: bool = False
+    """Whether plain text may leave this machine."""
+
+
 class XdsServer:
-    """Serves ADS and the per-type services, health and reflection, in plain text.
+    """Serves ADS and the per-type services, health and reflection.
 
     Args:
         source: gives nodes their views and views their snapshots.
         encoder: makes responses; one a server.
         addresses: where to listen, each `HOST:PORT` (0: any free port), `[IPV6]:PORT` or `unix:/PATH`.
         limits: what the transport allows.
+        security: TLS, or plain text (the default: to this machine alone).
         on_nack: told of every NACK, in addition to the log.
     """
 
@@ -75,15 +87,18 @@ class XdsServer:
         addresses: Sequence[str],
         *,
         limits: Limits | None = None,
+        security: Security | None = None,
         on_nack: OnNack | None = None,
     ) -> None:
         self._source = source
         self._addresses = tuple(addresses)
         self._limits = limits or Limits()
+        self._security = security or Security()
+        self._certificates: Certificates | None = None
         self._board = Switchboard(source, encoder, on_nack)
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
-        self._readiness: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> tuple[str, ...]:
         """Listen, and return the addresses with the ports that were bound.
@@ -91,30 +106,37 @@ class XdsServer:
         Clients may connect at once; they are answered, and health says SERVING, when the source is ready.
 
         Raises:
-            ListenError: an address is malformed, taken or not ours.
+            ListenError: an address is malformed, taken or not ours, or plain text would leave this machine.
+            CertificateError: the certificates cannot be used.
         """
         for address in self._addresses:
             check_listenable(address)
+            self._check_private(address)
+        if self._security.tls:
+            self._certificates = await asyncio.to_thread(Certificates, self._security.tls)
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._server = server = grpc.aio.server(options=self._limits.options())
         server.add_generic_rpc_handlers(tuple(self._handlers()))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         _enable_reflection(server)
         try:
-            bound = tuple(_bind(server, address) for address in self._addresses)
+            bound = tuple(_bind(server, address, self._certificates) for address in self._addresses)
         except ListenError:
             await server.stop(None)
             raise
         await server.start()
-        self._readiness = asyncio.create_task(self._report_ready())
+        self._tasks = [asyncio.create_task(self._report_ready())]
+        if self._certificates:
+            self._tasks.append(asyncio.create_task(self._certificates.follow()))
         _log.info("serving xDS", addresses=bound)
         return bound
 
     async def stop(self, grace_s: float) -> None:
         """End every stream as soon as it has written what is due, and after the grace period whatever is left."""
-        if self._server is None or self._readiness is None:
+        if self._server is None:
             return
-        self._readiness.cancel()
+        for task in self._tasks:
+            task.cancel()
         self._board.end(StreamEndError(grpc.StatusCode.UNAVAILABLE, "the control plane is shutting down; reconnect"))
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_s)
@@ -132,13 +154,18 @@ class XdsServer:
         return self._board.streams()
 
     def problems(self) -> tuple[Problem, ...]:
-        """Return the latest rejection of each node that was not accepted since."""
-        return self._board.problems()
+        """Return the latest rejection of each node that was not accepted since, and what is wrong with our certificates."""
+        return self._board.problems() + (self._certificates.problems() if self._certificates else ())
 
     @property
     def counters(self) -> Counters:
         """Totals since the start, for metrics."""
         return self._board.counters
+
+    def _check_private(self, address: str) -> None:
+        if not (self._security.tls or self._security.insecure or is_local(address)):
+            remedies = "give --xds-tls-cert and --xds-tls-key, or --insecure if the network may read and change it"
+            raise ListenError(address, f"plain text would leave this machine; {remedies}")
 
     def _handlers(self) -> list[grpc.GenericRpcHandler]:
         return [
@@ -171,9 +198,10 @@ class XdsServer:
             await self._health.set(service, status)
 
 
-def _bind(server: grpc.aio.Server, address: str) -> str:
+def _bind(server: grpc.aio.Server, address: str, certificates: Certificates | None) -> str:
     try:
-        port = server.add_insecure_port(address)
+        secrets = certificates.credentials() if certificates else None
+        port = server.add_secure_port(address, secrets) if secrets else server.add_insecure_port(address)
     except RuntimeError as error:
         raise ListenError(address, str(error)) from error
     return address if address.startswith(UNIX) else f"{address.rpartition(':')[0]}:{port}"
