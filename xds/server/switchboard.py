@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 REJECTIONS = 100
 """Rejected nodes remembered: the latest ones, so that clients cannot fill our memory."""
+REJECTION_S = 150.0
+"""How long the rejection of a node that stays away is told: clients that go on trying wait at most some 2 minutes in between."""
 
 _log = structlog.get_logger()
 
@@ -58,7 +60,8 @@ class Switchboard:
         self._on_nack = on_nack
         self._ids = itertools.count(1)
         self._streams: dict[int, Stream] = {}
-        self._rejections: dict[str, Problem] = {}
+        self._rejections: dict[str, tuple[float, Problem]] = {}
+        """Node id -> when it was rejected, and the problem; the oldest first."""
         self._ending: StreamEndError | None = None
 
     async def serve(self, kind: StreamKind, context: Context) -> None:
@@ -95,8 +98,13 @@ class Switchboard:
         return [info for stream in self._streams.values() if (info := stream.info())]
 
     def problems(self) -> tuple[Problem, ...]:
-        """Return the latest rejection of each node that was not accepted since, at most REJECTIONS."""
-        return tuple(self._rejections.values())
+        """Return the latest rejection of each node that was not accepted since and still tries, or has a stream; at most REJECTIONS."""
+        limit_s = self.clock() - REJECTION_S
+        if any(at_s < limit_s for at_s, _ in self._rejections.values()):
+            present = {info.node_id for info in self.streams()}
+            found = self._rejections.items()
+            self._rejections = {node: kept for node, kept in found if kept[0] >= limit_s or node in present}
+        return tuple(problem for _, problem in self._rejections.values())
 
     def nacked(self, node: Node, view: Hashable, nack: Nack) -> None:
         """Record that a client rejected a response."""
@@ -112,12 +120,9 @@ class Switchboard:
         """Record that a node cannot be given a view."""
         self.counters.rejected_nodes += 1
         self._rejections.pop(error.node_id, None)
-        self._rejections[error.node_id] = Problem(
-            "XDS0501",
-            clipped(str(error)),
-            field="node",
-            hint="correct the node in the proxy's bootstrap, or the object that it names",
-        )
+        hint = "correct the node in the proxy's bootstrap, or the object that it names"
+        problem = Problem("XDS0501", clipped(str(error)), field="node", hint=hint)
+        self._rejections[error.node_id] = (self.clock(), problem)
         if len(self._rejections) > REJECTIONS:
             del self._rejections[next(iter(self._rejections))]
         _log.warning("node rejected", node=clipped(error.node_id), reason=clipped(error.reason))
