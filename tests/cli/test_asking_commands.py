@@ -1,4 +1,5 @@
 import json
+import signal
 import socket
 import threading
 from dataclasses import replace
@@ -47,6 +48,13 @@ def test_proxies_verbose_tells_all_of_each_stream(asked):
     assert lds[1].endswith(" ago, a response with outbound:")
     assert lds[2:] == ["    Listener outbound:", "    bad address"]
     assert third.startswith("gw\n")
+
+
+def test_proxies_are_watched_until_interrupted(asked, plane, monkeypatch):
+    sleeps = iter([plane.open.pop, lambda: signal.raise_signal(signal.SIGINT)])
+    monkeypatch.setattr("xds.cli.proxies.time.sleep", lambda _: next(sleeps)())
+    found = [row[0] for row in lines(asked("proxies", "-w", "--no-headers", exits=130))]
+    assert found == ["envoy-1", "envoy-2", "gw", "envoy-1", "envoy-2"]
 
 
 def test_proxies_of_one_node(asked):

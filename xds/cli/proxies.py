@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,21 +17,31 @@ if TYPE_CHECKING:
     from xds.cli.client import Client
 
 SHOWN = ("cds", "eds", "lds", "rds")
+WATCH_S = 2.0
 Json = dict[str, Any]
 
 
 @click.command()
 @click.argument("node", required=False)
 @click.option("-v", "--verbose", is_flag=True, help="Show each stream with its view, versions, and what the proxy rejected.")
+@click.option("-w", "--watch", is_flag=True, help="Print it again every two seconds, until Ctrl-C.")
 @output_option("table", "json", "yaml")
 @no_headers
 @asks_server
-def proxies(client: Client, node: str | None, *, verbose: bool, output: str, no_headers: bool) -> None:
+def proxies(client: Client, node: str | None, *, verbose: bool, watch: bool, output: str, no_headers: bool) -> None:
     """List connected proxies, or those whose id is NODE, one line a stream.
 
     Each type is SYNCED (accepted), STALE (sent, not answered yet), NOT SENT or ERROR (rejected), with the time since then; a
     type that the proxy never asked for is -.
     """
+    _print(client, node, verbose=verbose, output=output, no_headers=no_headers)
+    while watch:
+        time.sleep(WATCH_S)
+        click.clear()
+        _print(client, node, verbose=verbose, output=output, no_headers=no_headers)
+
+
+def _print(client: Client, node: str | None, *, verbose: bool, output: str, no_headers: bool) -> None:
     items = client.items("/v1/proxies")
     if node:
         items = _of_node(items, node)

@@ -106,7 +106,7 @@ def invitation(lab: Lab) -> list[str]:
         f"curl -H 'Host: {sidecar.authority}' http://127.0.0.1:{sidecar.port}/",
         f"curl -H 'Host: {gateway.authority}' http://127.0.0.1:{gateway.port}/",
         f"xdsctl proxies --admin-address {lab.control_plane.admin_address}",
-        f"xdsctl snapshot show {sidecar.name} --type eds --admin-address {lab.control_plane.admin_address}",
+        f"xdsctl endpoints {sidecar.name} --admin-address {lab.control_plane.admin_address}",
         "",
         "Ctrl-C ends everything.",
     ]
