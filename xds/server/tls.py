@@ -108,7 +108,6 @@ class Certificates:
             return
         hint = "until the files can be used, the certificates read before them are"
         self._problem = Problem("XDS0505", reason, hint=hint, source=str(self._files.cert))
-        _log.warning("problem", code=self._problem.code, text=str(self._problem))
 
 
 def _configuration(material: _Material) -> grpc.ServerCertificateConfiguration:
