@@ -122,6 +122,7 @@ class ControlPlane:
         if not self._ready.is_set():
             if self._fleet.synced:
                 self._by_node = self._fleet.prefers_node
+                self._log_problems()
                 self._ready.set()
             return
         # Where a member has moved, clients first go to the views where it is now: that comes with the batch.

@@ -13,6 +13,10 @@ def manifest(path: str, *services: tuple[str, int], broken: str = "", cluster: s
     return read_manifest(path, cluster, "\n---\n".join([*documents, *([broken] if broken else [])]).encode())
 
 
+def hints(inventory) -> list[str]:
+    return [problem.hint for problem in inventory.problems()]
+
+
 def told(events) -> list:
     shown = []
     for event in events:
@@ -46,6 +50,7 @@ def test_a_broken_reading_keeps_the_whole_file_as_it_was():
     inventory.apply({"a": manifest("a", ("one", 1), ("two", 1))})
     assert inventory.apply({"a": manifest("a", ("one", 2), broken="a: [")}) == []
     assert [problem.code for problem in inventory.problems()] == ["XDS0101"]
+    assert hints(inventory) == ["the last good objects of the file stay in force"]
     assert told(inventory.apply({"a": manifest("a", ("one", 2))})) == [("east", "one", 2), ("east", "two", None)]
     assert list(inventory.problems()) == []
 
@@ -54,7 +59,14 @@ def test_a_file_that_was_never_whole_gives_what_can_be_read_of_it():
     inventory = Inventory()
     assert told(inventory.apply({"a": manifest("a", ("one", 1), broken="a: [")})) == [("east", "one", 1)]
     assert told(inventory.apply({"a": manifest("a", ("one", 2), broken="a: [")})) == [("east", "one", 2)]
+    assert hints(inventory) == ["its other objects are in force: the file was never whole"]
     assert told(inventory.apply({"a": None})) == [("east", "one", None)]
+
+
+def test_a_file_of_which_nothing_can_be_read_says_so():
+    inventory = Inventory()
+    inventory.apply({"a": manifest("a", broken="a: [")})
+    assert hints(inventory) == ["nothing of it is in force: the file was never whole"]
 
 
 def test_of_two_files_the_first_by_path_counts_and_the_other_takes_over():

@@ -5,7 +5,8 @@ Each file's newest good reading counts; an object that several files define belo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from xds.model.events import Delete, ObjectKey, Upsert, ref_of
 from xds.problems import Problem
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from xds.discovery.manifests import Manifest
     from xds.model.objects import KubernetesObject
 
+SPOILING: Final = frozenset(("XDS0101", "XDS0102", "XDS0103", "XDS0104", "XDS0108"))
+"""What makes a reading incomplete: one says with it what is in force instead."""
 Identity = tuple[str, ObjectKey]
 """Cluster and key."""
 
@@ -73,8 +76,11 @@ class Inventory:
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong now, in no order."""
-        for manifest in self._latest.values():
-            yield from manifest.problems
+        for path, manifest in self._latest.items():
+            if manifest.complete:
+                yield from manifest.problems
+            else:
+                yield from self._with_what_is_in_force(path, manifest)
         for identity in self._contested:
             first, *others = sorted(self._claims[identity])
             cluster, key = identity
@@ -84,6 +90,18 @@ class Inventory:
                 message = f"already defined in {first}:{kept.line}; this one is ignored"
                 source = f"{path}:{item.line}"
                 yield Problem("XDS0105", message, ref_of(cluster, item.object), hint="keep one of them", source=source)
+
+    def _with_what_is_in_force(self, path: str, manifest: Manifest) -> Iterator[Problem]:
+        good = self._good[path]
+        if good is not manifest:
+            in_force = "the last good objects of the file stay in force"
+        else:
+            rest = "its other objects are" if good.items else "nothing of it is"
+            in_force = f"{rest} in force: the file was never whole"
+        for problem in manifest.problems:
+            # A file that is blank from the start lacks nothing.
+            spoils = problem.code in SPOILING and (good is not manifest or problem.code != "XDS0108")
+            yield replace(problem, hint="; ".join(filter(None, (problem.hint, in_force)))) if spoils else problem
 
     def _reclaim(self, path: str, before: Manifest | None, after: Manifest | None) -> set[Identity]:
         """Note what a file defines; return the objects it defines now or defined before."""

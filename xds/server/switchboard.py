@@ -98,7 +98,7 @@ class Switchboard:
         return [info for stream in self._streams.values() if (info := stream.info())]
 
     def problems(self) -> tuple[Problem, ...]:
-        """Return the latest rejection of each node that was not accepted since and still tries, or has a stream; at most REJECTIONS."""
+        """Return the latest rejection of each node that was not accepted since and has not gone, at most REJECTIONS."""
         limit_s = self.clock() - REJECTION_S
         if any(at_s < limit_s for at_s, _ in self._rejections.values()):
             present = {info.node_id for info in self.streams()}
