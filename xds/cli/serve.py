@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from xds.cli.options import Address
-from xds.cli.output import note, plural
+from xds.cli.output import count_services, note, plural
 from xds.errors import XdsError
 
 if TYPE_CHECKING:
@@ -92,16 +92,19 @@ def _expected(group: ExceptionGroup[Exception]) -> XdsError | None:
 
 
 def _announce(plane: ControlPlane) -> None:
-    services = sum(1 for key in plane.services if key.scope)
+    own = sum(1 for key in plane.services if key.scope)
+    services = count_services(own, len(plane.services) - own)
     problems = len(plane.problems())
     xds = "" if plane.xds_address == "127.0.0.1:18000" else f" --xds-address {plane.xds_address}"
     admin = "" if plane.admin_address == "127.0.0.1:19000" else f" --admin-address {plane.admin_address}"
     note(f"serving xDS on {plane.xds_address}, the admin API on {plane.admin_address}; Ctrl-C stops")
-    note(f"{plural(len(plane.members), 'cluster')}, {plural(services, 'service')}, {plural(problems, 'problem')}")
+    directory = plane.config.clusters
+    note(f"{directory}: {plural(len(plane.members), 'cluster')}, {services}, {plural(problems, 'problem')}")
     if problems:
         note(f"what is wrong:   xdsctl problems{admin}")
-    cluster = min(plane.members, default="CLUSTER")
-    note(f"start an Envoy:  xdsctl bootstrap --node web-1 --cluster {cluster}{xds} > envoy.yaml && envoy -c envoy.yaml")
+    if not plane.config.xds_tls_cert:  # the bootstrap that xdsctl makes speaks plain text
+        cluster = min(plane.members, default="CLUSTER")
+        note(f"start an Envoy:  xdsctl bootstrap --node web-1 --cluster {cluster}{xds} > envoy.yaml && envoy -c envoy.yaml")
     note(f"then look at it: xdsctl proxies{admin}")
 
 
