@@ -40,6 +40,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0108": (Severity.INFO, "file holds no objects"),
     "XDS0109": (Severity.WARNING, "name cannot be used in the directory"),
     "XDS0110": (Severity.WARNING, "kind is not read, but like one that is"),
+    "XDS0111": (Severity.WARNING, "directory is not that of a fleet"),
     # 02xx: the fleet (xds/model)
     "XDS0201": (Severity.WARNING, "member cluster is not declared"),
     "XDS0203": (Severity.WARNING, "exported services conflict"),
@@ -56,6 +57,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0214": (Severity.WARNING, "port is declared twice"),
     "XDS0215": (Severity.WARNING, "service has no slices"),
     "XDS0216": (Severity.WARNING, "slice belongs to no service"),
+    "XDS0217": (Severity.WARNING, "member cluster has no objects"),
     # 04xx: translation (xds/translate)
     "XDS0401": (Severity.ERROR, "route refers to what does not exist"),
     "XDS0402": (Severity.ERROR, "gateway or route field is not supported"),

@@ -232,3 +232,24 @@ def test_two_files_define_one_object(tmp_path, write, service_text):
     assert (problem.code, problem.source) == ("XDS0105", "east/b.yaml:11")
     assert "east/a.yaml:1" in problem.message
     assert reading.objects["east"][0].spec.ports[0].port == 1
+
+
+def problems_of(reading, code):
+    return [(problem.message, problem.hint) for problem in reading.problems if problem.code == code]
+
+
+def test_a_directory_without_clusters_says_what_was_expected(tmp_path):
+    ((message, _),) = problems_of(read_directory(tmp_path), "XDS0111")
+    assert message == f"{tmp_path} holds no cluster directories; expected {tmp_path}/<cluster>/….yaml"
+    (tmp_path / "east").mkdir()
+    assert read_directory(tmp_path).problems == ()
+
+
+def test_a_directory_one_level_too_high_says_which_was_meant(tmp_path, write, service_text):
+    write("fleet/members.yaml", "apiVersion: traffic.isthmus.dev/v1alpha1\nkind: MemberCluster\nmetadata: {name: east}\n")
+    write("west/shop/a.yaml", service_text("a"))
+    assert problems_of(read_directory(tmp_path), "XDS0111") == []
+    write("fleet/east/a.yaml", service_text("a"))
+    ((message, hint),) = problems_of(read_directory(tmp_path), "XDS0111")
+    assert f"{tmp_path}/fleet looks like a fleet's directory" in message
+    assert hint == f"serve {tmp_path}/fleet instead"

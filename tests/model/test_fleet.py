@@ -36,7 +36,7 @@ def test_a_lost_cluster_without_objects_is_a_member_only_while_it_is_declared():
     lost = [Health(name, MemberState.LOST, "there is no directory") for name in ("east", "west")]
     assert fleet.apply(lost).members
     assert {name: found.state for name, found in fleet.members.items()} == {"east": MemberState.LOST}
-    assert codes(fleet) == []
+    assert codes(fleet) == ["XDS0217"]
     assert fleet.apply([Synced("west"), Health("west", MemberState.CONNECTED)]).members
     assert list(fleet.members) == ["east", "west"]
 
@@ -151,7 +151,7 @@ def test_problems_go_with_what_they_are_about():
     fleet = fleet_of({"east": [export("web"), service("bad", {})]}, member("east"))
     assert codes(fleet) == ["XDS0204", "XDS0206"]
     fleet.apply([Delete("east", ObjectKey("ServiceExport", "shop", "web")), Delete("east", ObjectKey("Service", "shop", "bad"))])
-    assert fleet.problems() == ()
+    assert codes(fleet) == ["XDS0217"]
 
 
 def test_nothing_stays_of_services_that_are_gone():
@@ -207,4 +207,11 @@ def test_a_slice_without_the_label_is_told():
     assert (ref, hint) == ("EndpointSlice shop/web-1 in east", "add the label")
     assert "says of no Service" in message
     fleet.apply([Upsert("east", service("web")), Upsert("east", endpoint_slice("web", [], name="web-1"))])
+    assert codes(fleet) == []
+
+
+def test_a_declared_member_without_objects_is_told():
+    fleet = fleet_of({"east": []}, member("east"), member("esat"))
+    assert [ref for ref, _, _ in told(fleet, "XDS0217")] == ["MemberCluster east in the fleet", "MemberCluster esat in the fleet"]
+    fleet.apply([Upsert("east", make("Namespace", "shop")), Delete(FLEET, ObjectKey("MemberCluster", "", "esat"))])
     assert codes(fleet) == []

@@ -75,6 +75,10 @@ def list_directory(root: Path) -> Listing:
             message = "a file stands where the directory of a cluster is expected; ignored"
             hint = f"make {entry.name} a directory, or give the file the suffix .yaml"
             listing.problems.append(Problem("XDS0109", message, hint=hint, source=entry.name))
+    if not listing.clusters and not listing.problems:
+        message = f"{root} holds no cluster directories; expected {root}/<cluster>/….yaml"
+        hint = "name the directory that holds a directory of manifests for each cluster"
+        listing.problems.append(Problem("XDS0111", message, hint=hint))
     return listing
 
 

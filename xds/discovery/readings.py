@@ -69,7 +69,8 @@ class Readings:
         events: list[Event] = [*self.inventory.apply(self._changed(listing))]
         events += self._arrivals(listing)
         self._has_listed = True
-        problems = sorted({*listing.problems, *self.inventory.problems()}, key=_by_place)
+        found = {*listing.problems, *self.inventory.problems()}
+        problems = sorted(found | _too_high(self.root, listing, found), key=_by_place)
         return Pass(events, tuple(problems))
 
     def _unlisted(self, error: OSError) -> Pass:
@@ -137,6 +138,21 @@ class Readings:
                     return content
                 problem = Problem("XDS0104", f"is larger than {self.max_file_bytes:,} bytes", hint="split the file")
         return broken_manifest(found.path, found.cluster, problem)
+
+
+def _too_high(root: Path, listing: Listing, problems: set[Problem]) -> set[Problem]:
+    """Return a problem for each directory with MemberClusters and directories of their names: fleets, not clusters."""
+    members = {(found.ref.cluster, found.ref.name) for found in problems if found.ref and found.ref.kind == "MemberCluster"}
+    inner = {tuple(path.split("/")[:2]) for path in listing.files if path.count("/") > 1} if members else set()
+    fleets = sorted({cluster for cluster, name in members if (cluster, name) in inner})
+    return {
+        Problem(
+            "XDS0111",
+            f"{root}/{name} looks like a fleet's directory, but was read as a cluster's; expected {root}/<cluster>/….yaml",
+            hint=f"serve {root}/{name} instead",
+        )
+        for name in fleets
+    }
 
 
 def _by_place(problem: Problem) -> tuple[str, int, str]:

@@ -226,6 +226,15 @@ class Fleet:
         names = (declared.keys() | holders | (self._synced - lost)) - {FLEET}
         members = {name: self._member(name, declared.get(name)) for name in sorted(names)}
         undeclared = [name for name in members if name not in declared]
+        self._problems["empty members"] = tuple(
+            Problem(
+                "XDS0217",
+                f"there is no object of cluster {name!r}",
+                ref_of(FLEET, declared[name]),
+                hint=f"add its manifests, {name}/….yaml, or delete the MemberCluster",
+            )
+            for name in sorted(declared.keys() - holders)
+        )
         self._problems["members"] = tuple(
             Problem(
                 "XDS0201",
