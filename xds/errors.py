@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class XdsError(Exception):
     """Base of every error that Isthmus raises on purpose; its text is one clear sentence for the user."""
@@ -22,4 +24,20 @@ class NodeRejectedError(XdsError):
     def __init__(self, node_id: str, reason: str) -> None:
         super().__init__(f"node {node_id!r}: {reason}")
         self.node_id = node_id
+        self.reason = reason
+
+
+class AddressError(XdsError):
+    """We cannot listen at an address; `serves` of a subclass says what for.
+
+    Attributes:
+        address: the address as it was given.
+        reason: what is wrong, with the remedy.
+    """
+
+    serves: ClassVar[str]
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"cannot serve {self.serves} on {address!r}: {reason}")
+        self.address = address
         self.reason = reason

@@ -12,7 +12,7 @@ from prometheus_client.exposition import choose_encoder
 
 from xds.admin import answers, snapshots
 from xds.admin.metrics import registry
-from xds.errors import XdsError
+from xds.errors import AddressError
 from xds.wire import admin
 
 if TYPE_CHECKING:
@@ -33,18 +33,10 @@ _REMEDIES = {
 }
 
 
-class AdminAddressError(XdsError):
-    """We cannot listen there.
+class AdminAddressError(AddressError):
+    """The admin API cannot listen there."""
 
-    Attributes:
-        address: the address as it was given.
-        reason: what is wrong, with the remedy.
-    """
-
-    def __init__(self, address: str, reason: str) -> None:
-        super().__init__(f"cannot serve the admin API on {address!r}: {reason}")
-        self.address = address
-        self.reason = reason
+    serves = "the admin API"
 
 
 class AdminServer:

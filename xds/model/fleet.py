@@ -166,9 +166,7 @@ class Fleet:
             if not cluster.namespaces[namespace]:
                 del cluster.namespaces[namespace]
             if before is not (namespace in cluster.namespaces):
-                self._dirty.update(
-                    found for found in self._services if found.namespace == namespace and found.scope == CLUSTERSET
-                )
+                self._dirty.update(found for found in self._clusterset() if found.namespace == namespace)
         self._index(cluster_name, cluster, key, old, item)
 
     def _index(

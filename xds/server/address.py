@@ -12,7 +12,7 @@ import re
 import socket
 from pathlib import Path
 
-from xds.errors import XdsError
+from xds.errors import AddressError
 
 UNIX = "unix:"
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]\s]+)\]|(?P<host>[^\[\]:/\s]+)):(?P<port>[0-9]{1,5})")
@@ -23,18 +23,10 @@ _REMEDIES = {
 }
 
 
-class ListenError(XdsError):
-    """We cannot listen there.
+class ListenError(AddressError):
+    """The xDS server cannot listen there."""
 
-    Attributes:
-        address: the address as it was given.
-        reason: what is wrong, with the remedy.
-    """
-
-    def __init__(self, address: str, reason: str) -> None:
-        super().__init__(f"cannot serve xDS on {address!r}: {reason}")
-        self.address = address
-        self.reason = reason
+    serves = "xDS"
 
 
 def check_listenable(address: str) -> None:

@@ -34,7 +34,7 @@ class Claims:
     problems: list[Problem] = field(default_factory=list)
     owners: dict[tuple[str, str], Service] = field(default_factory=dict)
 
-    def take(self, service: Service, table: str, names: Iterable[str], code: str) -> list[str]:
+    def take(self, service: Service, table: str, names: Iterable[str]) -> list[str]:
         """Return the names that are free in the table and give them to the service; the first service by key wins."""
         free = []
         for name in names:
@@ -43,7 +43,7 @@ class Claims:
                 free.append(name)
             else:
                 message = f"{name} of {service.key.fqdn} is already {owner.key.fqdn}'s, which keeps it"
-                self.problems.append(Problem(code, message, service.origins[0] if service.origins else None))
+                self.problems.append(Problem("XDS0405", message, service.origins[0] if service.origins else None))
         return list(dict.fromkeys(free))
 
 
@@ -62,7 +62,7 @@ def _explicit(view: View, services: Iterable[Service]) -> tuple[list[Resource], 
     for service in services:
         claims.problems += _not_routable(service)
         for port in _http_ports(service):
-            domains = claims.take(service, OUTBOUND, _domains(service, port, view), "XDS0405")
+            domains = claims.take(service, OUTBOUND, _domains(service, port, view))
             if domains:
                 cluster = service.resource_name(port.number)
                 hosts.append(service_host(cluster, domains))
@@ -115,11 +115,11 @@ class _Transparent:
         return [passthrough_cluster(), outbound, *routes], self.claims.problems
 
     def add(self, service: Service, port: Port) -> None:
-        vips = self.claims.take(service, f"vip:{port.number}", service.vips.get(self.view.cluster, ()), "XDS0405")
+        vips = self.claims.take(service, f"vip:{port.number}", service.vips.get(self.view.cluster, ()))
         cluster = service.resource_name(port.number)
         if port.protocol.is_http:
             names = _domains_on_port(service, port, self.view, vips)
-            if domains := self.claims.take(service, f"host:{port.number}", names, "XDS0405"):
+            if domains := self.claims.take(service, f"host:{port.number}", names):
                 self.hosts[port.number].append(service_host(cluster, domains))
                 self.routed[port.number].append(cluster)
         if vips:
