@@ -64,7 +64,7 @@ def service(key, *addresses, vips, origins=()):
 
 
 def stream(node_id, view, types, *, kind="delta", connected_at_s=NOW_S):
-    return StreamInfo(node_id, view, "ipv4:127.0.0.1:40000", kind, "ads", connected_at_s, types)
+    return StreamInfo(node_id, view, "ipv4:127.0.0.1:40000", kind, "ads", connected_at_s, types, lambda _: [])
 
 
 class FakePlane:

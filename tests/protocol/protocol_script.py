@@ -1,7 +1,8 @@
 """Plays protocol scripts: what a client and the control plane do, and what the stream under test sends because of it.
 
 A script is prose (lines that begin with `#`) and steps: one or more commands, `----`, the expected trace, a blank line.
-Resources are written `type:name=content`; a cluster `cds:web=1` refers to the endpoints `web`, `cds:web=1>svc` to `svc`.
+Resources are written `type:name=content`; a cluster `cds:web=1` refers to the endpoints `web`, `cds:web=1>svc` to `svc`, a route
+`rds:r=1>web,db` to clusters, a listener `lds:l=1>r` to routes and, without any, `lds:l=1>cds:web` to a cluster.
 
     delta [limit=BYTES]            a new incremental stream; the old one is gone
     sotw [limit=BYTES]             a new state-of-the-world stream
@@ -18,6 +19,8 @@ Resources are written `type:name=content`; a cluster `cds:web=1` refers to the e
     resync                         the stream looks at everything again
     tick SECONDS                   time passes
     status TYPE / wants            prints the ledger / the subscriptions
+    resources TYPE                 prints the ledger of each resource
+    deadline                       prints when the stream has something to do by itself
 
 Every response in a trace is decoded from its bytes: `-> cds #3 a=1 b=2 -c` has nonce 3, resources a and b, and removes c.
 """
@@ -29,7 +32,7 @@ import shlex
 from xds.protocol import DeltaRequest, DeltaStream, Encoder, SotwRequest, SotwStream
 from xds.snapshot.resource import Resource, content_version
 from xds.snapshot.store import SnapshotStore
-from xds.wire import ENDPOINT, SHORT_NAMES, envoy, short_name
+from xds.wire import SHORT_NAMES, envoy, short_name
 from xds.wire.type_urls import PREFIX
 
 VIEW = "view"
@@ -40,8 +43,12 @@ def type_url(name: str) -> str:
 
 
 def resource(kind: str, name: str, content: str) -> Resource:
-    content, _, endpoints = content.partition(">")
-    refs = {ENDPOINT: frozenset((endpoints or name,))} if kind == "cds" else {}
+    content, _, referred = content.partition(">")
+    target = {"cds": "eds", "rds": "cds", "lds": "rds"}.get(kind)
+    if ":" in referred:
+        target, _, referred = referred.partition(":")
+    names = frozenset((referred or name * (kind == "cds")).split(",")) - {""}
+    refs = {type_url(target): names} if names else {}
     return Resource.of(type_url(kind), name, f"{name}={content}".encode(), refs=refs)
 
 
@@ -209,6 +216,27 @@ class Player:
         if status.stale_nonces:
             text += f", {status.stale_nonces} stale"
         return [text]
+
+    def do_resources(self, kind: str) -> list[str]:
+        result = []
+        for status in self.stream.resources(type_url(kind)):
+            text = f"{kind} {status.name} {status.state}"
+            if status.resource is not None:
+                text += f": {status.resource.body.decode().partition('=')[2]}"
+            if status.sent_at_s is not None:
+                text += f", sent at {status.sent_at_s:g}s"
+            if status.accepted_at_s is not None:
+                text += f", accepted at {status.accepted_at_s:g}s"
+            if status.accepted_version not in ("", status.version):
+                text += ", another version accepted before"
+            if status.rejected_at_s is not None:
+                text += f", rejected at {status.rejected_at_s:g}s: {status.error!r}"
+            result.append(text)
+        return result
+
+    def do_deadline(self) -> list[str]:
+        at_s = self.stream.deadline_s()
+        return ["nothing to do by itself" if at_s is None else f"looks again at {at_s:g}s"]
 
     def do_wants(self) -> list[str]:
         found = self.stream.subscriptions()

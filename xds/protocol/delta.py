@@ -9,14 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xds.protocol.encoder import Encoder, Response, encoded_bytes
-from xds.protocol.interest import NO_NAMES, WILDCARD, Interest, Subscription
+from xds.protocol.gates import Gates
+from xds.protocol.interest import NO_NAMES, WILDCARD, Subscription
 from xds.protocol.ledger import Nack, State
-from xds.protocol.stream import RESPONSE_BYTES, Stream
-from xds.protocol.traits import LEGACY_WILDCARD, NEVER_REMOVED, removal_rank
+from xds.protocol.stream import RESPONSE_BYTES, Kind, Stream
+from xds.protocol.traits import LEGACY_WILDCARD, NEVER_REMOVED, REPLACING, removal_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from xds.protocol.interest import Look
     from xds.protocol.requests import DeltaRequest
     from xds.snapshot.resource import Resource
     from xds.snapshot.snapshot import Snapshot
@@ -27,6 +29,8 @@ IN_FLIGHT = 64
 
 class DeltaStream(Stream["_DeltaType"]):
     """One `DeltaAggregatedResources` stream, or the incremental stream of one type."""
+
+    one_in_flight = False
 
     def __init__(self, encoder: Encoder, *, response_bytes: int = RESPONSE_BYTES) -> None:
         super().__init__(encoder, response_bytes=response_bytes)
@@ -52,22 +56,29 @@ class DeltaStream(Stream["_DeltaType"]):
         """Return what is to be sent now, in this order; each response counts as sent.
 
         Additions and answers come first, in the order CDS, EDS, LDS, RDS, SDS, others; then removals of what the client
-        holds, in the order LDS, RDS, others, CDS, EDS (R24).
+        holds, in the order LDS, RDS, others, CDS, EDS (R24). What a gate holds back is looked at again in later polls.
         """
         responses: list[Response] = []
-        looked_at: list[tuple[_DeltaType, list[str]]] = []
+        gates = Gates(self._types, snapshot, now_s)
+        looked_at: list[tuple[_DeltaType, Look, list[str]]] = []
         for kind in self._types.values():
             if kind.interest.pending:
-                removed: list[str] = []
-                looked_at.append((kind, removed))
-                for resources, absent in kind.take(snapshot.resources(kind.type_url), removed):
-                    self._send(kind, resources, absent, now_s, responses)
-        for kind, removed in sorted(looked_at, key=lambda item: removal_rank(item[0].type_url)):
-            self._send(kind, (), removed, now_s, responses)
-        for kind, _ in looked_at:
+                look, gone = kind.look(snapshot.resources(kind.type_url)), []
+                for names, owed in ((look.names, look.owed), *[(names, frozenset(names)) for names in look.apart]):
+                    found = kind.find(names, owed, look, gates)
+                    gone += found.gone
+                    removed = found.absent if kind.removable else []
+                    if kind.type_url in REPLACING:
+                        removed, gone = removed + gates.released(kind, gone, look), []
+                    self._send(kind, found.resources, removed, now_s, responses)
+                looked_at.append((kind, look, gone))
+        for kind, look, gone in sorted(looked_at, key=lambda item: removal_rank(item[0].type_url)):
+            if gone and kind.removable:
+                self._send(kind, (), gates.released(kind, gone, look), now_s, responses)
+        for kind, *_ in looked_at:
             if kind.answer_due:
                 responses.append(self._response(kind, (), (), now_s))  # even if it is empty, or Envoy waits (R12)
-            elif kind.interest.held:
+            elif kind.interest.client.held:
                 self.ledger.held_already(kind.type_url, now_s)
         return responses
 
@@ -79,11 +90,12 @@ class DeltaStream(Stream["_DeltaType"]):
         legacy = not request.subscribe and type_url in LEGACY_WILDCARD
         self._apply(kind, (*request.subscribe, WILDCARD) if legacy else request.subscribe, request.unsubscribe)
         interest = kind.interest
-        interest.held = {name: version for name, version in request.initial_versions.items() if interest.wants(name)}
-        interest.dirty |= interest.held.keys()
-        interest.owed -= interest.held.keys()
+        kind.claims = request.initial_versions
+        kind.synced = kind.reconnected = bool(kind.claims)
+        interest.dirty |= {name for name in kind.claims if interest.wants(name)}
+        interest.owed -= kind.claims.keys()
         interest.owe(interest.wanted(self._followers_due.pop(type_url, NO_NAMES)))
-        kind.answer_due = interest.subscription.wildcard and not request.initial_versions
+        kind.answer_due = interest.subscription.wildcard and not kind.claims
 
     def _settle(self, kind: _DeltaType, request: DeltaRequest, now_s: float) -> tuple[Nack | None, frozenset[str]]:
         """Match an ACK or NACK to its response; several may be in flight, and unknown nonces mean nothing (R15)."""
@@ -93,11 +105,12 @@ class DeltaStream(Stream["_DeltaType"]):
             return None, NO_NAMES
         response, _ = kind.in_flight.pop(request.nonce)
         if request.error is None:
-            kind.accept(response)
+            kind.accept(response.nonce, response.content(), now_s)
             self.ledger.acked(response, *kind.standing(now_s))
             return None, NO_NAMES
-        rejected = kind.interest.reject(response.content(), request.error)
-        nack = Nack(kind.type_url, response.nonce, request.error, response.resources, response.removed, now_s)
+        rejected = kind.interest.reject(response.content(), request.error, now_s)
+        blamed = tuple(sorted(rejected & kind.interest.client.withheld.keys()))
+        nack = Nack(kind.type_url, response.nonce, request.error, response.resources, response.removed, now_s, blamed)
         self.ledger.nacked(nack)
         return nack, rejected
 
@@ -122,7 +135,7 @@ class DeltaStream(Stream["_DeltaType"]):
         if asked_for_all:
             interest.everything = kind.answer_due = True
             if before.wildcard:  # asked again: the client may have dropped everything (R6)
-                interest.owe({*interest.held, *interest.withheld} - rejected)
+                interest.owe({*interest.client.held, *interest.client.withheld} - rejected)
 
     def _send(
         self, kind: _DeltaType, resources: Sequence[Resource], removed: Sequence[str], now_s: float, into: list[Response]
@@ -133,7 +146,7 @@ class DeltaStream(Stream["_DeltaType"]):
         response = self._encoder.delta(kind.type_url, resources, removed, above=self._last_nonce)
         self._last_nonce = int(response.nonce)
         kind.sent(response, now_s)
-        self.ledger.sent(response, now_s, state=State.ERROR if kind.interest.withheld else State.STALE)
+        self.ledger.sent(response, now_s, state=State.ERROR if kind.interest.client.withheld else State.STALE)
         self._follow(response)
         return response
 
@@ -174,59 +187,31 @@ class DeltaStream(Stream["_DeltaType"]):
                 kind.interest.owe(kind.interest.wanted(names))
 
 
-class _DeltaType:
+class _DeltaType(Kind):
     """One type of an incremental stream."""
 
-    __slots__ = ("answer_due", "in_flight", "interest", "type_url")
+    __slots__ = ("claims", "removable")
 
     def __init__(self, type_url: str) -> None:
-        self.type_url = type_url
-        self.interest = Interest()
-        self.in_flight: dict[str, tuple[Response, float]] = {}
-        """Nonce -> the unanswered response and when it was sent, oldest first."""
-        self.answer_due = False
-        """The client asked for all that there is and has to hear of it, even if that is nothing (R12)."""
+        super().__init__(type_url)
+        self.removable = type_url not in NEVER_REMOVED
+        self.claims: Mapping[str, str] = {}
+        """Name -> version that the client said it has in its first request; until the first poll (R17)."""
 
     def sent(self, response: Response, now_s: float) -> None:
         self.answer_due = False
+        client = self.interest.client
+        client.put(response.resources, response.removed)
+        client.deliveries.sent(response.nonce, response.names, now_s)
         self.in_flight[response.nonce] = response, now_s
-        if len(self.in_flight) > IN_FLIGHT:
-            del self.in_flight[next(iter(self.in_flight))]
+        if len(self.in_flight) > IN_FLIGHT:  # who never answers has to be taken to accept
+            client.accept(self.in_flight.pop(next(iter(self.in_flight)))[0].content())
 
-    def take(self, available: Mapping[str, Resource], removed: list[str]) -> Iterator[tuple[list[Resource], list[str]]]:
-        """Take out what is to be sent now: batches of resources and of names asked for that do not exist (R8).
-
-        Args:
-            available: the resources of the type.
-            removed: gets the names that the client holds and that exist no longer; they go out later.
-        """
-        look = self.interest.take(available)
-        yield self._batch(look.names, look.owed, available, removed)
-        for names in look.apart:
-            yield self._batch(names, set(names), available, removed)
-
-    def _batch(
-        self, names: list[str], owed: set[str], available: Mapping[str, Resource], removed: list[str]
-    ) -> tuple[list[Resource], list[str]]:
-        held = self.interest.held
-        found = [resource for name in names if (resource := available.get(name))]
-        resources = [resource for resource in found if held.get(resource.name) != resource.version]  # nothing owed is held
-        held.update([(resource.name, resource.version) for resource in resources])
-        absent: list[str] = []
-        if len(found) < len(names) and self.type_url not in NEVER_REMOVED:
-            for name in names:
-                if name not in available and (name in owed or name in held):
-                    (absent if name in owed else removed).append(name)
-                    held.pop(name, None)
-        return resources, absent
-
-    def accept(self, response: Response) -> None:
-        self.interest.accept(response.content() if self.interest.withheld else {})
-
-    def standing(self, now_s: float) -> tuple[State, float]:
-        """Return how the type stands, and since when."""
-        if self.interest.withheld:
-            return State.ERROR, now_s
-        if self.in_flight:
-            return State.STALE, next(iter(self.in_flight.values()))[1]
-        return State.SYNCED, now_s
+    def look(self, available: Mapping[str, Resource]) -> Look:
+        """Take out what is to be looked at now."""
+        interest = self.interest
+        if self.claims:
+            claims = {n: version for n, version in self.claims.items() if interest.wants(n) and n not in interest.owed}
+            interest.client.claim(claims, available)
+            self.claims = {}
+        return interest.take(available)

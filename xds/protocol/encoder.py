@@ -12,7 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from xds.protocol.traits import followers
+from xds.protocol.traits import followers as follower_types
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -45,9 +45,12 @@ class Response:
     followers: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
     """Type URL -> names of what the client will wait for because of these resources (R20)."""
 
-    def content(self) -> dict[str, str | None]:
-        """Return what it says: name -> version, None for what does not exist."""
-        return {**{resource.name: resource.version for resource in self.resources}, **dict.fromkeys(self.removed)}
+    names: frozenset[str] = field(default=frozenset(), compare=False)
+    """All names in it."""
+
+    def content(self) -> dict[str, Resource | None]:
+        """Return what it says: name -> resource, None for what does not exist."""
+        return {**{resource.name: resource for resource in self.resources}, **dict.fromkeys(self.removed)}
 
 
 class Encoder:
@@ -129,7 +132,9 @@ class Encoder:
         # The nonce stands last, so that a copy with another nonce is a slice and not a new encoding.
         parts.append(_nonce_field(self._last_nonce))
         body = b"".join(parts)
-        response = Response(type_url, str(self._last_nonce), body, version, resources, removed, followers_of(type_url, resources))
+        names = frozenset([*[resource.name for resource in resources], *removed])
+        followers = followers_of(type_url, resources)
+        response = Response(type_url, str(self._last_nonce), body, version, resources, removed, followers, names)
         before = self._cache.pop(key, None)
         self._cached_bytes += len(response.body) - (len(before.body) if before else 0)
         self._cache[key] = response
@@ -142,7 +147,7 @@ def followers_of(type_url: str, resources: Iterable[Resource]) -> Mapping[str, f
     """Return what must follow these resources on a stream: type URL -> names (R19, R20)."""
     return {
         follower: frozenset().union(*[resource.refs.get(follower, ()) for resource in resources])
-        for follower in followers(type_url)
+        for follower in follower_types(type_url)
     }
 
 

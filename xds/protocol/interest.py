@@ -1,4 +1,4 @@
-"""Interest: what one stream wants of one type, what its client is believed to hold, and what has to be looked at again."""
+"""Interest: what one stream wants of one type, and what has to be looked at again."""
 
 from __future__ import annotations
 
@@ -6,22 +6,19 @@ from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakValueDictionary
 
 from xds.protocol.blame import named_in
+from xds.protocol.holdings import Holdings, Rejection, version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
+    from xds.protocol.holdings import Claim
     from xds.snapshot.resource import Resource
 
 WILDCARD = "*"
 NO_NAMES: frozenset[str] = frozenset()
 PATIENCE = 64
 """Rejections of several names in a row, none accepted between them, after which the culprit is no longer searched for."""
-
-
-def version_of(resource: Resource | None) -> str | None:
-    """Return the version of a resource; None for what does not exist."""
-    return None if resource is None else resource.version
 
 
 class Subscription(NamedTuple):
@@ -51,36 +48,39 @@ class Look(NamedTuple):
     """Those among the names that have to be answered whatever the client is believed to hold."""
     apart: list[list[str]]
     """Further names, all owed, each list in a response of its own."""
+    deadlines: dict[str, float]
+    """Name -> when it has waited long enough; of names that a gate has held back before."""
+    available: Mapping[str, Resource]
+    """What there is of the type."""
 
 
 class Interest:
     """One type of one stream.
 
     A name is *dirty* if what the client should hold may differ from what it holds, and *owed* if the client has to be
-    answered whatever we believe. Both are sets: however often something changes meanwhile, it is sent once. A name is
-    *withheld* while its content is what the client rejected (R16b).
+    answered whatever we believe. Both are sets: however often something changes meanwhile, it is sent once. A name *waits*
+    while a gate holds it back (`xds.protocol.gates`).
     """
 
-    __slots__ = ("apart", "dirty", "everything", "held", "owed", "rejections_in_a_row", "subscription", "withheld")
+    __slots__ = ("apart", "client", "dirty", "everything", "owed", "rejections_in_a_row", "subscription", "waiting")
 
     def __init__(self) -> None:
         self.subscription = Subscription(wildcard=False, names=NO_NAMES)
-        self.held: dict[str, str] = {}
-        """Name -> version that was sent, or that the client said it had."""
+        self.client = Holdings()
         self.dirty: set[str] = set()
         self.owed: set[str] = set()
+        self.waiting: dict[str, float] = {}
+        """Name -> the time at which it waits no longer."""
         self.apart: list[list[str]] = []
         """Names owed in responses of their own, because one of them was rejected and it is not known which."""
         self.everything = False
         """All names that are wanted or held are dirty."""
-        self.withheld: dict[str, str | None] = {}
-        """Name -> the version that was rejected, None for a removal."""
         self.rejections_in_a_row = 0
 
     @property
     def pending(self) -> bool:
         """Whether there is something to look at."""
-        return bool(self.everything or self.dirty or self.owed or self.apart)
+        return bool(self.everything or self.dirty or self.owed or self.apart or self.waiting)
 
     def wants(self, name: str) -> bool:
         """Return whether the client subscribes to a name, by the wildcard or by itself."""
@@ -93,7 +93,9 @@ class Interest:
         if subscription.wildcard:
             return
         if before.wildcard:
-            self._forget({*self.held, *self.dirty, *self.owed, *self.withheld} - subscription.names)
+            client = self.client
+            known = {*client.held, *client.before, *client.withheld, *self.dirty, *self.owed, *self.waiting}
+            self._forget(known - subscription.names)
         else:
             self._forget(before.names - subscription.names)
 
@@ -103,7 +105,7 @@ class Interest:
 
     def owe(self, names: AbstractSet[str]) -> None:
         """Answer these names in the next response, whatever the client is believed to hold or has rejected (R6)."""
-        self._drop(names)
+        self.client.doubt(names)
         self.owed |= names
 
     def change(self, names: frozenset[str]) -> None:
@@ -112,23 +114,25 @@ class Interest:
 
     def take(self, available: Mapping[str, Resource]) -> Look:
         """Return the names to look at; nothing is pending then."""
-        owed, names = self.owed, self.dirty | self.owed
+        owed, withheld = self.owed, self.client.withheld
+        names = self.dirty | owed | self.waiting.keys()
         if self.everything:
-            names |= self.subscription.names | self.held.keys() | self.withheld.keys()
+            names |= self.subscription.names | self.client.held.keys() | withheld.keys()
             if self.subscription.wildcard:
                 names |= available.keys()
         apart = [[name for name in batch if self.wants(name)] for batch in self.apart]
-        self.dirty, self.owed, self.everything, self.apart = set(), set(), False, []
-        names.difference_update(*apart)
-        for name in names & self.withheld.keys():
-            if self.withheld[name] == version_of(available.get(name)):
+        look = Look([], owed, apart, self.waiting, available)
+        for name in names & withheld.keys():
+            if version_of(withheld[name].resource) == version_of(available.get(name)):
                 names.discard(name)
             else:
-                del self.withheld[name]
-                owed.add(name)
-        return Look(_in_order(names, available), owed, apart)
+                self._release(name, still_exists=name in available)
+        self.dirty, self.owed, self.everything, self.apart, self.waiting = set(), set(), False, [], {}
+        names.difference_update(*apart)
+        look.names.extend(_in_order(names, available))
+        return look
 
-    def reject(self, content: Mapping[str, str | None], error: str) -> frozenset[str]:
+    def reject(self, content: Mapping[str, Resource | None], error: str, now_s: float) -> frozenset[str]:
         """Record that the client rejected this content. It may have applied part of it: what it holds of it is unknown (R16b).
 
         What the error names is withheld until it differs; the rest goes out again without it. An error that names nothing
@@ -139,39 +143,56 @@ class Interest:
             The names that are dealt with here.
         """
         self.rejections_in_a_row += len(content) > 1
+        client = self.client
         waiting = self.owed.union(*self.apart)
-        suspects = [n for n, v in content.items() if self.wants(n) and self.held.get(n) == v and n not in waiting]
+        suspects = [
+            name
+            for name, sent in content.items()
+            if self.wants(name) and version_of(client.held.get(name)) == version_of(sent) and name not in waiting
+        ]
         for name in suspects:
-            self.held.pop(name, None)  # absent for a removal
+            client.held.pop(name, None)  # absent for a removal
         guilty = named_in(error, content)
+        about = named_in(error, client.held.keys() - content.keys())
         if not guilty and (len(content) == 1 or self.rejections_in_a_row > PATIENCE):
             guilty = frozenset(content)
-        self.withheld.update({name: content[name] for name in suspects if name in guilty})
+        client.withheld.update({name: Rejection(content[name], error, now_s, about) for name in suspects if name in guilty})
         rest = [name for name in suspects if name not in guilty]
         # Smaller than what was rejected in any case: without the guilty, without what was sent anew since, or a half.
         middle = len(rest) if len(rest) < len(content) else (len(rest) + 1) // 2
         self.apart += [half for half in (rest[:middle], rest[middle:]) if half]
         return frozenset(suspects)
 
-    def accept(self, content: Mapping[str, str | None]) -> None:
-        """Record that the client accepted this content, which matters where it had rejected the same before."""
+    def accept(self, content: Mapping[str, Resource | None]) -> None:
+        """Record that the client accepted this content; what it rejected because of something in it may go out again now."""
         self.rejections_in_a_row = 0
-        for name in self.withheld.keys() & content.keys():
-            version = content[name]
-            if self.withheld[name] == version:
-                del self.withheld[name]
-                if version is not None:
-                    self.held[name] = version
+        self.client.accept(content)
+        for name in [name for name, rejection in self.client.withheld.items() if not rejection.about.isdisjoint(content)]:
+            self._release(name, still_exists=True)
+
+    def lingering(self, available: Mapping[str, Resource]) -> Iterator[Resource | Claim]:
+        """Return what the client may still use although there is something else, or nothing, instead."""
+        held = self.client.held
+        names = held.keys() if self.everything else self.dirty | self.owed | self.waiting.keys()
+        return self.client.lingering(names, available)
+
+    def _release(self, name: str, *, still_exists: bool) -> None:
+        """Withhold a name no longer: it differs now, or its circumstances do."""
+        client = self.client
+        del client.withheld[name]
+        if not still_exists:
+            client.restore((name,))
+        if name not in client.held:  # else it is known what the client has
+            self.owed.add(name)
+        else:
+            self.dirty.add(name)
 
     def _forget(self, names: AbstractSet[str]) -> None:
-        self._drop(names)
+        self.client.forget(names)
         self.dirty -= names
         self.owed -= names
-
-    def _drop(self, names: AbstractSet[str]) -> None:
-        for known in (self.held, self.withheld):
-            for name in known.keys() & names:
-                del known[name]
+        for name in self.waiting.keys() & names:
+            del self.waiting[name]
 
 
 def _in_order(names: set[str], available: Mapping[str, Resource]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The ledger: per type of a stream, what was sent, ACKed and rejected, and when."""
+"""The ledger: per type of a stream, and per resource, what was sent, ACKed and rejected, and when."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from xds.protocol.holdings import Claim
+
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
 
     from xds.protocol.encoder import Response
+    from xds.protocol.interest import Interest
     from xds.snapshot.resource import Resource
 
 
@@ -42,7 +45,7 @@ class TypeStatus:
     """The text of the last NACK; None: there was none."""
     nack_at_s: float | None = None
     nack_names: tuple[str, ...] = ()
-    """The names in the response that was rejected last."""
+    """What was new in the response that was rejected last."""
     responses: int = 0
     acks: int = 0
     nacks: int = 0
@@ -58,9 +61,32 @@ class Nack:
     nonce: str
     error: str
     resources: tuple[Resource, ...]
-    """What was in it; the client may have applied some of it."""
+    """What was new in it; the client may have applied some of it."""
     removed: tuple[str, ...]
     at_s: float
+    blamed: tuple[str, ...] = ()
+    """What is withheld because of it, sorted; empty if the error names nothing and the culprit is still searched for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceStatus:
+    """One resource on one stream."""
+
+    name: str
+    state: State
+    """NOT SENT: asked for by name, and there is no such resource, or it waits for others."""
+    resource: Resource | None
+    """What was sent last, or rejected; None if that was a removal, or is known by its version alone."""
+    version: str = ""
+    """Of what was sent last, or rejected, or claimed by the client."""
+    accepted_version: str = ""
+    """Of what the client accepted last, as far as it is known."""
+    sent_at_s: float | None = None
+    accepted_at_s: float | None = None
+    """When the client accepted what was sent last."""
+    error: str = ""
+    """Why the client rejected it, in its own words."""
+    rejected_at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +103,8 @@ class StreamInfo:
     connected_at_s: float
     types: Mapping[str, TypeStatus]
     """Type URL -> how it stands; the stream's ledger itself."""
+    resources: Callable[[str], list[ResourceStatus]]
+    """Called with a type URL, how each of its resources stands."""
 
 
 class Ledger:
@@ -128,3 +156,37 @@ class Ledger:
 def _enter(status: TypeStatus, state: State, now_s: float) -> None:
     if status.state is not state:
         status.state, status.since_s = state, now_s
+
+
+def resource_statuses(interest: Interest) -> list[ResourceStatus]:
+    """Return how each resource of one type of a stream stands, by name."""
+    client = interest.client
+    newest = client.deliveries.newest()
+    names = {*client.held, *client.before, *client.withheld, *interest.subscription.names}
+    result: list[ResourceStatus] = []
+    for name in sorted(names):
+        rejection, held, before = client.withheld.get(name), client.held.get(name), client.before.get(name)
+        unsettled = name in client.before
+        shown = rejection.resource if rejection else held
+        if rejection:
+            state = State.ERROR
+        elif unsettled:
+            state = State.STALE
+        else:
+            state = State.SYNCED if held else State.NOT_SENT
+        accepted = before if unsettled else held
+        delivery = newest.get(name)
+        result.append(
+            ResourceStatus(
+                name=name,
+                state=state,
+                resource=None if isinstance(shown, Claim) else shown,
+                version=shown.version if shown else "",
+                accepted_version=accepted.version if accepted else "",
+                sent_at_s=delivery.sent_at_s if delivery else None,
+                accepted_at_s=delivery.accepted_at_s if delivery and not unsettled else None,
+                error=rejection.error if rejection else "",
+                rejected_at_s=rejection.at_s if rejection else None,
+            )
+        )
+    return result

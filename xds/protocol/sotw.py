@@ -5,6 +5,9 @@ no clock.
 
 At most one response a type is in flight; what changes meanwhile is sent after its ACK or NACK, which carries the newest names
 of the client, so that no subscription change is lost to a stale nonce (R14).
+
+A complete set (R11) is what the client holds, with the changes that may go now: what waits for others, or was rejected, stays in
+it as the client accepted it, so the set is the union of old and new until nothing uses the old any more (R25).
 """
 
 from __future__ import annotations
@@ -12,14 +15,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xds.protocol.encoder import Response, encoded_bytes, followers_of
-from xds.protocol.interest import NO_NAMES, WILDCARD, Interest, Subscription
+from xds.protocol.gates import Gates
+from xds.protocol.holdings import Claim
+from xds.protocol.interest import NO_NAMES, WILDCARD, Subscription, shared
 from xds.protocol.ledger import Nack, State
-from xds.protocol.stream import Stream
+from xds.protocol.stream import Kind, Stream
 from xds.protocol.traits import COMPLETE, LEGACY_WILDCARD, leaders
+from xds.snapshot.snapshot import set_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
+    from xds.protocol.interest import Look
     from xds.protocol.requests import SotwRequest
     from xds.snapshot.resource import Resource
     from xds.snapshot.snapshot import Snapshot
@@ -29,6 +37,8 @@ EVERYTHING = Subscription(wildcard=True, names=NO_NAMES)
 
 class SotwStream(Stream["_SotwType"]):
     """One `StreamAggregatedResources` stream, or the state-of-the-world stream of one type."""
+
+    one_in_flight = True
 
     def on_request(self, request: SotwRequest, now_s: float) -> Nack | None:
         """Take in a request; call `poll` afterwards.
@@ -43,24 +53,28 @@ class SotwStream(Stream["_SotwType"]):
         asks_again = self._asks_again(kind, request)
         nack = self._settle(kind, request, now_s)
         if not self._resubscribe(kind, request) and asks_again:
-            kind.interest.owe(kind.interest.subscription.names | kind.interest.held.keys())
+            kind.interest.owe(kind.interest.subscription.names | kind.interest.client.held.keys())
         return nack
 
     def poll(self, snapshot: Snapshot, now_s: float) -> list[Response]:
         """Return what is to be sent now, in the order CDS, EDS, LDS, RDS, SDS, others; each response counts as sent."""
         responses: list[Response] = []
+        gates = Gates(self._types, snapshot, now_s)
         for kind in self._types.values():
-            if kind.in_flight or not kind.interest.pending:
+            if kind.in_flight or not (kind.interest.pending or kind.answer_due):
                 continue
-            version = snapshot.type_version(kind.type_url)
             available = snapshot.resources(kind.type_url)
+            version = snapshot.type_version(kind.type_url)
             if kind.claimed == version and kind.interest.subscription == EVERYTHING:  # R19a
                 kind.hold(available)
                 self.ledger.held_already(kind.type_url, now_s, version=version)
-            else:
-                resources = kind.take_complete(available) if kind.complete else kind.take_part(available, self._response_bytes)
+            elif kind.complete:
+                resources = kind.take_complete(available, gates)
                 if resources is not None:
-                    responses.append(self._response(kind, resources, version, now_s))
+                    whole = len(resources) == len(available) and all(available.get(r.name) is r for r in resources)
+                    responses.append(self._response(kind, resources, version if whole else set_version(resources), now_s))
+            elif resources := kind.take_part(available, gates, self._response_bytes):
+                responses.append(self._response(kind, resources, version, now_s))
             kind.claimed = ""
         return responses
 
@@ -69,27 +83,30 @@ class SotwStream(Stream["_SotwType"]):
         self._add(kind, now_s)
         self._resubscribe(kind, request)
         kind.claimed = request.version if kind.complete else ""
+        kind.synced = kind.reconnected = bool(request.version)
         # A client that reconnects may hold what is gone: a set of which nothing is left is sent, too (R11). "" is no name (R4).
         kind.answer_due |= kind.complete and any(request.names)
 
     def _settle(self, kind: _SotwType, request: SotwRequest, now_s: float) -> Nack | None:
         """Match an ACK or NACK to the last response. A stale nonce answers nothing, but its names count (R14)."""
-        response = kind.last
-        if response is None or request.nonce != response.nonce:
+        if kind.last is None or request.nonce != kind.last.nonce:
             if request.nonce:
                 self.ledger.stale(kind.type_url)
             return None
-        if request.error is not None:
-            kind.in_flight = False
-            kind.reject(response, request.error)
-            nack = Nack(kind.type_url, response.nonce, request.error, response.resources, (), now_s)
-            self.ledger.nacked(nack)
-            return nack
-        if kind.in_flight:
-            kind.in_flight = False
-            kind.accept(response)
-            self.ledger.acked(response, State.ERROR if kind.in_error else State.SYNCED, now_s)
-        return None
+        in_flight = kind.in_flight.pop(request.nonce, None)
+        if in_flight is None:
+            return None
+        response, _ = in_flight
+        if request.error is None:
+            kind.accept(response.nonce, kind.changes, now_s)
+            self.ledger.acked(response, *kind.standing(now_s))
+            return None
+        blamed = kind.reject(request.error, now_s)
+        news = tuple(resource for resource in kind.changes.values() if resource is not None)
+        gone = tuple(name for name, resource in kind.changes.items() if resource is None)
+        nack = Nack(kind.type_url, response.nonce, request.error, news, gone, now_s, blamed)
+        self.ledger.nacked(nack)
+        return nack
 
     def _resubscribe(self, kind: _SotwType, request: SotwRequest) -> bool:
         """Replace the subscription by the names of a request; those that are new must be answered (R7). False: it is the same."""
@@ -133,111 +150,105 @@ class SotwStream(Stream["_SotwType"]):
     def _response(self, kind: _SotwType, resources: list[Resource], version: str, now_s: float) -> Response:
         response = self._encoder.sotw(kind.type_url, resources, version, above=self._last_nonce)
         self._last_nonce = int(response.nonce)
-        kind.last, kind.in_flight = response, True
+        kind.sent(response, now_s)
         self._follow(kind, response)
-        self.ledger.sent(response, now_s, state=State.ERROR if kind.in_error else State.STALE)
+        self.ledger.sent(response, now_s, state=State.ERROR if kind.interest.client.withheld else State.STALE)
         return response
 
     def _follow(self, kind: _SotwType, response: Response) -> None:
         """Owe the client what it will wait for because its parents were sent anew (R19, R20)."""
-        all_new = len(kind.news) == len(response.resources)
-        for type_url, names in (response.followers if all_new else followers_of(kind.type_url, kind.news)).items():
+        news = [resource for resource in kind.changes.values() if resource is not None]
+        all_new = len(news) == len(response.resources)
+        for type_url, names in (response.followers if all_new else followers_of(kind.type_url, news)).items():
             follower = self._types.get(type_url)
             if follower is not None:
                 follower.interest.owe(follower.interest.wanted(names))
 
 
-class _SotwType:
+class _SotwType(Kind):
     """One type of a state-of-the-world stream."""
 
-    __slots__ = (
-        "answer_due",
-        "claimed",
-        "complete",
-        "ever_named",
-        "in_flight",
-        "interest",
-        "last",
-        "news",
-        "rejected",
-        "type_url",
-    )
+    __slots__ = ("changes", "claimed", "complete", "ever_named", "last")
 
     def __init__(self, type_url: str) -> None:
-        self.type_url = type_url
+        super().__init__(type_url)
         self.complete = type_url in COMPLETE
-        self.interest = Interest()
         self.claimed = ""
         """The version that the first request says is held; until the first poll (R19a)."""
         self.ever_named = False
-        self.answer_due = False
-        """The client asked for all that there is and has to hear of it, even if that is nothing (R12)."""
         self.last: Response | None = None
-        self.in_flight = False
-        """The last response is unanswered."""
-        self.rejected = False
-        """The last complete set was rejected; part of it may be in force all the same."""
-        self.news: list[Resource] = []
-        """Of the last response, what the client did not hold."""
+        self.changes: dict[str, Resource | None] = {}
+        """What the last response changed of what the client held; None for what it left out."""
 
     def hold(self, available: Mapping[str, Resource]) -> None:
         """Record that the client holds all that there is."""
         self.interest.take(available)
-        self.interest.held = {name: resource.version for name, resource in available.items()}
+        self.interest.client.held = dict(available)
         self.answer_due = False
 
-    def take_complete(self, available: Mapping[str, Resource]) -> list[Resource] | None:
+    def take_complete(self, available: Mapping[str, Resource], gates: Gates) -> list[Resource] | None:
         """Return the whole set to be sent (R11), or None if the client was sent it already."""
-        interest = self.interest
-        owed = interest.take(available).owed
-        wanted = available if interest.subscription.wildcard else interest.subscription.names & available.keys()
-        resources = [available[name] for name in sorted(wanted)]
-        content = {resource.name: resource.version for resource in resources}
-        if content == interest.held and not self.answer_due and owed.isdisjoint(content):
+        look = self.interest.take(available)
+        self._take_changes(look, gates)
+        if not self.changes and not self.answer_due:
             return None
-        self.news = [r for r in resources if self.rejected or interest.held.get(r.name) != r.version]
-        interest.held, self.answer_due, self.rejected = content, False, False
-        return resources
+        return [resource for _, resource in sorted(self.interest.client.held.items()) if not isinstance(resource, Claim)]
 
-    def take_part(self, available: Mapping[str, Resource], limit_bytes: int) -> list[Resource] | None:
+    def take_part(self, available: Mapping[str, Resource], gates: Gates, limit_bytes: int) -> list[Resource]:
         """Return what changed or was asked for, up to a size; what exceeds it stays due. Absence means nothing here (R11)."""
         look = self.interest.take(available)
-        resources = self._part(look.names, look.owed, available, limit_bytes)
-        apart = look.apart
-        while apart and not resources:
-            names = apart.pop(0)
-            resources = self._part(names, set(names), available, limit_bytes)
-        self.interest.apart += apart
-        return resources or None
+        self._take_changes(look, gates, limit_bytes)
+        return [resource for resource in self.changes.values() if resource is not None]
 
-    def _part(self, names: list[str], owed: set[str], available: Mapping[str, Resource], limit_bytes: int) -> list[Resource]:
-        interest = self.interest
-        resources: list[Resource] = []
+    def _take_changes(self, look: Look, gates: Gates, limit_bytes: int = 0) -> None:
+        """Find what the next response changes, and record it as sent; names that must go apart make one response each."""
+        gone = [name for names in look.apart for name in names if name not in look.available] if self.complete else []
+        self.changes = self._found(look.names + gone, look.owed, look, gates, limit_bytes)
+        while look.apart and not self.changes:
+            names = look.apart.pop(0)
+            self.changes = self._found(names, frozenset(names), look, gates, limit_bytes)
+        self.interest.apart += look.apart
+        sent = [resource for resource in self.changes.values() if resource is not None]
+        self.interest.client.put(sent, self.changes.keys() - {resource.name for resource in sent})
+
+    def _found(
+        self, names: Iterable[str], owed: AbstractSet[str], look: Look, gates: Gates, limit_bytes: int
+    ) -> dict[str, Resource | None]:
+        found = self.find(names, owed, look, gates)
+        if not self.complete:  # that something is gone cannot be said; the client drops it when it no longer refers to it
+            return {resource.name: resource for resource in self._up_to(limit_bytes, found.resources, owed)}
+        self.interest.client.restore(self.interest.waiting)  # what waits stays in the set as it was
+        client = self.interest.client
+        gone = found.gone + [name for name in found.absent if name in client.held or client.before.get(name)]
+        gone = gates.released(self, gone, look) if gone else []
+        return {**{resource.name: resource for resource in found.resources}, **dict.fromkeys(gone)}
+
+    def _up_to(self, limit_bytes: int, resources: Iterable[Resource], owed: AbstractSet[str]) -> list[Resource]:
+        result: list[Resource] = []
         size = 0
-        for name in names:
-            resource = available.get(name)
-            if resource is None or (name not in owed and interest.held.get(name) == resource.version):
-                continue
+        for resource in resources:
             size += encoded_bytes((resource,))
-            if resources and size > limit_bytes:
-                (interest.owed if name in owed else interest.dirty).add(name)
+            if result and size > limit_bytes:
+                (self.interest.owed if resource.name in owed else self.interest.dirty).add(resource.name)
             else:
-                resources.append(resource)
-                interest.held[resource.name] = resource.version
-        return resources
+                result.append(resource)
+        return result
 
-    def reject(self, response: Response, error: str) -> None:
-        """Record a NACK: the same content is not sent again (R16b)."""
-        self.rejected = self.complete
-        if not self.complete:
-            self.interest.reject(response.content(), error)
+    def sent(self, response: Response, now_s: float) -> None:
+        """Record a response."""
+        self.last, self.answer_due = response, False
+        self.in_flight[response.nonce] = response, now_s
+        names = response.names if self.changes.keys() == response.names else shared(frozenset(self.changes))
+        self.interest.client.deliveries.sent(response.nonce, names, now_s)
 
-    def accept(self, response: Response) -> None:
-        """Record an ACK."""
-        self.rejected = False
-        self.interest.accept(response.content() if self.interest.withheld else {})
-
-    @property
-    def in_error(self) -> bool:
-        """Whether something rejected has not changed since."""
-        return self.rejected or bool(self.interest.withheld)
+    def reject(self, error: str, now_s: float) -> tuple[str, ...]:
+        """Record a NACK, and return what is withheld because of it (R16b)."""
+        # What a complete set leaves out is not what is wrong with it.
+        content = {name: resource for name, resource in self.changes.items() if resource is not None}
+        suspects = self.interest.reject(content, error, now_s)
+        blamed = suspects & self.interest.client.withheld.keys()
+        if self.complete:
+            self.interest.client.restore(suspects)
+            # The client may have applied any part of the set: it gets one that it accepts, with whatever can be changed by then.
+            self.answer_due |= bool(self.changes)
+        return tuple(sorted(blamed))

@@ -15,6 +15,21 @@ COMPLETE = frozenset((LISTENER, CLUSTER))
 NEVER_REMOVED = frozenset((SECRET, EXTENSION_CONFIG))
 """Envoy rejects `removed_resources` for these; their parents drop the reference instead (R10)."""
 
+WARMED_BY = {LISTENER: ROUTE}
+"""A listener that was accepted replaces the one before it only when it has the routes that it refers to."""
+
+REPLACING = frozenset((LISTENER,))
+"""A new one may need what an old one must give up first (its address), so they go out together; Envoy removes before it adds."""
+
+AWAITED = (CLUSTER,)
+"""A resource that refers to new ones of these types waits until the client has accepted them (R24)."""
+
+UNGATED = frozenset((CLUSTER, ENDPOINT, SECRET))
+"""Never waits for anything: a cluster that is warming waits for its endpoints and secrets (R21)."""
+
+REFERRERS = {CLUSTER: frozenset((LISTENER, ROUTE)), ROUTE: frozenset((LISTENER,)), ENDPOINT: frozenset((CLUSTER,))}
+"""Type -> those whose resources refer to it: what a client that reconnects holds of them may be versions that we do not know."""
+
 REMOVAL_ORDER = (LISTENER, ROUTE, SECRET, CLUSTER, ENDPOINT)
 """What refers to others goes before what it refers to (R24)."""
 

@@ -8,6 +8,7 @@ write waits for the peer, changes only mark names dirty, and the next poll takes
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,7 @@ class Stream:
             service=self.kind.service,
             connected_at_s=self._opened_at_s,
             types=self._protocol.ledger.types,
+            resources=self._protocol.resources,
         )
 
     def reassign(self) -> None:
@@ -223,8 +225,7 @@ class Stream:
         counters = self._board.counters
         last = False
         while not last:
-            await self._due.wait()
-            self._due.clear()
+            await self._wait_until_due()
             last = self._half_closed  # as of now: what was asked before it is answered by the poll below
             if self._seat is not None:
                 snapshot = self._board.source.current(self._seat[1])
@@ -234,6 +235,15 @@ class Stream:
                     counters.response_bytes[label(response.type_url)] += len(response.body)
             if self._ending:
                 raise self._ending
+
+    async def _wait_until_due(self) -> None:
+        """Return when something may have to be written: something happened, or a wait of the protocol's is over."""
+        deadline_s = self._protocol.deadline_s()
+        remaining_s = None if deadline_s is None else max(0.0, deadline_s - self._board.clock())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(remaining_s):
+                await self._due.wait()
+        self._due.clear()
 
     def _leave(self) -> None:
         self._board.hub.leave(self)

@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING
 from xds.snapshot.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Iterable, Mapping
 
     from xds.snapshot.resource import Resource
 
 EMPTY = Table()
+
+
+def set_version(resources: Iterable[Resource]) -> str:
+    """Return a content hash over the names and versions of resources of one type, in whatever order they come."""
+    digest = hashlib.sha256()
+    for name, version in sorted([(resource.name, resource.version) for resource in resources]):
+        digest.update(f"{len(name)}:{name}{version}".encode())
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +45,7 @@ class Snapshot:
         """Return a content hash over the names and versions of one type: SotW's `version_info`."""
         found = self._versions.get(type_url)
         if found is None:
-            digest = hashlib.sha256()
-            for name, resource in sorted(self.resources(type_url).items()):
-                digest.update(f"{len(name)}:{name}{resource.version}".encode())
-            found = self._versions[type_url] = digest.hexdigest()[:16]
+            found = self._versions[type_url] = set_version(self.resources(type_url).values())
         return found
 
     @property

@@ -1,0 +1,56 @@
+"""Deliveries: which response brought a name last, when it was sent and when the client answered it.
+
+A name has no record of its own: a delivery is kept a response, with a set of names that all streams share which were sent the
+same, so that a thousand streams that hold a thousand clusters cost little more than one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+KEPT: Final = 32
+"""Deliveries beyond those of which some name is the newest, before they are looked through."""
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One response on one stream."""
+
+    nonce: str
+    names: frozenset[str]
+    sent_at_s: float
+    accepted_at_s: float | None = None
+
+
+class Deliveries:
+    """Those of one type of a stream, the oldest first."""
+
+    __slots__ = ("_kept", "_limit")
+
+    def __init__(self) -> None:
+        self._kept: list[Delivery] = []
+        self._limit = KEPT
+
+    def sent(self, nonce: str, names: frozenset[str], now_s: float) -> None:
+        """Record a response."""
+        self._kept.append(Delivery(nonce, names, now_s))
+        if len(self._kept) > self._limit:
+            self._tidy()
+
+    def accepted(self, nonce: str, now_s: float) -> None:
+        """Record the ACK of a response."""
+        for delivery in reversed(self._kept):  # it is nearly always the last
+            if delivery.nonce == nonce:
+                delivery.accepted_at_s = now_s
+                return
+
+    def newest(self) -> dict[str, Delivery]:
+        """Return name -> the delivery that brought it last."""
+        return {name: delivery for delivery in self._kept for name in delivery.names}
+
+    def _tidy(self) -> None:
+        """Forget deliveries of which every name was sent again since."""
+        newest = {id(delivery) for delivery in self.newest().values()}
+        self._kept = [delivery for delivery in self._kept if id(delivery) in newest]
+        self._limit = len(self._kept) + max(KEPT, len(self._kept))

@@ -1,0 +1,133 @@
+"""Holdings: what the client of one stream is believed to have of one type, what it rejected, and when that was.
+
+What a client *holds* was sent or is claimed by it. While it has not accepted the newest content of a name, what it had accepted
+*before* is remembered too: it may still use that. What it rejected is *withheld* until it differs (R16b).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xds.protocol.deliveries import Deliveries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
+
+    from xds.snapshot.resource import Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a client says it holds: the version of content that is not the current one, and that we may never have had (R17)."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Content that the client rejected, alone or by name."""
+
+    resource: Resource | None
+    """None: a removal was rejected."""
+    error: str
+    """The client's own words."""
+    at_s: float
+    about: frozenset[str] = frozenset()
+    """Others that the client holds and that the error names, e.g. the listener whose address this one wants as well."""
+
+
+def version_of(held: Resource | Claim | None) -> str | None:
+    """Return a version; None for what does not exist."""
+    return None if held is None else held.version
+
+
+class Holdings:
+    """What one client has of one type."""
+
+    __slots__ = ("before", "deliveries", "held", "replaced", "withheld")
+
+    def __init__(self) -> None:
+        self.held: dict[str, Resource | Claim] = {}
+        """Name -> what was sent last, or what the client said it had."""
+        self.before: dict[str, Resource | Claim | None] = {}
+        """Name -> what the client accepted last, None for nothing; of names whose newest content it has not accepted."""
+        self.replaced: dict[str, Resource | Claim] = {}
+        """Name -> what goes on being used for a while although the client accepted something else instead."""
+        self.withheld: dict[str, Rejection] = {}
+        self.deliveries = Deliveries()
+
+    def holds(self, resource: Resource) -> bool:
+        """Return whether the client has exactly this."""
+        held = self.held.get(resource.name)
+        return held is not None and held.version == resource.version
+
+    def put(self, resources: Iterable[Resource], gone: Iterable[str] = ()) -> None:
+        """Record that resources are sent, and that the client is told to drop others."""
+        held, before = self.held, self.before
+        for resource in resources:
+            name = resource.name
+            if name not in before:
+                before[name] = held.get(name)
+            held[name] = resource
+        for name in gone:
+            dropped = held.pop(name, None)
+            if name not in before:
+                before[name] = dropped
+
+    def claim(self, versions: Mapping[str, str], available: Mapping[str, Resource]) -> None:
+        """Record what a client says it holds."""
+        for name, version in versions.items():
+            resource = available.get(name)
+            self.held[name] = resource if resource is not None and resource.version == version else Claim(version)
+
+    def doubt(self, names: AbstractSet[str]) -> None:
+        """Take into account that the client may have dropped these, or that they must be sent whatever it has."""
+        for name in self.held.keys() & names:
+            self.before.setdefault(name, self.held[name])
+            del self.held[name]
+        for name in self.withheld.keys() & names:
+            del self.withheld[name]
+
+    def accept(self, content: Mapping[str, Resource | None]) -> None:
+        """Record that the client accepted this content, perhaps after it had rejected the same."""
+        for name in self.before.keys() & content.keys():
+            accepted = content[name]
+            if version_of(self.held.get(name)) == version_of(accepted):
+                del self.before[name]
+            else:
+                self.before[name] = accepted
+        for name in self.withheld.keys() & content.keys():
+            accepted = content[name]
+            if version_of(self.withheld[name].resource) == version_of(accepted):
+                del self.withheld[name]
+                self.before.pop(name, None)
+                if accepted is not None:
+                    self.held[name] = accepted
+
+    def restore(self, names: Iterable[str]) -> None:
+        """Go back to what the client had accepted of these: the base of the next complete set."""
+        for name in names:
+            accepted = self.before.pop(name, None)
+            if accepted is not None:
+                self.held[name] = accepted
+
+    def forget(self, names: AbstractSet[str]) -> None:
+        """Forget what the client no longer wants."""
+        for known in (self.held, self.before, self.replaced, self.withheld):
+            for name in known.keys() & names:
+                del known[name]
+
+    def lingering(self, names: AbstractSet[str], available: Mapping[str, Resource]) -> Iterator[Resource | Claim]:
+        """Return what the client may still use although there is something else, or nothing, instead.
+
+        Args:
+            names: what was not looked at since it changed.
+            available: what there is.
+        """
+        yield from [accepted for accepted in self.before.values() if accepted is not None]
+        yield from self.replaced.values()
+        for name in self.held.keys() & names:
+            if self.held[name].version != version_of(available.get(name)):
+                yield self.held[name]
