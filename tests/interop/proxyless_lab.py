@@ -22,6 +22,10 @@ from xds.cli.node import NodeFlags
 PODS = (sys.executable, str(Path(__file__).parent / "scripts" / "grpc_pods.py"))
 TARGET = f"xds:///{HOST}:80"
 """The service of the cluster set."""
+ANSWER_TIMEOUT_S = 45
+"""A client that takes longer, whatever it was asked, hangs: its calls have deadlines."""
+ACCEPTED = dict.fromkeys(("cds", "eds", "lds"), "SYNCED")
+"""Routes are inside listeners."""
 
 
 class ProxylessLab:
@@ -59,15 +63,20 @@ class ProxylessLab:
 
     def add_service(self, name):
         """Export another service of the east's pods, to be found as `xds:///<name>.shop.svc.clusterset.local:80`."""
-        for file in ("web-endpoints.yaml", "web.yaml"):
-            text = (self.manifests.directory / EAST.name / file).read_text()
-            for old, new in (
-                ("name: web", f"name: {name}"),
-                ("service-name: web", f"service-name: {name}"),
-                ("96.0.10", "96.0.20"),
-            ):
+        changes = (("name: web", f"name: {name}"), ("service-name: web", f"service-name: {name}"), ("96.0.10", "96.0.20"))
+        for path in self._files(name):
+            text = path.with_name(path.name.replace(name, "web")).read_text()
+            for old, new in changes:
                 text = text.replace(old, new)
-            (self.manifests.directory / EAST.name / file.replace("web", name)).write_text(text)
+            path.write_text(text)
+
+    def remove_service(self, name):
+        """Take it away again."""
+        for path in self._files(name):
+            path.unlink()
+
+    def _files(self, service):
+        return [self.manifests.directory / EAST.name / f"{service}{rest}.yaml" for rest in ("-endpoints", "")]
 
     def start_pods(self, cluster):
         """Start a cluster's backends, all in one process."""
@@ -84,12 +93,12 @@ class ProxylessLab:
 
     async def calls(self, number=40, target=TARGET):
         """Let the client make calls, one after the other; return who answered how often, or with which error."""
-        async with self._one_at_a_time:
+        async with self._one_at_a_time, asyncio.timeout(ANSWER_TIMEOUT_S):
             line = await asyncio.to_thread(ask, self._client, f"{number} {target}")
         assert line, f"the {self._client_program.name} client has ended with {self._client.wait(5)}"
         return json.loads(line)
 
-    async def eventually_calls(self, places, target=TARGET):
+    async def eventually_calls(self, places, target=TARGET, *, timeout_s=25):
         """Wait until only these places, and all of them, answer; return what else came until then."""
         others = Counter()
 
@@ -98,7 +107,7 @@ class ProxylessLab:
             others.update({answer: count for answer, count in answers.items() if answer not in places})
             return set(answers) == set(places)
 
-        await eventually(arrived, timeout_s=25)
+        await eventually(arrived, timeout_s=timeout_s)
         return others
 
     @asynccontextmanager
@@ -119,20 +128,23 @@ class ProxylessLab:
             finally:
                 ended.set()
 
-    async def streams(self):
-        """Return for each stream of the client which types it asked for, and their states; a rejection counts for ever."""
-        return [
-            " ".join((*sorted(kind["type"] for kind in stream["types"]), *sorted({state(kind) for kind in stream["types"]})))
-            for stream in (await self.control_plane.admin("/v1/proxies"))["items"]
-        ]
+    async def settled(self):
+        """Wait until the client has accepted what it asked for on each of its streams, and return how many these are.
 
-    async def eventually_streams(self, wanted):
-        """Wait until there are these streams."""
+        Raises:
+            AssertionError: it has rejected something, or has not asked for all that it needs, or does not answer in time.
+        """
+        streams = 0
 
-        async def are_there():
-            return sorted(await self.streams()) == sorted(wanted)
+        async def accepted():
+            nonlocal streams
+            found = [stream["types"] for stream in (await self.control_plane.admin("/v1/proxies")).get("items", [])]
+            assert not any(kind["nacks"] or kind["state"] == "ERROR" for types in found for kind in types), found
+            streams = len(found)
+            return found and all({kind["type"]: kind["state"] for kind in types} == ACCEPTED for types in found)
 
-        await eventually(are_there, timeout_s=25)
+        await eventually(accepted, timeout_s=25)
+        return streams
 
     @contextmanager
     def _start_client(self):
@@ -151,10 +163,6 @@ class ProxylessLab:
             yield process
         finally:
             end(process)
-
-
-def state(kind):
-    return "REJECTED" if kind["nacks"] else kind["state"]
 
 
 def ask(process, line):

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from interop_waiting import eventually
 from proxyless_clients import CLIENTS
 from proxyless_lab import TARGET, ProxylessLab
 
@@ -24,6 +25,9 @@ ABSENT_ERRORS = {
 }
 """What each client says of a service that is not there, once it has waited 15 s for it."""
 
+NEVER_BACK = {"node"}
+"""grpc-js-xds 1.14.1 takes a resource that comes back as it was for one that it holds (grpc/grpc-node#3074, not released yet)."""
+
 
 def parametrised(client):
     marks = (pytest.mark.matrix, pytest.mark.timeout(600)) if client.builds else ()
@@ -44,7 +48,7 @@ async def lab(client, tmp_path):
 
 async def test_a_proxyless_client_fails_over_by_our_priorities(lab):
     assert set(await lab.calls()) == EAST_PLACES
-    assert set(await lab.streams()) == {"cds eds lds SYNCED"}
+    await lab.settled()
 
     everything = lab.everything
     for world, places in (
@@ -60,20 +64,34 @@ async def test_a_proxyless_client_fails_over_by_our_priorities(lab):
     await lab.eventually_calls(WEST_PLACES)
     lab.start_pods("east")
     assert failures(await lab.eventually_calls(EAST_PLACES)) == {}
-    assert set(await lab.streams()) == {"cds eds lds SYNCED"}
+    await lab.settled()
+
+
+async def test_endpoints_that_come_and_go_under_traffic_fail_no_call(lab):
+    everything = lab.everything
+    assert set(await lab.calls()) == EAST_PLACES
+    async with lab.traffic((TARGET,)) as answers:
+        for _ in range(6):
+            for gone in (in_zone(Place("east", "east-a")), in_zone(Place("east", "east-b")), in_cluster("east")):
+                lab.show(everything.not_ready(gone))
+                await asyncio.sleep(0.1)
+                lab.show(everything)
+                await asyncio.sleep(0.1)
+    assert failures(answers) == {}
+    await lab.settled()
 
 
 async def test_a_restart_of_the_control_plane_fails_no_call_to_either_of_two_services(lab):
     targets = (TARGET, OF_CLUSTER)
     for target in targets:
         assert set(await lab.calls(target=target)) == EAST_PLACES
-    before = await lab.streams()
+    streams = await lab.settled()
     async with lab.traffic(targets) as answers:
         lab.control_plane.kill()
         await asyncio.sleep(1)
         lab.control_plane.start()
         await lab.control_plane.wait_ready()
-        await lab.eventually_streams(before)
+        await eventually(lambda: all_are_back(lab, streams), timeout_s=25)
 
         # The restarted control plane is still one that serves changes, to both.
         lab.show(lab.everything.not_ready(in_zone(Place("east", "east-a"))))
@@ -85,15 +103,36 @@ async def test_a_restart_of_the_control_plane_fails_no_call_to_either_of_two_ser
 
 async def test_a_service_that_is_not_there_is_an_error_until_it_is_there(lab, client):
     program, _ = client
+    target = f"xds:///{ABSENT}"
     assert set(await lab.calls()) == EAST_PLACES
-    ((error, count),) = (await lab.calls(1, f"xds:///{ABSENT}")).items()
+    ((error, count),) = (await lab.calls(1, target)).items()
     assert ABSENT_ERRORS[program.name] in error
     assert count == 1
-    assert set(await lab.calls()) == EAST_PLACES
 
     lab.add_service("later")
-    await lab.eventually_calls(EAST_PLACES, f"xds:///{ABSENT}")
-    assert set(await lab.streams()) == {"cds eds lds SYNCED"}
+    await lab.eventually_calls(EAST_PLACES, target)
+    await lab.settled()
+
+    # Taken away, it is an error at once; what else the client calls does not notice.
+    lab.remove_service("later")
+    await eventually(lambda: fails_at_once(lab, target))
+    assert set(await lab.calls()) == EAST_PLACES
+    lab.add_service("later")
+    if program.name in NEVER_BACK:
+        with pytest.raises(AssertionError, match="not within 3 s"):
+            await lab.eventually_calls(EAST_PLACES, target, timeout_s=3)
+    else:
+        await lab.eventually_calls(EAST_PLACES, target)
+    await lab.settled()
+
+
+async def fails_at_once(lab, target):
+    (answer, *others) = await lab.calls(1, target)
+    return answer.startswith("UNAVAILABLE: ") and not others
+
+
+async def all_are_back(lab, streams):
+    return await lab.settled() == streams
 
 
 def failures(answers):
