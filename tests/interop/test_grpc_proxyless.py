@@ -21,7 +21,7 @@ ABSENT_ERRORS = {
     "go": f'xds: resource "{ABSENT}" of type "ListenerResource" has been removed',
     "java": f"Timed out waiting for resource {ABSENT} from xDS server",
     # Its channel turns to TRANSIENT_FAILURE after 15 s as well, but leaves calls that wait for it to their deadlines.
-    "node": "DEADLINE_EXCEEDED: Deadline exceeded after 20.",
+    "node": "waiting for name resolution",
 }
 """What each client says of a service that is not there, once it has waited 15 s for it."""
 
