@@ -45,7 +45,11 @@ fix: $(READY) ## Let the formatter and the linter mend what they can
 
 .PHONY: test
 test: $(READY) ## Run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not matrix"
+
+.PHONY: interop
+interop: $(READY) ## Run every gRPC client and every Envoy version that can be had here against our server
+	$(BIN)/pytest -m "clients or matrix"
 
 .PHONY: golden
 golden: $(READY) ## Rewrite the golden files; read the diff before you commit it

@@ -1,4 +1,4 @@
-"""Envoy clusters: one for each TCP port of a service, the same for every view."""
+"""Envoy clusters: one for each TCP port of a service, the same for every view of Envoys, and of gRPC clients."""
 
 from __future__ import annotations
 
@@ -27,10 +27,16 @@ _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _UNLIMITED = 2**32 - 1
 
 
-def service_cluster(service: Service, port: Port) -> Resource:
-    """Return the cluster of one port. Nothing in it follows from endpoints: a change would warm the cluster again."""
+def service_cluster(service: Service, port: Port, *, proxyless: bool = False) -> Resource:
+    """Return the cluster of one port. Nothing in it follows from endpoints: a change would warm the cluster again.
+
+    gRPC clients know only the kinds of outlier detection that we switch off (A50), so for them the field is left out: one that
+    is there makes grpc-java 1.85.1 count calls per endpoint, and a call whose endpoint is taken away meanwhile hangs for ever.
+    """
     message = envoy.Cluster()
     message.CopyFrom(_COMMON)
+    if proxyless:
+        message.ClearField("outlier_detection")
     message.name = service.resource_name(port.number)
     if port.protocol is Protocol.HTTP2:
         options = envoy.HttpProtocolOptions(

@@ -1,10 +1,11 @@
-"""What proxyless gRPC clients ask for: a listener named `<fqdn>:<port>` with its routes inside (A27, A71)."""
+"""What proxyless gRPC clients ask for: a listener named `<fqdn>:<port>` with its routes inside (A27, A71), and its cluster."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from xds.snapshot.resource import Resource
+from xds.translate.clusters import service_cluster
 from xds.translate.listeners import router
 from xds.wire import CLUSTER, LISTENER, envoy, pack, to_bytes
 
@@ -12,7 +13,12 @@ if TYPE_CHECKING:
     from xds.model.service import Port, Service
 
 
-def api_listener(service: Service, port: Port) -> Resource:
+def proxyless_resources(service: Service, port: Port) -> tuple[Resource, Resource]:
+    """Return the listener of one port and its cluster."""
+    return _api_listener(service, port), service_cluster(service, port, proxyless=True)
+
+
+def _api_listener(service: Service, port: Port) -> Resource:
     """Return the listener of `xds:///<fqdn>:<port>`; Envoy rejects such listeners, so they go to gRPC clients alone.
 
     The routes are inside, so that a client never holds a listener without them.

@@ -1,7 +1,7 @@
 """The translator: everything that the proxies of a view are given.
 
-Work is done once a service where views agree: clusters and api_listeners are the same for every view, CLAs for every view
-of the same place. Only listeners and routes are made for each view.
+Work is done once a service where views agree: clusters are the same for every view of Envoys, clusters and api_listeners for
+every view of gRPC clients, CLAs for every view of the same place. Only listeners and routes are made for each view.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from xds.policy.ladder import place_of
 from xds.translate.assignments import assignment
 from xds.translate.clusters import service_cluster
 from xds.translate.gateway import GatewayInput, gateway_resources
-from xds.translate.proxyless import api_listener
+from xds.translate.proxyless import proxyless_resources
 from xds.translate.sidecar import sidecar_resources
 from xds.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE
 
@@ -48,9 +48,10 @@ class _Entry:
     """What has been made of one service so far."""
 
     service: Service
-    clusters: list[Resource]
-    listeners: list[Resource] | None = None
-    """api_listeners, made when the first gRPC client comes."""
+    clusters: list[Resource] | None = None
+    """Made when the first Envoy comes."""
+    proxyless: list[Resource] | None = None
+    """api_listeners and their clusters, made when the first gRPC client comes."""
     assignments: dict[Place, list[Resource]] = field(default_factory=dict)
 
 
@@ -74,12 +75,13 @@ class Translator:
             own, problems = result.resources, result.problems
             visible = [service for service in visible if service.key in result.services]
         elif view.role is Role.PROXYLESS:
-            own = [listener for service in visible for listener in self._listeners(service)]
+            own = [resource for service in visible for resource in self._proxyless(service)]
         else:
             own, problems = self._sidecar(view, visible)
         resources: Resources = {type_url: {} for type_url in TYPES}
         for service in visible:
-            _add(resources, self._entry(service).clusters)
+            if view.role is not Role.PROXYLESS:
+                _add(resources, self._clusters(service))
             _add(resources, self._assignments(service, view))
         _add(resources, own)
         return Translation(resources, tuple(problems))
@@ -128,18 +130,23 @@ class Translator:
     def _entry(self, service: Service) -> _Entry:
         entry = self._entries.get(service.key)
         if entry is None or (entry.service is not service and _cluster_input(entry.service) != _cluster_input(service)):
-            clusters = [service_cluster(service, port) for port in service.ports]
-            entry = self._entries[service.key] = _Entry(service, clusters)
+            entry = self._entries[service.key] = _Entry(service)
         elif entry.service is not service:
             entry.service = service
             entry.assignments.clear()
         return entry
 
-    def _listeners(self, service: Service) -> list[Resource]:
+    def _clusters(self, service: Service) -> list[Resource]:
         entry = self._entry(service)
-        if entry.listeners is None:
-            entry.listeners = [api_listener(service, port) for port in service.ports]
-        return entry.listeners
+        if entry.clusters is None:
+            entry.clusters = [service_cluster(service, port) for port in service.ports]
+        return entry.clusters
+
+    def _proxyless(self, service: Service) -> list[Resource]:
+        entry = self._entry(service)
+        if entry.proxyless is None:
+            entry.proxyless = [made for port in service.ports for made in proxyless_resources(service, port)]
+        return entry.proxyless
 
     def _assignments(self, service: Service, view: View) -> list[Resource]:
         entry = self._entry(service)
