@@ -58,29 +58,46 @@ def serve(file: Path | None, **flags: object) -> None:
 async def _serve(config: Config, *, is_console: bool) -> None:
     from xds.app import ControlPlane
 
-    loop = asyncio.get_running_loop()
-    main = asyncio.current_task()
-    assert main is not None
-    stopped = asyncio.Event()
-
-    def stop() -> None:
-        stopped.set()
-        main.cancel()
-        for name in _STOPS:  # a second signal ends us at once
-            loop.remove_signal_handler(name)
-
-    for name in _STOPS:
-        loop.add_signal_handler(name, stop)
+    plane = ControlPlane(config)
     try:
-        await ControlPlane(config).run(_announce if is_console else _log_ready)
-    except asyncio.CancelledError:
-        if not stopped.is_set():
-            raise
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(plane.run(_announce if is_console else _log_ready))
+            stopping = tasks.create_task(_stop_when_told(plane, is_console=is_console))
+            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            serving.cancel()
+            stopping.cancel()
         note("stopped")
     except ExceptionGroup as group:
         if error := _expected(group):
             raise error from None
         raise
+
+
+async def _stop_when_told(plane: ControlPlane, *, is_console: bool) -> None:
+    """Return when it is time to stop: at once after Ctrl-C, after SIGTERM once every proxy is sent elsewhere."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    for name in _STOPS:
+        loop.add_signal_handler(name, told.put_nowait, name)
+    if await told.get() is signal.SIGTERM and plane.open_streams and plane.config.drain_window_s:
+        _tell_draining(plane, is_console=is_console)
+        async with asyncio.TaskGroup() as tasks:
+            waits = [tasks.create_task(plane.drain()), tasks.create_task(told.get())]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+    for name in _STOPS:  # one more signal ends us without any grace
+        loop.remove_signal_handler(name)
+
+
+def _tell_draining(plane: ControlPlane, *, is_console: bool) -> None:
+    import structlog
+
+    streams, window_s = plane.open_streams, plane.config.drain_window_s
+    if is_console:
+        note(f"draining {plural(streams, 'stream')} over {window_s:g} s; Ctrl-C stops at once")
+    else:
+        structlog.get_logger().info("draining", streams=streams, window_s=window_s)
 
 
 def _expected(group: ExceptionGroup[Exception]) -> XdsError | None:
