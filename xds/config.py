@@ -57,7 +57,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """How long a view without proxies is kept up to date."""
     max_receive_bytes: Annotated[int, Meta(ge=65_536)] = field(name="maxReceiveBytes", default=32 * 1024 * 1024)
     """The largest request; a delta proxy that reconnects names everything that it holds."""
-    first_syncs: Annotated[int, Meta(ge=1, le=10_000)] = field(name="admission.firstSyncs", default=32)
+    first_syncs: Annotated[int, Meta(ge=1, le=10_000)] = field(name="admission.firstSyncs", default=64)
     """How many proxies are written their first configuration at once; others wait for their turn."""
     max_age_s: Seconds = field(name="connection.maxAgeSeconds", default=36_000.0)
     """Age at which proxies are asked to connect anew, so that they spread over replicas; up to 10 % more for each; 0: never."""

@@ -87,7 +87,7 @@ class FakePlane:
         self.counters = Counters(
             streams_opened=Counter({"ads delta": 3}), streams_closed=Counter({"ads delta": 1}), nacks=Counter({"lds": 1}), wakes=5
         )
-        self.admission = Admission(32, 5)
+        self.admission = Admission(64, 2)
         self.timings = {"translate": Timing(2, 0.5)}
         self.found = [
             Problem("XDS0206", "has no ports", SERVICE, "spec.ports", "add a port", "east/web.yaml:3"),

@@ -63,8 +63,7 @@ def check_types(types: int, limits: Limits) -> None:
 def _check_names(names: int, limits: Limits) -> None:
     if names > limits.names:
         raise _exhausted(
-            f"this stream names {names} resources, more than the {limits.names} that one may name; "
-            "subscribe to fewer, to '*', or over several streams"
+            f"this stream names {names} resources; {limits.names} is the limit: subscribe to fewer, to '*', or over several streams"
         )
 
 

@@ -24,9 +24,9 @@ class Limits:
     """Open at once. Without ADS, Envoy opens one stream a cluster (R39); a client that needs more opens another connection."""
     first_request_s: float = 30
     """How long a stream may be silent at its beginning."""
-    first_syncs: int = 32
+    first_syncs: int = 64
     """How many streams are written what they ask for the first time at once; the others wait for their turn."""
-    first_sync_s: float = 5
+    first_sync_s: float = 2
     """After so long, a client that does not take what it is written no longer counts as one of them."""
     names: int = 200_000
     """Names that a stream may subscribe to, all types together."""

@@ -8,7 +8,7 @@ write waits for the peer, changes only mark names dirty, and the next poll takes
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,7 @@ from xds.server.node import node_of
 from xds.wire import short_name
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator, Hashable
 
     from xds.model.node import Node
     from xds.protocol import Nack
@@ -232,8 +231,7 @@ class Stream:
             self._due.clear()
             last = self._half_closed  # as of now: what was asked before it is answered by the poll below
             if self._seat is not None:
-                async with self._admission():
-                    self._admitted_types = len(self._protocol.ledger.types)
+                async with self._admitted():
                     snapshot = self._board.source.current(self._seat[1])
                     for response in self._protocol.poll(snapshot, self._board.clock()):
                         await self._context.write(response.body)
@@ -242,17 +240,22 @@ class Stream:
             if self._ending:
                 raise self._ending
 
-    def _admission(self) -> AbstractAsyncContextManager[None]:
-        """Return what is to be waited for before the next poll: a slot, if types were asked for the first time.
+    @asynccontextmanager
+    async def _admitted(self) -> AsyncIterator[None]:
+        """Wait for a slot if types were asked for the first time, and hold it while they are written.
 
         A stream that has had its first sync waits for nobody, whatever else it asks for: its updates are not to be late
         because others arrive.
         """
-        now_s = asyncio.get_running_loop().time()
-        is_synced = self._admitted_at_s is not None and now_s > self._admitted_at_s + FIRST_SYNC_S
-        if is_synced or len(self._protocol.ledger.types) == self._admitted_types:
-            return nullcontext()
-        return self._board.admission.slot(self.stream_id)
+        types, loop = self._protocol.ledger.types, asyncio.get_running_loop()
+        is_synced = self._admitted_at_s is not None and loop.time() > self._admitted_at_s + FIRST_SYNC_S
+        if is_synced or len(types) == self._admitted_types:
+            yield
+            return
+        async with self._board.admission.slot(self.stream_id):
+            self._admitted_at_s = self._admitted_at_s or loop.time()
+            self._admitted_types = len(types)
+            yield
 
     def _leave(self) -> None:
         self._board.hub.leave(self)
