@@ -119,10 +119,16 @@ def _announce(plane: ControlPlane) -> None:
     note(f"{directory}: {plural(len(plane.members), 'cluster')}, {services}, {plural(problems, 'problem')}")
     if problems:
         note(f"what is wrong:   xdsctl problems{admin}")
-    if not plane.config.xds_tls_cert:  # the bootstrap that xdsctl makes speaks plain text
-        cluster = min(plane.members, default="CLUSTER")
-        note(f"start an Envoy:  xdsctl bootstrap --node web-1 --cluster {cluster}{xds} > envoy.yaml && envoy -c envoy.yaml")
+    node = f"--node web-1 --cluster {min(plane.members, default='CLUSTER')}"
+    note(f"start an Envoy:  xdsctl bootstrap {node}{xds}{_tls_flags(plane.config)} > envoy.yaml && envoy -c envoy.yaml")
     note(f"then look at it: xdsctl proxies{admin}")
+
+
+def _tls_flags(config: Config) -> str:
+    """Return what a proxy's bootstrap needs; where its files are, only the user knows."""
+    if not config.xds_tls_cert:
+        return ""
+    return " --xds-ca FILE" + (" --xds-cert FILE --xds-key FILE" if config.xds_client_ca else "")
 
 
 def _log_ready(plane: ControlPlane) -> None:

@@ -62,9 +62,8 @@ def check_types(types: int, limits: Limits) -> None:
 
 def _check_names(names: int, limits: Limits) -> None:
     if names > limits.names:
-        raise _exhausted(
-            f"this stream names {names} resources; {limits.names} is the limit: subscribe to fewer, to '*', or over several streams"
-        )
+        remedy = "subscribe to fewer, to '*', or over several streams"
+        raise _exhausted(f"this stream names {names} resources; {limits.names} is the limit: {remedy}")
 
 
 def _checked(request: Request, limits: Limits) -> Request:
