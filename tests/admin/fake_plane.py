@@ -88,6 +88,7 @@ class FakePlane:
             streams_opened=Counter({"ads delta": 3}), streams_closed=Counter({"ads delta": 1}), nacks=Counter({"lds": 1}), wakes=5
         )
         self.admission = Admission(64, 2)
+        self.admission.waiting, self.admission.active, self.admission.admitted, self.admission.overdue = 3, 2, 7, 1
         self.timings = {"translate": Timing(2, 0.5)}
         self.found = [
             Problem("XDS0206", "has no ports", SERVICE, "spec.ports", "add a port", "east/web.yaml:3"),

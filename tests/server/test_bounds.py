@@ -101,6 +101,27 @@ async def test_a_long_type_url(bounded):
     assert await refused(client) == "`type_url` has 81 characters, more than 80"
 
 
+async def test_too_many_streams_on_one_connection_wait():
+    world = World()
+    server = XdsServer(world, Encoder("test"), ["127.0.0.1:0"], limits=Limits(streams_per_connection=2))
+    world.publish = server.publish
+    world.ready.set()
+    world.put(cluster("web"))
+    (address,) = await server.start()
+    async with channel_to(address) as channel:
+        clients = [Client(channel, "ads delta", node_id=f"n{number}") for number in range(3)]
+        for client in clients[:2]:
+            await client.send(CLUSTER)
+            await client.receive()
+        sending = asyncio.ensure_future(clients[2].send(CLUSTER))
+        await asyncio.sleep(0.1)
+        assert server.open_streams == 2
+        clients[0].call.cancel()
+        await sending
+        assert names_in(await clients[2].receive()) == ("cds", ["web"])
+    await server.stop(1)
+
+
 async def test_a_million_subscriptions(connect, server):
     client = connect("ads delta")
     await client.send(ENDPOINT, [f"s{number}" for number in range(1_000_000)])

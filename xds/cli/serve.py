@@ -38,6 +38,7 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
 def serve(file: Path | None, **flags: object) -> None:
     """Run the control plane on a directory of clusters, until Ctrl-C.
 
+    SIGTERM first sends the proxies to other replicas, one after the other; a second signal stops at once.
     Flags win over XDS_... variables, those over the file, and the file over the defaults. Manifests and
     certificates may change at any time.
     """

@@ -27,7 +27,9 @@ class _Connection:
 
 
 class Lifetimes:
-    """The ages of connections, as far as streams show them.
+    """The ages of connections, as far as streams show them: one without streams for a while looks younger than it is.
+
+    Whatever is open for too long after the announcement, e.g. because its client reads nothing, gRPC cuts off itself.
 
     Args:
         max_age_s: when the streams of a connection end; 0: never.

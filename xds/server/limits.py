@@ -21,7 +21,7 @@ class Limits:
     max_age_s: float = 0
     """Age at which a connection is told to go and its streams end, so that clients spread over replicas anew; 0: never."""
     streams_per_connection: int = 10_000
-    """Open at once. Without ADS, Envoy opens one stream a cluster (R39); a client that needs more opens another connection."""
+    """Open at once. Without ADS, Envoy opens one stream a cluster (R39); for more it opens another connection."""
     first_request_s: float = 30
     """How long a stream may be silent at its beginning."""
     first_syncs: int = 64

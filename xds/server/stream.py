@@ -36,12 +36,11 @@ if TYPE_CHECKING:
     Request = DeltaRequest | SotwRequest
     Context = grpc.aio.ServicerContext[Any, bytes]
 
-_log = structlog.get_logger()
-
-
 FIRST_SYNC_S = 30.0
 """How long after its first slot what a stream asks for counts as its first sync, in the event loop's time."""
 _CLIENTS_FAULT = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+_log = structlog.get_logger()
 
 
 class Stream:
@@ -195,7 +194,8 @@ class Stream:
         elif only and request.type_url != only:
             raise refusal(f"this stream carries {only} alone, not {request.type_url}; open an ADS stream for several types")
         protocol, name = self._protocol, label(request.type_url)
-        check_types(len({*protocol.ledger.types, request.type_url}), self._board.limits)
+        if request.type_url not in protocol.ledger.types:
+            check_types(len(protocol.ledger.types) + 1, self._board.limits)
         subscription_changes = protocol.subscription_changes
         stale_nonces = self._stale_nonces(request.type_url)
         # The method that the stream was opened with decides on both, the request's class and the core's.
