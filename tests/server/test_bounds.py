@@ -109,10 +109,11 @@ async def test_too_many_streams_on_one_connection_wait():
     world.put(cluster("web"))
     (address,) = await server.start()
     async with channel_to(address) as channel:
-        clients = [Client(channel, "ads delta", node_id=f"n{number}") for number in range(3)]
-        for client in clients[:2]:
+        clients = [Client(channel, "ads delta", node_id=f"n{number}") for number in range(2)]
+        for client in clients:
             await client.send(CLUSTER)
             await client.receive()
+        clients.append(Client(channel, "ads delta", node_id="n2"))
         sending = asyncio.ensure_future(clients[2].send(CLUSTER))
         await asyncio.sleep(0.1)
         assert server.open_streams == 2
