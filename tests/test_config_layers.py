@@ -57,6 +57,9 @@ def test_every_setting_has_its_names():
         "batch.maxDelaySeconds": ("XDS_BATCH_MAX_DELAY_SECONDS", "--batch-max-delay-seconds"),
         "viewIdleSeconds": ("XDS_VIEW_IDLE_SECONDS", "--view-idle-seconds"),
         "maxReceiveBytes": ("XDS_MAX_RECEIVE_BYTES", "--max-receive-bytes"),
+        "admission.firstSyncs": ("XDS_ADMISSION_FIRST_SYNCS", "--admission-first-syncs"),
+        "connection.maxAgeSeconds": ("XDS_CONNECTION_MAX_AGE_SECONDS", "--connection-max-age-seconds"),
+        "drain.windowSeconds": ("XDS_DRAIN_WINDOW_SECONDS", "--drain-window-seconds"),
         "log.format": ("XDS_LOG_FORMAT", "--log-format"),
         "log.level": ("XDS_LOG_LEVEL", "--log-level"),
     }

@@ -24,7 +24,8 @@ from xds.model.node import view_of
 from xds.problem_log import ProblemLog
 from xds.problems import Problem
 from xds.protocol import Encoder, State
-from xds.server.server import Limits, Security, XdsServer
+from xds.server.limits import Limits
+from xds.server.server import Security, XdsServer
 from xds.server.tls import TlsFiles
 from xds.views import LiveViews, describe_services
 from xds.wire import short_name
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from xds.model.service import Service, ServiceKey
     from xds.model.view import View
     from xds.protocol import StreamInfo
+    from xds.server.admission import Admission
     from xds.server.counters import Counters
     from xds.snapshot.snapshot import ChangeSet, Snapshot
     from xds.snapshot.store import SnapshotStore
@@ -65,6 +67,7 @@ class ControlPlane:
         self.admin_address = config.admin_address
         self.timings: dict[str, Timing] = {"apply": Timing(), "endpoints": Timing(), "translate": Timing()}
         self._ready = asyncio.Event()
+        self._draining = False
         self._fleet = Fleet()
         self._views = LiveViews(self._fleet, self._publish, idle_s=config.view_idle_s)
         self._batch = Holdoff(self._build_batch, quiet_s=config.quiet_s, max_delay_s=config.max_delay_s)
@@ -78,7 +81,7 @@ class ControlPlane:
             self,
             Encoder(f"isthmus {__version__}"),
             [config.xds_address],
-            limits=Limits(request_bytes=config.max_receive_bytes),
+            limits=_limits(config),
             security=_security(config),
         )
 
@@ -108,6 +111,16 @@ class ControlPlane:
             self._report.cancel()
             await self.server.stop(GRACE_S)
             await admin.stop()
+
+    async def drain(self) -> None:
+        """Send the proxies to other replicas over the configured window, while `run` goes on serving them; then cancel it."""
+        self._draining = True
+        await self.server.drain(self.config.drain_window_s)
+
+    @property
+    def open_streams(self) -> int:
+        """How many streams a drain would have to end."""
+        return self.server.open_streams
 
     def _publish(self, change: ChangeSet) -> None:
         self.server.publish(change)
@@ -206,7 +219,9 @@ class ControlPlane:
 
     @property
     def not_ready(self) -> str:
-        """What is waited for; "" when ready."""
+        """What is waited for, or that proxies are to go elsewhere; "" when ready."""
+        if self._draining:
+            return "draining, the proxies are sent to other replicas"
         return "" if self._ready.is_set() else f"the first reading of {self.config.clusters}"
 
     @property
@@ -229,6 +244,11 @@ class ControlPlane:
         """What the xDS server counted."""
         return self.server.counters
 
+    @property
+    def admission(self) -> Admission:
+        """Who waits for a first sync."""
+        return self.server.admission
+
     def streams(self) -> list[StreamInfo]:
         """Return the open streams."""
         return self.server.streams()
@@ -248,6 +268,14 @@ def _security(config: Config) -> Security:
     if config.xds_tls_cert is None or config.xds_tls_key is None:
         return Security(insecure=config.insecure)
     return Security(TlsFiles(config.xds_tls_cert, config.xds_tls_key, config.xds_client_ca), insecure=config.insecure)
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        request_bytes=config.max_receive_bytes,
+        first_syncs=config.first_syncs,
+        max_age_s=config.max_age_s,
+    )
 
 
 def _rejection(info: StreamInfo, type_url: str) -> Problem | None:

@@ -57,6 +57,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """How long a view without proxies is kept up to date."""
     max_receive_bytes: Annotated[int, Meta(ge=65_536)] = field(name="maxReceiveBytes", default=32 * 1024 * 1024)
     """The largest request; a delta proxy that reconnects names everything that it holds."""
+    first_syncs: Annotated[int, Meta(ge=1, le=10_000)] = field(name="admission.firstSyncs", default=64)
+    """How many proxies are written their first configuration at once; others wait for their turn."""
+    max_age_s: Seconds = field(name="connection.maxAgeSeconds", default=36_000.0)
+    """Age at which proxies are asked to connect anew, so that they spread over replicas; up to 10 % more for each; 0: never."""
+    drain_window_s: Annotated[float, Meta(ge=0, le=3_600)] = field(name="drain.windowSeconds", default=20.0)
+    """Over how long proxies are sent to other replicas after SIGTERM. A pod needs a grace period of 10 s more."""
     log_format: LogFormat = field(name="log.format", default="auto")
     """`auto`: `console` on a terminal, else `json`."""
     log_level: LogLevel = field(name="log.level", default="info")

@@ -9,6 +9,7 @@ from xds.model.service import Endpoint, Health, Locality, Port, Protocol, Servic
 from xds.model.view import Role, View
 from xds.problems import Problem, Ref
 from xds.protocol import State, StreamInfo, TypeStatus
+from xds.server.admission import Admission
 from xds.server.counters import Counters
 from xds.snapshot.resource import Resource
 from xds.snapshot.store import SnapshotStore
@@ -86,6 +87,8 @@ class FakePlane:
         self.counters = Counters(
             streams_opened=Counter({"ads delta": 3}), streams_closed=Counter({"ads delta": 1}), nacks=Counter({"lds": 1}), wakes=5
         )
+        self.admission = Admission(64, 2)
+        self.admission.waiting, self.admission.active, self.admission.admitted, self.admission.overdue = 3, 2, 7, 1
         self.timings = {"translate": Timing(2, 0.5)}
         self.found = [
             Problem("XDS0206", "has no ports", SERVICE, "spec.ports", "add a port", "east/web.yaml:3"),

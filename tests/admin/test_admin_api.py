@@ -209,6 +209,11 @@ async def test_metrics(plane, get):
         'xds_nacks_total{type="lds"} 1.0',
         'xds_nacks_total{type="cds"} 0.0',
         "xds_wakes_total 5.0",
+        "xds_aged_streams_total 0.0",
+        "xds_admission_waiting 3.0",
+        "xds_first_syncs_active 2.0",
+        "xds_first_syncs_total 7.0",
+        "xds_first_syncs_overdue_total 1.0",
         "xds_translate_seconds_count 2.0",
         "xds_translate_seconds_sum 0.5",
     ):

@@ -101,3 +101,67 @@ def test_grpc_bootstrap(xdsctl):
     ]
     assert found["node"]["metadata"] == {"isthmus": {"role": "proxyless", "cluster": "east"}}
     assert found["node"]["locality"] == {"region": "eu", "zone": "eu-1"}
+
+
+TLS = ("--xds-address", "xds.example.com:18000", "--xds-ca", "/certs/ca.pem")
+PAIR = ("--xds-cert", "/certs/tls.crt", "--xds-key", "/certs/tls.key")
+
+
+def transport_socket(xdsctl, *flags):
+    (cluster,) = yaml.safe_load(xdsctl(*NODE, *flags).stdout)["static_resources"]["clusters"]
+    return cluster["transport_socket"]["typed_config"]
+
+
+def test_envoy_trusts_the_given_roots_and_the_name_that_it_connects_to(xdsctl):
+    context = transport_socket(xdsctl, *TLS)
+    name = {"san_type": "DNS", "matcher": {"exact": "xds.example.com"}}
+    assert context["sni"] == "xds.example.com"
+    assert context["common_tls_context"] == {
+        "validation_context": {"trusted_ca": {"filename": "/certs/ca.pem"}, "match_typed_subject_alt_names": [name]},
+        "alpn_protocols": ["h2"],
+    }
+
+
+def test_envoy_shows_a_certificate_of_its_own(xdsctl):
+    context = transport_socket(xdsctl, *TLS, *PAIR, "--xds-server-name", "isthmus.example.com")
+    assert context["sni"] == "isthmus.example.com"
+    assert context["common_tls_context"]["tls_certificates"] == [
+        {"certificate_chain": {"filename": "/certs/tls.crt"}, "private_key": {"filename": "/certs/tls.key"}}
+    ]
+
+
+@pytest.mark.parametrize(("address", "ip"), [("10.0.0.1:1", "10.0.0.1"), ("[::1]:1", "::1")])
+def test_an_ip_address_is_matched_as_one_and_has_no_sni(xdsctl, address, ip):
+    context = transport_socket(xdsctl, "--xds-address", address, "--xds-ca", "/ca.pem")
+    assert "sni" not in context
+    (name,) = context["common_tls_context"]["validation_context"]["match_typed_subject_alt_names"]
+    assert name == {"san_type": "IP_ADDRESS", "matcher": {"exact": ip}}
+
+
+def test_paths_are_as_seen_from_here(xdsctl, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    context = transport_socket(xdsctl, "--xds-ca", "certs/ca.pem")
+    assert context["common_tls_context"]["validation_context"]["trusted_ca"]["filename"] == f"{tmp_path}/certs/ca.pem"
+
+
+def test_grpc_speaks_tls(xdsctl):
+    (server,) = json.loads(xdsctl(*NODE, "--grpc", *TLS, *PAIR).stdout)["xds_servers"]
+    config = {"ca_certificate_file": "/certs/ca.pem", "certificate_file": "/certs/tls.crt", "private_key_file": "/certs/tls.key"}
+    assert server["channel_creds"] == [{"type": "tls", "config": {**config, "refresh_interval": "60s"}}]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (PAIR, "--xds-cert, --xds-key and --xds-server-name are for TLS: give --xds-ca FILE too"),
+        (("--xds-server-name", "x"), "give --xds-ca FILE too"),
+        ((*TLS, *PAIR[:2]), "--xds-cert and --xds-key go together: give both"),
+        (
+            ("--xds-address", "unix:/run/xds", "--xds-ca", "x"),
+            "a Unix socket has no name to be in a certificate: give --xds-server",
+        ),
+        ((*TLS, "--grpc", "--xds-server-name", "other"), "expects the name that it connects to: say --xds-address other:PORT"),
+    ],
+)
+def test_what_does_not_fit_together(xdsctl, flags, message):
+    assert message in xdsctl(*NODE, *flags, exits=64).stderr

@@ -7,7 +7,12 @@ import subprocess
 import sys
 import threading
 
+import grpc
 import pytest
+import trustme
+
+from xds.cli.demo.envoy import http_get
+from xds.wire import CLUSTER, envoy
 
 FREE = ("--xds-address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0")
 
@@ -56,6 +61,98 @@ def test_serve_until_it_is_told_to_stop(serve, xdsctl, clusters, name):
     process.send_signal(name)
     assert process.wait(20) == 0
     assert process.stdout.read() == ""
+
+
+def addresses_of(line):
+    """Return the addresses of xDS and of the admin API in what `serve` says first."""
+    xds, _, admin = line.partition("serving xDS on ")[2].partition(", the admin API on ")
+    return xds, admin.partition(";")[0]
+
+
+@pytest.fixture
+def proxy():
+    """Connect an xDS stream; it has its first answer, and `ended()` waits for its end."""
+    channels = []
+
+    def connect(address):
+        channels.append(grpc.insecure_channel(address))
+        requests = queue.Queue()
+        method = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+        call = channels[-1].stream_stream(method, request_serializer=envoy.DeltaDiscoveryRequest.SerializeToString)(
+            iter(requests.get, None)
+        )
+        requests.put(envoy.DeltaDiscoveryRequest(type_url=CLUSTER, node={"id": "web-1"}))
+        next(call)
+        call.ended = lambda: (call.code(), call.details())
+        return call
+
+    yield connect
+    for channel in channels:
+        channel.close()
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_sigterm_drains_the_streams_and_then_stops(serve, clusters, proxy, tmp_path, log_format):
+    file = tmp_path / "isthmus.yaml"
+    file.write_text("apiVersion: xds/v1\ndrain: {windowSeconds: 0.5}\n")
+    process = serve("--config", file, "--clusters", clusters, *FREE, "--log-format", log_format)
+    xds = addresses_of(until(process, "the admin API on"))[0] if log_format == "console" else ready(process)["xds_address"]
+    call = proxy(xds)
+    process.send_signal(signal.SIGTERM)
+    if log_format == "console":
+        assert until(process, "draining") == "draining 1 stream over 0.5 s; Ctrl-C stops at once\n"
+    else:
+        entry = json.loads(until(process, "draining"))
+        assert (entry["event"], entry["streams"], entry["window_s"]) == ("draining", 1, 0.5)
+    assert call.ended() == (grpc.StatusCode.UNAVAILABLE, "the control plane is shutting down; reconnect")
+    assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_while_it_drains_it_is_not_ready_and_a_second_signal_stops_it_at_once(serve, clusters, proxy, tmp_path, second):
+    file = tmp_path / "isthmus.yaml"
+    file.write_text("apiVersion: xds/v1\ndrain: {windowSeconds: 3000}\n")
+    process = serve("--config", file, "--clusters", clusters, *FREE, "--log-format", "console")
+    xds, admin = addresses_of(until(process, "the admin API on"))
+    call = proxy(xds)
+    assert http_get(admin, "/readyz")[0] == 200
+    process.send_signal(signal.SIGTERM)
+    until(process, "draining 1 stream over 3000 s")
+    status, body = http_get(admin, "/readyz")
+    assert (status, "draining, the proxies are sent to other replicas" in body) == (503, True)
+    process.send_signal(second)
+    assert process.wait(20) == 0
+    assert call.ended() == (grpc.StatusCode.UNAVAILABLE, "the control plane is shutting down; reconnect")
+
+
+def test_ctrl_c_stops_at_once(serve, clusters, proxy, tmp_path):
+    file = tmp_path / "isthmus.yaml"
+    file.write_text("apiVersion: xds/v1\ndrain: {windowSeconds: 3000}\n")
+    process = serve("--config", file, "--clusters", clusters, *FREE, "--log-format", "console")
+    call = proxy(addresses_of(until(process, "the admin API on"))[0])
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    assert call.ended()[0] is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("client_ca", [False, True])
+def test_with_tls_it_says_what_a_bootstrap_needs(serve, clusters, tmp_path, client_ca):
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    tls = ("--xds-tls-cert", tmp_path / "both.pem", "--xds-tls-key", tmp_path / "both.pem")
+    tls += ("--xds-client-ca", tmp_path / "ca.pem") if client_ca else ()
+    process = serve("--clusters", clusters, *FREE, "--log-format", "console", *tls)
+    line = until(process, "start an Envoy")
+    wanted = " --xds-ca FILE" + (" --xds-cert FILE --xds-key FILE" if client_ca else "")
+    assert f"{wanted} > envoy.yaml" in line
+
+
+def ready(process):
+    """Return the log entry that says that it serves."""
+    while (entry := json.loads(process.line()))["event"] != "ready":
+        pass
+    return entry
 
 
 def test_in_a_pod_the_log_is_json(serve, clusters):

@@ -3,8 +3,10 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from xds.config import Config, environment_name
 from xds.discovery.files import read_directory
 from xds.problems import CODES
 
@@ -19,6 +21,25 @@ def test_every_problem_code_is_documented_with_its_severity_and_title():
 def test_every_problem_code_is_used():
     source = "".join(path.read_text() for path in (ROOT / "xds").rglob("*.py") if path.name != "problems.py")
     assert [code for code in CODES if code not in source] == []
+
+
+def test_every_setting_is_documented_with_its_variable_and_default():
+    rows = re.findall(
+        r"^\| `([\w.]+)` \| `(XDS_\w+)` \| [^|]*\| ([^|]+) \|", (ROOT / "docs" / "xdsctl.md").read_text(), re.MULTILINE
+    )
+    fields = msgspec.structs.fields(Config)
+    assert [(key, variable) for key, variable, _ in rows] == [
+        (field.encode_name, environment_name(field.encode_name)) for field in fields
+    ]
+    said = {key: default for key, _, default in rows}
+    for field in fields:
+        default = field.default
+        if isinstance(default, (bool, str)):
+            assert said[field.encode_name] == str(default).lower() if isinstance(default, bool) else default
+        elif isinstance(default, (int, float)):
+            assert float(said[field.encode_name]) == default
+        else:
+            assert said[field.encode_name] == "–"
 
 
 def test_the_example_has_no_problems():

@@ -14,8 +14,8 @@ from xds.errors import XdsError
 from xds.protocol import Encoder
 from xds.server import Limits, ListenError, XdsServer
 from xds.server.address import check_listenable
+from xds.server.ending import StreamEndError
 from xds.server.services import SERVICES
-from xds.server.stream import StreamEndError
 from xds.wire import CLUSTER, ENDPOINT
 
 Status = health_pb2.HealthCheckResponse.ServingStatus

@@ -55,6 +55,7 @@ class ControlPlaneCollector(Collector):
         yield from self._fleet()
         yield from self._snapshots()
         yield from self._streams()
+        yield from self._admission()
         yield from self._counters()
         for stage, timing in self._plane.timings.items():
             yield SummaryMetricFamily(f"xds_{stage}_seconds", f"Time spent in the stage {stage}.", timing.count, timing.sum_s)
@@ -99,6 +100,18 @@ class ControlPlaneCollector(Collector):
         values = {(name, state): states[name, state] for name in SHORT_NAMES for state in STATES}
         yield _gauge("xds_stream_types", "Types that open streams asked for, by how they stand.", values, "type", "state")
 
+    def _admission(self) -> Iterator[Metric]:
+        admission = self._plane.admission
+        for name, text, number in (
+            ("xds_admission_waiting", "Streams that wait for their turn to be written a first sync.", admission.waiting),
+            ("xds_first_syncs_active", "Streams that are written a first sync.", admission.active),
+        ):
+            family = GaugeMetricFamily(name, text)
+            family.add_metric((), number)
+            yield family
+        yield CounterMetricFamily("xds_first_syncs", "First syncs admitted, one or more a stream.", admission.admitted)
+        yield CounterMetricFamily("xds_first_syncs_overdue", "Those whose client was too slow to count.", admission.overdue)
+
     def _counters(self) -> Iterator[Metric]:
         counters = self._plane.counters
         for name, text, by_type in (
@@ -115,6 +128,7 @@ class ControlPlaneCollector(Collector):
             yield family
         yield CounterMetricFamily("xds_rejected_nodes", "Nodes that could not be given a view.", counters.rejected_nodes)
         yield CounterMetricFamily("xds_refused_streams", "Streams ended for what the client sent.", counters.refused_streams)
+        yield CounterMetricFamily("xds_aged_streams", "Streams ended at their connection's maximum age.", counters.aged_streams)
         yield CounterMetricFamily("xds_publications", "Changes published to streams.", counters.publications)
         yield CounterMetricFamily("xds_wakes", "Streams woken by publications.", counters.wakes)
 

@@ -61,12 +61,36 @@ class Counters(Protocol):
         """Streams ended because of what the client sent."""
 
     @property
+    def aged_streams(self) -> int:
+        """Streams ended because their connection had reached its maximum age."""
+
+    @property
     def publications(self) -> int:
         """Change sets published."""
 
     @property
     def wakes(self) -> int:
         """Streams woken by them."""
+
+
+class Admission(Protocol):
+    """First syncs, of which few are written at once; `xds.server.admission.Admission` is one."""
+
+    @property
+    def waiting(self) -> int:
+        """Streams that wait for their turn."""
+
+    @property
+    def active(self) -> int:
+        """Streams whose turn it is."""
+
+    @property
+    def admitted(self) -> int:
+        """Turns given since the start."""
+
+    @property
+    def overdue(self) -> int:
+        """Turns that ended because the client was too slow."""
 
 
 @dataclass(slots=True)
@@ -117,6 +141,10 @@ class ControlPlane(Protocol):
     @property
     def counters(self) -> Counters:
         """What the xDS server counted."""
+
+    @property
+    def admission(self) -> Admission:
+        """Who waits for a first sync."""
 
     @property
     def timings(self) -> Mapping[str, Timing]:

@@ -8,6 +8,7 @@ import click
 
 from xds.cli.options import Address, describes_node, output_option
 from xds.cli.output import print_data
+from xds.cli.xds_tls import XdsTls, describes_xds_tls
 
 if TYPE_CHECKING:
     from xds.cli.node import NodeFlags
@@ -24,15 +25,26 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where the control plane serves xDS.",
 )
+@describes_xds_tls
 @click.option(
     "--envoy-admin-address", type=Address(), default="127.0.0.1:9901", show_default=True, help="Where Envoy's own admin page is."
 )
 @output_option("yaml", "json")
 @click.pass_context
 def bootstrap(  # noqa: PLR0913 - an argument for each option
-    ctx: click.Context, node: NodeFlags, *, grpc: bool, delta: bool, xds_address: str, envoy_admin_address: str, output: str
+    ctx: click.Context,
+    node: NodeFlags,
+    *,
+    grpc: bool,
+    delta: bool,
+    xds_address: str,
+    xds_tls: XdsTls | None,
+    envoy_admin_address: str,
+    output: str,
 ) -> None:
     """Print the bootstrap of an Envoy or of a gRPC client.
+
+    Paths of certificates are made absolute; the files need to exist where the proxy runs.
 
     \b
     xdsctl bootstrap --node web-1 --cluster east --region eu --zone eu-1 > envoy.yaml
@@ -41,18 +53,20 @@ def bootstrap(  # noqa: PLR0913 - an argument for each option
     if grpc:
         if node.role:
             raise click.UsageError("--role is for Envoy; a gRPC client is always proxyless", ctx)
-        print_data(grpc_bootstrap(node, xds_address), "json")
+        print_data(grpc_bootstrap(node, xds_address, xds_tls), "json")
         return
     from xds.cli.envoy_bootstrap import envoy_bootstrap
 
-    print_data(envoy_bootstrap(node, xds_address, admin_address=envoy_admin_address, delta=delta), output)
+    made = envoy_bootstrap(node, xds_address, admin_address=envoy_admin_address, delta=delta, tls=xds_tls)
+    print_data(made, output)
 
 
-def grpc_bootstrap(node: NodeFlags, xds_address: str) -> dict[str, Any]:
-    """Return the bootstrap of a gRPC client (gRFC A27; `xds_v3`: A30)."""
+def grpc_bootstrap(node: NodeFlags, xds_address: str, tls: XdsTls | None = None) -> dict[str, Any]:
+    """Return the bootstrap of a gRPC client (gRFC A27; `xds_v3`: A30; TLS: A65)."""
+    credentials = tls.channel_creds() if tls else {"type": "insecure"}
     said = node.metadata["isthmus"] | {"role": "proxyless"}
     return {
-        "xds_servers": [{"server_uri": xds_address, "channel_creds": [{"type": "insecure"}], "server_features": ["xds_v3"]}],
+        "xds_servers": [{"server_uri": xds_address, "channel_creds": [credentials], "server_features": ["xds_v3"]}],
         "node": {
             "id": node.node_id,
             "cluster": node.workload or "proxyless",

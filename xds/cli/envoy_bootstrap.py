@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     ApiVersion,
     BackoffStrategy,
     ConfigSource,
+    DataSource,
     GrpcService,
     GrpcServiceEnvoyGrpc,
     Http2ProtocolOptions,
@@ -27,16 +27,29 @@ from envoy_data_plane.envoy.config.core.v3 import (
     RetryPolicy,
     SocketAddress,
     TcpKeepalive,
+    TransportSocket,
 )
 from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints
 from envoy_data_plane.envoy.config.overload.v3 import OverloadManager, ResourceMonitor
 from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.v3 import DownstreamConnectionsConfig
+from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
+    CertificateValidationContext,
+    CommonTlsContext,
+    SubjectAltNameMatcher,
+    SubjectAltNameMatcherSanType,
+    TlsCertificate,
+    UpstreamTlsContext,
+)
 from envoy_data_plane.envoy.extensions.upstreams.http.v3 import HttpProtocolOptions, HttpProtocolOptionsExplicitHttpConfig
+from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any as ProtoAny
 from envoy_data_plane.google.protobuf import Struct
 
+from xds.cli.xds_tls import host_of, is_ip
+
 if TYPE_CHECKING:
     from xds.cli.node import NodeFlags
+    from xds.cli.xds_tls import XdsTls
 
 XDS_CLUSTER = "isthmus_xds"
 MAX_CONNECTIONS = 50_000
@@ -46,7 +59,9 @@ RECONNECT_S, MAX_RECONNECT_S = 0.5, 5.0
 _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def envoy_bootstrap(node: NodeFlags, xds_address: str, *, admin_address: str, delta: bool) -> dict[str, Any]:
+def envoy_bootstrap(
+    node: NodeFlags, xds_address: str, *, admin_address: str, delta: bool, tls: XdsTls | None = None
+) -> dict[str, Any]:
     """Return the bootstrap in proto3 JSON.
 
     Args:
@@ -54,6 +69,7 @@ def envoy_bootstrap(node: NodeFlags, xds_address: str, *, admin_address: str, de
         xds_address: where the control plane serves xDS: `HOST:PORT`, `[IPV6]:PORT` or `unix:/PATH`.
         admin_address: where Envoy's own admin page is to be.
         delta: incremental xDS, else state of the world.
+        tls: whom to trust on the way to the control plane; None: plain text.
     """
     ads = ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
     bootstrap = Bootstrap(
@@ -74,7 +90,7 @@ def envoy_bootstrap(node: NodeFlags, xds_address: str, *, admin_address: str, de
             cds_config=ads,
             lds_config=ads,
         ),
-        static_resources=BootstrapStaticResources(clusters=[_xds_cluster(xds_address)]),
+        static_resources=BootstrapStaticResources(clusters=[_xds_cluster(xds_address, tls)]),
         overload_manager=OverloadManager(resource_monitors=[_connection_limit()]),
     )
     result: dict[str, Any] = bootstrap.to_dict(casing=betterproto2.Casing.SNAKE)
@@ -86,8 +102,9 @@ def _envoy_grpc() -> GrpcServiceEnvoyGrpc:
     return GrpcServiceEnvoyGrpc(cluster_name=XDS_CLUSTER, retry_policy=RetryPolicy(retry_back_off=back_off))
 
 
-def _xds_cluster(address: str) -> Cluster:
-    by_name = not address.startswith("unix:") and not _is_ip(address.rpartition(":")[0].strip("[]"))
+def _xds_cluster(address: str, tls: XdsTls | None) -> Cluster:
+    host = host_of(address)
+    by_name = bool(host) and not is_ip(host)
     endpoint = LbEndpoint(endpoint=Endpoint(address=_address(address)))
     return Cluster(
         name=XDS_CLUSTER,
@@ -95,11 +112,30 @@ def _xds_cluster(address: str) -> Cluster:
         connect_timeout=timedelta(seconds=1),
         load_assignment=ClusterLoadAssignment(cluster_name=XDS_CLUSTER, endpoints=[LocalityLbEndpoints(lb_endpoints=[endpoint])]),
         typed_extension_protocol_options={_HTTP: ProtoAny.pack(_http2())},
+        transport_socket=_transport_socket(tls) if tls else None,
         # A control plane whose machine vanished must be noticed, although it never closes the connection.
         upstream_connection_options=UpstreamConnectionOptions(
             tcp_keepalive=TcpKeepalive(keepalive_probes=3, keepalive_time=30, keepalive_interval=10),
         ),
     )
+
+
+def _transport_socket(tls: XdsTls) -> TransportSocket:
+    """Return TLS with files that Envoy reads once, when it starts: it follows files of its own SDS alone."""
+    kind = SubjectAltNameMatcherSanType.IP_ADDRESS if tls.names_ip else SubjectAltNameMatcherSanType.DNS
+    name = SubjectAltNameMatcher(san_type=kind, matcher=StringMatcher(exact=tls.server_name))
+    own = TlsCertificate(certificate_chain=DataSource(filename=tls.cert), private_key=DataSource(filename=tls.key))
+    context = UpstreamTlsContext(
+        common_tls_context=CommonTlsContext(
+            tls_certificates=[own] if tls.cert else [],
+            validation_context=CertificateValidationContext(
+                trusted_ca=DataSource(filename=tls.ca), match_typed_subject_alt_names=[name]
+            ),
+            alpn_protocols=["h2"],
+        ),
+        sni="" if tls.names_ip else tls.server_name,
+    )
+    return TransportSocket(name="envoy.transport_sockets.tls", typed_config=ProtoAny.pack(context))
 
 
 def _http2() -> HttpProtocolOptions:
@@ -118,11 +154,3 @@ def _address(address: str) -> Address:
         return Address(pipe=Pipe(path=address.removeprefix("unix:")))
     host, _, port = address.rpartition(":")
     return Address(socket_address=SocketAddress(address=host.strip("[]"), port_value=int(port)))
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -38,6 +38,7 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
 def serve(file: Path | None, **flags: object) -> None:
     """Run the control plane on a directory of clusters, until Ctrl-C.
 
+    SIGTERM first sends the proxies to other replicas, one after the other; a second signal stops at once.
     Flags win over XDS_... variables, those over the file, and the file over the defaults. Manifests and
     certificates may change at any time.
     """
@@ -58,29 +59,46 @@ def serve(file: Path | None, **flags: object) -> None:
 async def _serve(config: Config, *, is_console: bool) -> None:
     from xds.app import ControlPlane
 
-    loop = asyncio.get_running_loop()
-    main = asyncio.current_task()
-    assert main is not None
-    stopped = asyncio.Event()
-
-    def stop() -> None:
-        stopped.set()
-        main.cancel()
-        for name in _STOPS:  # a second signal ends us at once
-            loop.remove_signal_handler(name)
-
-    for name in _STOPS:
-        loop.add_signal_handler(name, stop)
+    plane = ControlPlane(config)
     try:
-        await ControlPlane(config).run(_announce if is_console else _log_ready)
-    except asyncio.CancelledError:
-        if not stopped.is_set():
-            raise
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(plane.run(_announce if is_console else _log_ready))
+            stopping = tasks.create_task(_stop_when_told(plane, is_console=is_console))
+            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            serving.cancel()
+            stopping.cancel()
         note("stopped")
     except ExceptionGroup as group:
         if error := _expected(group):
             raise error from None
         raise
+
+
+async def _stop_when_told(plane: ControlPlane, *, is_console: bool) -> None:
+    """Return when it is time to stop: at once after Ctrl-C, after SIGTERM once every proxy is sent elsewhere."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    for name in _STOPS:
+        loop.add_signal_handler(name, told.put_nowait, name)
+    if await told.get() is signal.SIGTERM and plane.open_streams and plane.config.drain_window_s:
+        _tell_draining(plane, is_console=is_console)
+        async with asyncio.TaskGroup() as tasks:
+            waits = [tasks.create_task(plane.drain()), tasks.create_task(told.get())]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+    for name in _STOPS:  # one more signal ends us without any grace
+        loop.remove_signal_handler(name)
+
+
+def _tell_draining(plane: ControlPlane, *, is_console: bool) -> None:
+    import structlog
+
+    streams, window_s = plane.open_streams, plane.config.drain_window_s
+    if is_console:
+        note(f"draining {plural(streams, 'stream')} over {window_s:g} s; Ctrl-C stops at once")
+    else:
+        structlog.get_logger().info("draining", streams=streams, window_s=window_s)
 
 
 def _expected(group: ExceptionGroup[Exception]) -> XdsError | None:
@@ -102,10 +120,16 @@ def _announce(plane: ControlPlane) -> None:
     note(f"{directory}: {plural(len(plane.members), 'cluster')}, {services}, {plural(problems, 'problem')}")
     if problems:
         note(f"what is wrong:   xdsctl problems{admin}")
-    if not plane.config.xds_tls_cert:  # the bootstrap that xdsctl makes speaks plain text
-        cluster = min(plane.members, default="CLUSTER")
-        note(f"start an Envoy:  xdsctl bootstrap --node web-1 --cluster {cluster}{xds} > envoy.yaml && envoy -c envoy.yaml")
+    node = f"--node web-1 --cluster {min(plane.members, default='CLUSTER')}"
+    note(f"start an Envoy:  xdsctl bootstrap {node}{xds}{_tls_flags(plane.config)} > envoy.yaml && envoy -c envoy.yaml")
     note(f"then look at it: xdsctl proxies{admin}")
+
+
+def _tls_flags(config: Config) -> str:
+    """Return what a proxy's bootstrap needs; where its files are, only the user knows."""
+    if not config.xds_tls_cert:
+        return ""
+    return " --xds-ca FILE" + (" --xds-cert FILE --xds-key FILE" if config.xds_client_ca else "")
 
 
 def _log_ready(plane: ControlPlane) -> None:

@@ -8,7 +8,8 @@ resource.
 from xds.server.address import ListenError
 from xds.server.counters import Counters
 from xds.server.hub import Hub
-from xds.server.server import Limits, Security, XdsServer
+from xds.server.limits import Limits
+from xds.server.server import Security, XdsServer
 from xds.server.source import ViewSource
 from xds.server.tls import CertificateError, Certificates, TlsFiles
 

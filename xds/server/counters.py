@@ -33,6 +33,8 @@ class Counters:
     """Streams refused, or left where they were, because their node cannot be given a view."""
     refused_streams: int = 0
     """Streams ended because of what the client sent, rejected nodes included."""
+    aged_streams: int = 0
+    """Streams ended because their connection had reached its maximum age."""
     publications: int = 0
     """Change sets published."""
     wakes: int = 0

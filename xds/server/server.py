@@ -11,10 +11,11 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from xds.protocol import parse_delta, parse_sotw
 from xds.server.address import UNIX, ListenError, check_listenable, is_local
+from xds.server.bounds import parser
+from xds.server.ending import shutting_down
+from xds.server.limits import Limits
 from xds.server.services import SERVICES
-from xds.server.stream import StreamEndError
 from xds.server.switchboard import Switchboard
 from xds.server.tls import Certificates, TlsFiles
 from xds.wire import POOL
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from xds.problems import Problem
     from xds.protocol import Encoder, StreamInfo
+    from xds.server.admission import Admission
     from xds.server.counters import Counters
     from xds.server.services import StreamKind
     from xds.server.source import ViewSource
@@ -34,28 +36,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the transport allows."""
-
-    request_bytes: int = 32 * 1024 * 1024
-    """The largest request: a reconnecting delta Envoy names all that it holds, more than gRPC's default of 4 MiB (R38)."""
-    keepalive_s: float = 30
-    """Idle time after which we ask a client whether it is still there."""
-    keepalive_timeout_s: float = 10
-    """How long it may take to answer."""
-
-    def options(self) -> list[tuple[str, int]]:
-        """Return gRPC's channel arguments."""
-        return [
-            ("grpc.max_receive_message_length", self.request_bytes),
-            ("grpc.keepalive_time_ms", round(self.keepalive_s * 1000)),
-            ("grpc.keepalive_timeout_ms", round(self.keepalive_timeout_s * 1000)),
-            ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.max_pings_without_data", 0),
-            ("grpc.http2.max_ping_strikes", 0),  # by default clients that ping more often than every 300 s are cut off
-            ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share the proxies
-        ]
+DRAINED_S = 5.0
+"""How long after the window of a drain a stream may still take to write what is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +57,7 @@ class XdsServer:
         source: gives nodes their views and views their snapshots.
         encoder: makes responses; one a server.
         addresses: where to listen, each `HOST:PORT` (0: any free port), `[IPV6]:PORT` or `unix:/PATH`.
-        limits: what the transport allows.
+        limits: what one client may take.
         security: TLS, or plain text (the default: to this machine alone).
         on_nack: told of every NACK, in addition to the log.
     """
@@ -95,10 +77,11 @@ class XdsServer:
         self._limits = limits or Limits()
         self._security = security or Security()
         self._certificates: Certificates | None = None
-        self._board = Switchboard(source, encoder, on_nack)
+        self._board = Switchboard(source, encoder, self._limits, on_nack)
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._closing: asyncio.Task[None] | None = None
 
     async def start(self) -> tuple[str, ...]:
         """Listen, and return the addresses with the ports that were bound.
@@ -137,9 +120,23 @@ class XdsServer:
             return
         for task in self._tasks:
             task.cancel()
-        self._board.end(StreamEndError(grpc.StatusCode.UNAVAILABLE, "the control plane is shutting down; reconnect"))
+        self._board.end(shutting_down())
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_s)
+        if self._closing:
+            await self._closing
+
+    async def drain(self, window_s: float) -> None:
+        """Send the clients to other servers, one after the other, and return when none is left; `stop` ends it early.
+
+        Health says NOT_SERVING, no connection is accepted any more, and those that are open are told to go (GOAWAY), so
+        that a client whose stream ends connects elsewhere. Until then it is served as ever.
+        """
+        if self._server is None:
+            return
+        await self._health.enter_graceful_shutdown()
+        self._closing = asyncio.create_task(self._server.stop(window_s + DRAINED_S))  # cuts off what has not ended by then
+        await self._board.drain(window_s, shutting_down())
 
     def publish(self, change: ChangeSet) -> None:
         """Tell the streams that subscribe to something in the change set; the source already has its snapshot."""
@@ -158,6 +155,16 @@ class XdsServer:
         return self._board.problems() + (self._certificates.problems() if self._certificates else ())
 
     @property
+    def open_streams(self) -> int:
+        """How many streams are open, those whose clients did not say yet who they are included."""
+        return self._board.open_streams
+
+    @property
+    def admission(self) -> Admission:
+        """Who waits for a first sync."""
+        return self._board.admission
+
+    @property
     def counters(self) -> Counters:
         """Totals since the start, for metrics."""
         return self._board.counters
@@ -174,7 +181,7 @@ class XdsServer:
                 {
                     method: grpc.stream_stream_rpc_method_handler(
                         self._handler(kind),
-                        request_deserializer=parse_delta if kind.delta else parse_sotw,
+                        request_deserializer=parser(kind, self._limits),
                         response_serializer=None,  # streams write bytes
                     )
                     for method, kind in methods.items()

@@ -8,7 +8,7 @@ write waits for the peer, changes only mark names dirty, and the next poll takes
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,14 @@ from google.protobuf.message import DecodeError
 
 from xds.errors import NodeRejectedError
 from xds.protocol import DeltaRequest, DeltaStream, SotwRequest, SotwStream, StreamInfo
+from xds.server.bounds import check_subscriptions, check_types
 from xds.server.counters import label
+from xds.server.ending import StreamEndError, clipped, refusal
 from xds.server.node import node_of
 from xds.wire import short_name
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import AsyncIterator, Hashable
 
     from xds.model.node import Node
     from xds.protocol import Nack
@@ -34,28 +36,11 @@ if TYPE_CHECKING:
     Request = DeltaRequest | SotwRequest
     Context = grpc.aio.ServicerContext[Any, bytes]
 
-TEXT_LIMIT = 1_000
-"""Characters of a client's text that we repeat to logs and peers: gRPC carries a status in an 8 KiB header."""
+FIRST_SYNC_S = 30.0
+"""How long after its first slot what a stream asks for counts as its first sync, in the event loop's time."""
+_CLIENTS_FAULT = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 _log = structlog.get_logger()
-
-
-def clipped(text: str) -> str:
-    """Return the text, shortened to TEXT_LIMIT."""
-    return text if len(text) <= TEXT_LIMIT else f"{text[:TEXT_LIMIT]}… ({len(text)} characters)"
-
-
-class StreamEndError(Exception):
-    """Ends a stream with a gRPC status."""
-
-    def __init__(self, code: grpc.StatusCode, text: str) -> None:
-        super().__init__(clipped(text))
-        self.code = code
-
-
-def refusal(text: str) -> StreamEndError:
-    """Return the end of a stream whose client sent what we cannot serve."""
-    return StreamEndError(grpc.StatusCode.INVALID_ARGUMENT, text)
 
 
 class Stream:
@@ -74,11 +59,15 @@ class Stream:
         self._board = board
         self._context = context
         self._opened_at_s = board.clock()
-        self._peer = context.peer()
-        self._log = _log.bind(stream=stream_id, kind=str(kind), peer=self._peer)
+        self.peer = context.peer()
+        self._log = _log.bind(stream=stream_id, kind=str(kind), peer=self.peer)
         self._protocol = (DeltaStream if kind.delta else SotwStream)(board.encoder)
         self._seat: tuple[Node, Hashable] | None = None
         """Who the client is and the view that it gets, once both are known."""
+        self._admitted_types = 0
+        """Types of which a first sync was admitted."""
+        self._admitted_at_s: float | None = None
+        """When the first one was, in the event loop's time."""
         self._due = asyncio.Event()
         self._half_closed = False
         self._ending: StreamEndError | None = None
@@ -95,7 +84,9 @@ class Stream:
             self._log.debug("the client vanished")
         finally:
             self._leave()
-        if self._ending:
+        if self._ending and self._ending.code is grpc.StatusCode.OK:  # which is no reason to abort for gRPC
+            self._context.set_details(str(self._ending))
+        elif self._ending:
             await self._context.abort(self._ending.code, str(self._ending))
 
     def end(self, end: StreamEndError) -> None:
@@ -119,7 +110,7 @@ class Stream:
         return StreamInfo(
             node_id=node.id,
             view=view,
-            peer=self._peer,
+            peer=self.peer,
             kind=self.kind.variant,
             service=self.kind.service,
             connected_at_s=self._opened_at_s,
@@ -153,7 +144,7 @@ class Stream:
         self.wake()
 
     async def _read_requests(self) -> None:
-        request = await self._read()
+        request = await self._read_first()
         if request is not None:
             await self._take_seat(request)
         while request is not None:
@@ -161,6 +152,15 @@ class Stream:
             request = await self._read()
         self._half_closed = True
         self.wake()
+
+    async def _read_first(self) -> Request | None:
+        limit_s = self._board.limits.first_request_s
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._read()
+        except TimeoutError as error:
+            text = f"no request within {limit_s:g} s of the stream's beginning; open a stream when there is something to ask for"
+            raise StreamEndError(grpc.StatusCode.DEADLINE_EXCEEDED, text) from error
 
     async def _read(self) -> Request | None:
         try:
@@ -195,6 +195,8 @@ class Stream:
         elif only and request.type_url != only:
             raise refusal(f"this stream carries {only} alone, not {request.type_url}; open an ADS stream for several types")
         protocol, name = self._protocol, label(request.type_url)
+        if request.type_url not in protocol.ledger.types:
+            check_types(len(protocol.ledger.types) + 1, self._board.limits)
         subscription_changes = protocol.subscription_changes
         stale_nonces = self._stale_nonces(request.type_url)
         # The method that the stream was opened with decides on both, the request's class and the core's.
@@ -204,6 +206,7 @@ class Stream:
         if nack:
             self._nacked(nack)
         if protocol.subscription_changes != subscription_changes:
+            check_subscriptions(protocol.subscriptions(), self._board.limits)
             self._board.hub.subscribe(self, protocol.subscriptions())
         self.wake()
 
@@ -228,11 +231,12 @@ class Stream:
             await self._wait_until_due()
             last = self._half_closed  # as of now: what was asked before it is answered by the poll below
             if self._seat is not None:
-                snapshot = self._board.source.current(self._seat[1])
-                for response in self._protocol.poll(snapshot, self._board.clock()):
-                    await self._context.write(response.body)
-                    counters.responses[label(response.type_url)] += 1
-                    counters.response_bytes[label(response.type_url)] += len(response.body)
+                async with self._admitted():
+                    snapshot = self._board.source.current(self._seat[1])
+                    for response in self._protocol.poll(snapshot, self._board.clock()):
+                        await self._context.write(response.body)
+                        counters.responses[label(response.type_url)] += 1
+                        counters.response_bytes[label(response.type_url)] += len(response.body)
             if self._ending:
                 raise self._ending
 
@@ -240,16 +244,33 @@ class Stream:
         """Return when something may have to be written: something happened, or a wait of the protocol's is over."""
         deadline_s = self._protocol.deadline_s()
         remaining_s = None if deadline_s is None else max(0.0, deadline_s - self._board.clock())
-        with contextlib.suppress(TimeoutError):
+        with suppress(TimeoutError):
             async with asyncio.timeout(remaining_s):
                 await self._due.wait()
         self._due.clear()
+
+    @asynccontextmanager
+    async def _admitted(self) -> AsyncIterator[None]:
+        """Wait for a slot if types were asked for the first time, and hold it while they are written.
+
+        A stream that has had its first sync waits for nobody, whatever else it asks for: its updates are not to be late
+        because others arrive.
+        """
+        types, loop = self._protocol.ledger.types, asyncio.get_running_loop()
+        is_synced = self._admitted_at_s is not None and loop.time() > self._admitted_at_s + FIRST_SYNC_S
+        if is_synced or len(types) == self._admitted_types:
+            yield
+            return
+        async with self._board.admission.slot(self.stream_id):
+            self._admitted_at_s = self._admitted_at_s or loop.time()
+            self._admitted_types = len(types)
+            yield
 
     def _leave(self) -> None:
         self._board.hub.leave(self)
         if self._seat is not None:
             self._board.source.release(self._seat[1])
             self._seat = None
-        if self._ending and self._ending.code is grpc.StatusCode.INVALID_ARGUMENT:
+        if self._ending and self._ending.code in _CLIENTS_FAULT:
             self._board.counters.refused_streams += 1
         self._log.info("stream closed", reason=str(self._ending or "the client left"))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import random
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
 from xds.problems import Problem
+from xds.server.admission import Admission
 from xds.server.counters import Counters, label
+from xds.server.ending import StreamEndError, aged, clipped
 from xds.server.hub import Hub
-from xds.server.stream import Stream, StreamEndError, clipped
+from xds.server.lifetimes import Lifetimes
+from xds.server.limits import Limits
+from xds.server.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -45,36 +51,50 @@ class Switchboard:
     Args:
         source: gives nodes their views and views their snapshots.
         encoder: makes responses, so that streams of one view are written the same bytes.
+        limits: what one client may take.
         on_nack: told of every NACK, in addition to the log.
         clock: seconds since the epoch.
     """
 
     def __init__(
-        self, source: ViewSource[Any], encoder: Encoder, on_nack: OnNack | None = None, clock: Callable[[], float] = time.time
+        self,
+        source: ViewSource[Any],
+        encoder: Encoder,
+        limits: Limits | None = None,
+        on_nack: OnNack | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.source = source
         self.encoder = encoder
+        self.limits = limits or Limits()
         self.clock = clock
         self.counters = Counters()
+        self.admission = Admission(self.limits.first_syncs, self.limits.first_sync_s)
         self.hub: Hub[Stream] = Hub(Stream.wake)
         self._on_nack = on_nack
+        self._lifetimes = Lifetimes(self.limits.max_age_s)
         self._ids = itertools.count(1)
         self._streams: dict[int, Stream] = {}
         self._rejections: dict[str, tuple[float, Problem]] = {}
         """Node id -> when it was rejected, and the problem; the oldest first."""
         self._ending: StreamEndError | None = None
+        self._empty = asyncio.Event()
 
     async def serve(self, kind: StreamKind, context: Context) -> None:
         """Be one stream, from its first request to its end."""
         stream = Stream(self, kind, next(self._ids), context)
         self._streams[stream.stream_id] = stream
+        self._empty.clear()
         self.counters.streams_opened[str(kind)] += 1
         if self._ending:
             stream.end(self._ending)
         try:
-            await stream.run()
+            with self._lifetimes.of_stream(stream.peer, lambda: self._aged(stream)):
+                await stream.run()
         finally:
             del self._streams[stream.stream_id]
+            if not self._streams:
+                self._empty.set()
             self.counters.streams_closed[str(kind)] += 1
 
     def publish(self, change: ChangeSet) -> None:
@@ -93,6 +113,22 @@ class Switchboard:
         for stream in self._streams.values():
             stream.end(end)
 
+    async def drain(self, window_s: float, end: StreamEndError) -> None:
+        """End every stream at a time of its own within the window, and later ones at once; return when none is left."""
+        self._ending = end
+        streams = list(self._streams.values())
+        random.shuffle(streams)
+        loop = asyncio.get_running_loop()
+        for place, stream in enumerate(streams):
+            loop.call_later(window_s * (place + random.random()) / len(streams), stream.end, end)  # noqa: S311 - not a secret
+        if streams:
+            await self._empty.wait()
+
+    @property
+    def open_streams(self) -> int:
+        """How many streams are open."""
+        return len(self._streams)
+
     def streams(self) -> list[StreamInfo]:
         """Return what is known of each open stream whose client said who it is."""
         return [info for stream in self._streams.values() if (info := stream.info())]
@@ -105,6 +141,10 @@ class Switchboard:
             found = self._rejections.items()
             self._rejections = {node: kept for node, kept in found if kept[0] >= limit_s or node in present}
         return tuple(problem for _, problem in self._rejections.values())
+
+    def _aged(self, stream: Stream) -> None:
+        self.counters.aged_streams += 1
+        stream.end(aged())
 
     def nacked(self, node: Node, view: Hashable, nack: Nack) -> None:
         """Record that a client rejected a response."""

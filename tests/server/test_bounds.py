@@ -1,0 +1,129 @@
+"""What one stream may ask for is bounded; what is beyond ends that stream with a text that says why, and no other."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from xds_world import Client, World, channel_to, cluster, endpoints, names_in
+
+from xds.protocol import Encoder
+from xds.server import Limits, XdsServer
+from xds.wire import CLUSTER, ENDPOINT
+
+LIMITS = Limits(first_request_s=0.2, names=100, name_chars=50, types=5, type_url_chars=80)
+
+
+@pytest.fixture
+async def bounded():
+    """A channel to a server with small limits, whose healthy client must be served to the end."""
+    world = World()
+    server = XdsServer(world, Encoder("test"), ["127.0.0.1:0"], limits=LIMITS)
+    world.publish = server.publish
+    world.ready.set()
+    world.put(cluster("web"), endpoints("web"))
+    (address,) = await server.start()
+    async with channel_to(address) as channel:
+        neighbour = Client(channel, "ads delta", node_id="neighbour")
+        await neighbour.send(CLUSTER)
+        await neighbour.receive()
+        channel.server = server
+        yield channel
+        world.put(cluster("web", 2))
+        assert names_in(await neighbour.receive()) == ("cds", ["web"])
+        assert server.counters.refused_streams == 1
+    await server.stop(1)
+    assert not +world.users
+
+
+async def refused(client, code="RESOURCE_EXHAUSTED"):
+    found, text = await client.status()
+    assert found == code, text
+    return text
+
+
+@pytest.mark.parametrize("kind", ["ads delta", "eds sotw"])
+async def test_a_stream_that_says_nothing(bounded, kind):
+    client = Client(bounded, kind)
+    asyncio.ensure_future(client.call.read()).add_done_callback(lambda done: done.exception())
+    assert await refused(client, "DEADLINE_EXCEEDED") == (
+        "no request within 0.2 s of the stream's beginning; open a stream when there is something to ask for"
+    )
+
+
+@pytest.mark.parametrize("kind", ["ads delta", "ads sotw"])
+async def test_too_many_names_in_one_request(bounded, kind):
+    client = Client(bounded, kind)
+    await client.send(ENDPOINT, [f"s{number}" for number in range(101)])
+    assert await refused(client) == (
+        "this stream names 101 resources; 100 is the limit: subscribe to fewer, to '*', or over several streams"
+    )
+
+
+async def test_too_many_names_in_several_requests_and_types(bounded):
+    client = Client(bounded, "ads delta")
+    for number in range(5):
+        await client.send((CLUSTER, ENDPOINT)[number % 2], [f"s{number}-{item}" for item in range(20)])
+        await client.receive()
+    await client.send(ENDPOINT, [f"s0-{item}" for item in range(20)], resource_names_unsubscribe=["s1-0"])
+    assert "names 119 resources" in await refused(client)
+
+
+async def test_names_that_are_given_back_do_not_count(bounded):
+    client = Client(bounded, "ads delta")
+    for number in range(5):
+        names = [f"s{number}-{item}" for item in range(90)]
+        before = [f"s{number - 1}-{item}" for item in range(90)]
+        await client.send(ENDPOINT, names, resource_names_unsubscribe=before)
+        assert sorted((await client.receive()).removed_resources) == sorted(names)
+    await client.send(ENDPOINT, ["x" * 51])
+    assert await refused(client) == "a resource name has 51 characters, more than the 50 that one may have"
+
+
+@pytest.mark.parametrize("field", ["resource_names_unsubscribe", "initial_resource_versions"])
+async def test_too_many_names_anywhere_else(bounded, field):
+    names = [f"s{number}" for number in range(101)]
+    client = Client(bounded, "ads delta")
+    await client.send(CLUSTER, **{field: dict.fromkeys(names, "1") if field.startswith("initial") else names})
+    assert "names 101 resources" in await refused(client)
+
+
+async def test_too_many_types(bounded):
+    client = Client(bounded, "ads sotw")
+    for number in range(6):
+        await client.send(f"type.googleapis.com/t{number}", ["a"])
+    assert await refused(client) == "this stream asks for more than 5 types; open another one for further types"
+
+
+async def test_a_long_type_url(bounded):
+    client = Client(bounded, "ads delta")
+    await client.send("type.googleapis.com/" + "x" * 61, ["a"])
+    assert await refused(client) == "`type_url` has 81 characters, more than 80"
+
+
+async def test_too_many_streams_on_one_connection_wait():
+    world = World()
+    server = XdsServer(world, Encoder("test"), ["127.0.0.1:0"], limits=Limits(streams_per_connection=2))
+    world.publish = server.publish
+    world.ready.set()
+    world.put(cluster("web"))
+    (address,) = await server.start()
+    async with channel_to(address) as channel:
+        clients = [Client(channel, "ads delta", node_id=f"n{number}") for number in range(2)]
+        for client in clients:
+            await client.send(CLUSTER)
+            await client.receive()
+        clients.append(Client(channel, "ads delta", node_id="n2"))
+        sending = asyncio.ensure_future(clients[2].send(CLUSTER))
+        await asyncio.sleep(0.1)
+        assert server.open_streams == 2
+        clients[0].call.cancel()
+        await sending
+        assert names_in(await clients[2].receive()) == ("cds", ["web"])
+    await server.stop(1)
+
+
+async def test_a_million_subscriptions(connect, server):
+    client = connect("ads delta")
+    await client.send(ENDPOINT, [f"s{number}" for number in range(1_000_000)])
+    assert "names 1000000 resources; 200000 is the limit" in (await client.status())[1]

@@ -1,0 +1,80 @@
+"""Bounds on what one stream may ask for: whatever exceeds them ends that stream alone, before it costs the others memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from xds.protocol import DeltaRequest, SotwRequest, parse_delta, parse_sotw
+from xds.server.ending import StreamEndError
+from xds.wire import envoy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from xds.server.limits import Limits
+    from xds.server.services import StreamKind
+
+    Request = DeltaRequest | SotwRequest
+
+
+def parser(kind: StreamKind, limits: Limits) -> Callable[[bytes], Request]:
+    """Return what decodes the requests of a stream, and refuses those that name too much before they are made values.
+
+    Raises, when called:
+        StreamEndError: RESOURCE_EXHAUSTED.
+        google.protobuf.message.DecodeError: the bytes are not such a message.
+    """
+
+    def delta(data: bytes) -> Request:
+        message = envoy.DeltaDiscoveryRequest.FromString(data)
+        for field in (message.resource_names_subscribe, message.resource_names_unsubscribe, message.initial_resource_versions):
+            _check_names(len(field), limits)
+        return _checked(parse_delta(message), limits)
+
+    def sotw(data: bytes) -> Request:
+        message = envoy.DiscoveryRequest.FromString(data)
+        _check_names(len(message.resource_names), limits)
+        return _checked(parse_sotw(message), limits)
+
+    return delta if kind.delta else sotw
+
+
+def check_subscriptions(subscriptions: Mapping[str, tuple[bool, Any]], limits: Limits) -> None:
+    """See that a stream does not subscribe to too much.
+
+    Raises:
+        StreamEndError: RESOURCE_EXHAUSTED.
+    """
+    _check_names(sum([len(names) for _, names in subscriptions.values()]), limits)
+
+
+def check_types(types: int, limits: Limits) -> None:
+    """See that a stream does not ask for too many types.
+
+    Raises:
+        StreamEndError: RESOURCE_EXHAUSTED.
+    """
+    if types > limits.types:
+        raise _exhausted(f"this stream asks for more than {limits.types} types; open another one for further types")
+
+
+def _check_names(names: int, limits: Limits) -> None:
+    if names > limits.names:
+        remedy = "subscribe to fewer, to '*', or over several streams"
+        raise _exhausted(f"this stream names {names} resources; {limits.names} is the limit: {remedy}")
+
+
+def _checked(request: Request, limits: Limits) -> Request:
+    if len(request.type_url) > limits.type_url_chars:
+        raise _exhausted(f"`type_url` has {len(request.type_url)} characters, more than {limits.type_url_chars}")
+    names = request.subscribe if isinstance(request, DeltaRequest) else request.names
+    longest = max(map(len, names), default=0)
+    if longest > limits.name_chars:
+        raise _exhausted(f"a resource name has {longest} characters, more than the {limits.name_chars} that one may have")
+    return request
+
+
+def _exhausted(text: str) -> StreamEndError:
+    return StreamEndError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
