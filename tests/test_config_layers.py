@@ -56,6 +56,7 @@ def test_every_setting_has_its_names():
         "batch.quietSeconds": ("XDS_BATCH_QUIET_SECONDS", "--batch-quiet-seconds"),
         "batch.maxDelaySeconds": ("XDS_BATCH_MAX_DELAY_SECONDS", "--batch-max-delay-seconds"),
         "viewIdleSeconds": ("XDS_VIEW_IDLE_SECONDS", "--view-idle-seconds"),
+        "loads.intervalSeconds": ("XDS_LOADS_INTERVAL_SECONDS", "--loads-interval-seconds"),
         "maxReceiveBytes": ("XDS_MAX_RECEIVE_BYTES", "--max-receive-bytes"),
         "log.format": ("XDS_LOG_FORMAT", "--log-format"),
         "log.level": ("XDS_LOG_LEVEL", "--log-level"),

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from xds.model.view import View
     from xds.protocol import StreamInfo
     from xds.server.counters import Counters
+    from xds.server.loads import Loads
     from xds.snapshot.snapshot import ChangeSet, Snapshot
     from xds.snapshot.store import SnapshotStore
 
@@ -80,6 +81,7 @@ class ControlPlane:
             [config.xds_address],
             limits=Limits(request_bytes=config.max_receive_bytes),
             security=_security(config),
+            load_interval_s=config.load_interval_s,
         )
 
     async def run(self, on_ready: Callable[[ControlPlane], None]) -> None:
@@ -228,6 +230,11 @@ class ControlPlane:
     def counters(self) -> Counters:
         """What the xDS server counted."""
         return self.server.counters
+
+    @property
+    def loads(self) -> Loads:
+        """What clients reported of their requests."""
+        return self.server.loads
 
     def streams(self) -> list[StreamInfo]:
         """Return the open streams."""

@@ -57,6 +57,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """How long a view without proxies is kept up to date."""
     max_receive_bytes: Annotated[int, Meta(ge=65_536)] = field(name="maxReceiveBytes", default=32 * 1024 * 1024)
     """The largest request; a delta proxy that reconnects names everything that it holds."""
+    load_interval_s: Annotated[float, Meta(ge=1, le=86_400)] = field(name="loads.intervalSeconds", default=10.0)
+    """How often clients report how many requests they sent where (LRS)."""
     log_format: LogFormat = field(name="log.format", default="auto")
     """`auto`: `console` on a terminal, else `json`."""
     log_level: LogLevel = field(name="log.level", default="info")

@@ -83,7 +83,7 @@ def find(plane: ControlPlane, node: str, version: str) -> Snapshot:
     before, _, after = node.rpartition("@")
     if not version and not _views_of(plane, node) and _views_of(plane, before):
         node, version = before, after
-    view = _view_of(plane, node)
+    view = view_of(plane, node)
     if not version:
         return plane.store.current(view)
     for snapshot in reversed(plane.store.history(view)):
@@ -130,7 +130,7 @@ def history(plane: ControlPlane, node: str) -> admin.SnapshotHistory:
         NotFoundError: there is no such node.
         AmbiguousError: the id stands for several views.
     """
-    view = _view_of(plane, node)
+    view = view_of(plane, node)
     kept = plane.store.history(view)
     return admin.SnapshotHistory(
         view=str(view),
@@ -146,7 +146,13 @@ def history(plane: ControlPlane, node: str) -> admin.SnapshotHistory:
     )
 
 
-def _view_of(plane: ControlPlane, node: str) -> View:
+def view_of(plane: ControlPlane, node: str) -> View:
+    """Return the view of a connected node, or the live view with this key.
+
+    Raises:
+        NotFoundError: there is no such node.
+        AmbiguousError: the id stands for several views.
+    """
     views = _views_of(plane, node)
     if not views:
         known = [stream.node_id for stream in plane.streams()] or map(str, plane.store.views())
