@@ -12,7 +12,7 @@ from xds.protocol.encoder import Encoder, Response, encoded_bytes
 from xds.protocol.interest import NO_NAMES, WILDCARD, Interest, Subscription
 from xds.protocol.ledger import Nack, State
 from xds.protocol.stream import RESPONSE_BYTES, Stream
-from xds.protocol.traits import LEGACY_WILDCARD, NEVER_REMOVED, removal_rank
+from xds.protocol.traits import EMPTY_IF_ABSENT, LEGACY_WILDCARD, NEVER_REMOVED, removal_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -61,7 +61,7 @@ class DeltaStream(Stream["_DeltaType"]):
                 removed: list[str] = []
                 looked_at.append((kind, removed))
                 for resources, absent in kind.take(snapshot.resources(kind.type_url), removed):
-                    self._send(kind, resources, absent, now_s, responses)
+                    self._send(kind, resources, absent, now_s, responses, empty=kind.type_url in EMPTY_IF_ABSENT)
         for kind, removed in sorted(looked_at, key=lambda item: removal_rank(item[0].type_url)):
             self._send(kind, (), removed, now_s, responses)
         for kind, _ in looked_at:
@@ -125,12 +125,21 @@ class DeltaStream(Stream["_DeltaType"]):
                 interest.owe({*interest.held, *interest.withheld} - rejected)
 
     def _send(
-        self, kind: _DeltaType, resources: Sequence[Resource], removed: Sequence[str], now_s: float, into: list[Response]
+        self,
+        kind: _DeltaType,
+        resources: Sequence[Resource],
+        removed: Sequence[str],
+        now_s: float,
+        into: list[Response],
+        *,
+        empty: bool = False,
     ) -> None:
-        into += [self._response(kind, some, gone, now_s) for some, gone in self._split(resources, removed)]
+        into += [self._response(kind, some, gone, now_s, empty=empty) for some, gone in self._split(resources, removed)]
 
-    def _response(self, kind: _DeltaType, resources: Sequence[Resource], removed: Sequence[str], now_s: float) -> Response:
-        response = self._encoder.delta(kind.type_url, resources, removed, above=self._last_nonce)
+    def _response(
+        self, kind: _DeltaType, resources: Sequence[Resource], removed: Sequence[str], now_s: float, *, empty: bool = False
+    ) -> Response:
+        response = self._encoder.delta(kind.type_url, resources, removed, above=self._last_nonce, empty=empty)
         self._last_nonce = int(response.nonce)
         kind.sent(response, now_s)
         self.ledger.sent(response, now_s, state=State.ERROR if kind.interest.withheld else State.STALE)
