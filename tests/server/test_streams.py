@@ -246,3 +246,19 @@ async def test_two_hundred_streams_hear_of_one_change(world, server):
     )
     for open_channel in channels:
         await open_channel.close()
+
+
+async def test_what_a_client_quotes_of_a_secret_is_neither_kept_nor_logged(world, server, connect, nacks, capsys):
+    world.put(cluster("web"))
+    client = connect()
+    await client.send(CLUSTER)
+    text = 'bad private_key { inline_string: "PLANTED" } -----BEGIN PRIVATE KEY-----PLANTED-----END PRIVATE KEY-----'
+    await client.ack(await client.receive(), error=text)
+    await eventually(lambda: nacks)
+    (info,) = server.streams()
+    kept = info.types[CLUSTER].nack_error
+    assert kept == 'bad private_key { inline_string: "[redacted]" } [redacted]'
+    assert nacks[0][2].error == kept
+    logged = capsys.readouterr().out
+    assert "response rejected" in logged
+    assert "PLANTED" not in logged

@@ -1,4 +1,4 @@
-"""The answers of the admin API about snapshots, as messages. Bodies of secrets are left out here, and only here."""
+"""The answers of the admin API about snapshots, as messages; no secret is in them (`xds.wire.redaction`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from xds.admin.answers import object_ref, timestamp
 from xds.errors import XdsError
 from xds.model.view import View
-from xds.wire import SECRET, SHORT_NAMES, admin, envoy, short_name
+from xds.wire import SHORT_NAMES, admin, short_name
+from xds.wire.redaction import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
@@ -178,7 +179,7 @@ def _types_of(snapshot: Snapshot, name: str) -> list[str]:
 
 
 def _resource(held: Resource) -> admin.Resource:
-    body = None if held.type_url == SECRET else envoy.Any(type_url=held.type_url, value=held.body)
+    body = redacted(held.type_url, held.body)
     return admin.Resource(name=held.name, version=held.version, resource=body, origins=map(object_ref, held.origins))
 
 
