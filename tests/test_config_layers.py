@@ -56,6 +56,7 @@ def test_every_setting_has_its_names():
         "batch.quietSeconds": ("XDS_BATCH_QUIET_SECONDS", "--batch-quiet-seconds"),
         "batch.maxDelaySeconds": ("XDS_BATCH_MAX_DELAY_SECONDS", "--batch-max-delay-seconds"),
         "viewIdleSeconds": ("XDS_VIEW_IDLE_SECONDS", "--view-idle-seconds"),
+        "loads.intervalSeconds": ("XDS_LOADS_INTERVAL_SECONDS", "--loads-interval-seconds"),
         "maxReceiveBytes": ("XDS_MAX_RECEIVE_BYTES", "--max-receive-bytes"),
         "admission.firstSyncs": ("XDS_ADMISSION_FIRST_SYNCS", "--admission-first-syncs"),
         "connection.maxAgeSeconds": ("XDS_CONNECTION_MAX_AGE_SECONDS", "--connection-max-age-seconds"),

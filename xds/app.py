@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from xds.protocol import StreamInfo
     from xds.server.admission import Admission
     from xds.server.counters import Counters
+    from xds.server.loads import Loads
     from xds.snapshot.snapshot import ChangeSet, Snapshot
     from xds.snapshot.store import SnapshotStore
 
@@ -83,6 +84,7 @@ class ControlPlane:
             [config.xds_address],
             limits=_limits(config),
             security=_security(config),
+            load_interval_s=config.load_interval_s,
         )
 
     async def run(self, on_ready: Callable[[ControlPlane], None]) -> None:
@@ -248,6 +250,11 @@ class ControlPlane:
     def admission(self) -> Admission:
         """Who waits for a first sync."""
         return self.server.admission
+
+    @property
+    def loads(self) -> Loads:
+        """What clients reported of their requests."""
+        return self.server.loads
 
     def streams(self) -> list[StreamInfo]:
         """Return the open streams."""

@@ -63,6 +63,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Age at which proxies are asked to connect anew, so that they spread over replicas; up to 10 % more for each; 0: never."""
     drain_window_s: Annotated[float, Meta(ge=0, le=3_600)] = field(name="drain.windowSeconds", default=20.0)
     """Over how long proxies are sent to other replicas after SIGTERM. A pod needs a grace period of 10 s more."""
+    load_interval_s: Annotated[float, Meta(ge=1, le=86_400)] = field(name="loads.intervalSeconds", default=10.0)
+    """How often clients report how many requests they sent where (LRS)."""
     log_format: LogFormat = field(name="log.format", default="auto")
     """`auto`: `console` on a terminal, else `json`."""
     log_level: LogLevel = field(name="log.level", default="info")

@@ -11,6 +11,7 @@ from xds.problems import Problem, Ref
 from xds.protocol import State, StreamInfo, TypeStatus
 from xds.server.admission import Admission
 from xds.server.counters import Counters
+from xds.server.loads import Loads
 from xds.snapshot.resource import Resource
 from xds.snapshot.store import SnapshotStore
 from xds.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, envoy, to_bytes
@@ -68,6 +69,25 @@ def stream(node_id, view, types, *, kind="delta", connected_at_s=NOW_S):
     return StreamInfo(node_id, view, "ipv4:127.0.0.1:40000", kind, "ads", connected_at_s, types, lambda _: [])
 
 
+def report_loads(plane, *, issued=10):
+    """Have two clients report requests, and one of them requests that were dropped."""
+    locality = {"region": "eu", "zone": "eu-1", "sub_zone": "east"}
+    web, once, api = (envoy.ClusterStats(cluster_name=name) for name in (WEB, WEB, "api"))
+    web.upstream_locality_stats.add(
+        locality=locality,
+        total_issued_requests=issued,
+        total_successful_requests=8,
+        total_error_requests=1,
+        total_requests_in_progress=1,
+    )
+    once.upstream_locality_stats.add(locality=locality, total_issued_requests=1, total_successful_requests=1)
+    api.dropped_requests.add(category="lb", dropped_count=3)
+    api.total_dropped_requests = 3
+    for reporter, view, stats in ((1, EAST, [web, api, envoy.ClusterStats(cluster_name="own")]), (2, WEST, [once])):
+        plane.loads.join(reporter)
+        plane.loads.report(reporter, view, {WEB, "api"}, stats, now_s=NOW_S)
+
+
 class FakePlane:
     """`xds.admin.state.ControlPlane`, each value an attribute that a test may change."""
 
@@ -89,6 +109,7 @@ class FakePlane:
         )
         self.admission = Admission(64, 2)
         self.admission.waiting, self.admission.active, self.admission.admitted, self.admission.overdue = 3, 2, 7, 1
+        self.loads = Loads()
         self.timings = {"translate": Timing(2, 0.5)}
         self.found = [
             Problem("XDS0206", "has no ports", SERVICE, "spec.ports", "add a port", "east/web.yaml:3"),

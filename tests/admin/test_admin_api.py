@@ -3,7 +3,7 @@ from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
-from fake_plane import EAST, PRIVATE_KEY, WEB, WEST, stream
+from fake_plane import EAST, PRIVATE_KEY, WEB, WEST, report_loads, stream
 from google.protobuf import json_format
 from yarl import URL
 
@@ -182,6 +182,54 @@ async def test_history_says_what_each_revision_changed(plane, get):
     assert first["changes"] == []
     assert second["changes"] == [{"type": "cds", "added": ["new"], "changed": [WEB], "removed": ["old"]}]
     assert second["trigger"] == "shop/web"
+
+
+async def test_loads_by_view_cluster_and_locality(plane, get):
+    report_loads(plane)
+    _, body = await get("/v1/loads")
+    assert [(item["view"], item["cluster"]) for item in body["items"]] == [(str(WEST), WEB), (str(EAST), "api"), (str(EAST), WEB)]
+    web = body["items"][2]
+    assert web["localities"][0] == {
+        "region": "eu",
+        "zone": "eu-1",
+        "sub_zone": "east",
+        "issued": "10",
+        "succeeded": "8",
+        "failed": "1",
+        "in_progress": "1",
+    }
+    assert (body["items"][1]["dropped"], body["items"][1]["dropped_by_category"]) == ("3", {"lb": "3"})
+    assert web["reported_at"] == "2023-11-14T22:13:20Z"
+    for name in ("gw", str(WEST)):
+        _, body = await get(URL(f"/v1/loads?node={quote(name, safe='')}", encoded=True))
+        assert [(item["view"], item["cluster"]) for item in body["items"]] == [(str(WEST), WEB)]
+    assert (await get("/v1/loads?node=nobody"))[0] == 404
+    assert await get("/v1/loads?view=x") == (400, {"error": "unknown parameter 'view'; known is node"})
+
+
+async def test_what_clients_claim_may_exceed_64_bits(plane, get):
+    for _ in range(3):
+        report_loads(plane, issued=2**64 - 1)
+    _, body = await get("/v1/loads")
+    assert body["items"][2]["localities"][0]["issued"] == str(2**64 - 1)
+
+
+async def test_metrics_of_loads(plane, get):
+    report_loads(plane)
+    _, text = await get("/metrics")
+    lines = text.splitlines()
+    place = f'cluster="{WEB}",region="eu"'
+    for line in (
+        f'xds_load_requests_total{{{place},result="success",sub_zone="east",zone="eu-1"}} 9.0',
+        f'xds_load_requests_total{{{place},result="error",sub_zone="east",zone="eu-1"}} 1.0',
+        f'xds_load_issued_requests_total{{{place},sub_zone="east",zone="eu-1"}} 11.0',
+        f'xds_load_requests_in_progress{{{place},sub_zone="east",zone="eu-1"}} 1.0',
+        'xds_load_dropped_requests_total{cluster="api"} 3.0',
+        "xds_load_reports_total 2.0",
+        "xds_load_ignored_clusters_total 1.0",
+        "xds_load_streams 2.0",
+    ):
+        assert line in lines, line
 
 
 async def test_a_failure_inside_is_an_answer_too(plane, get):

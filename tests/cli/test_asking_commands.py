@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
-from fake_plane import EAST, PRIVATE_KEY, WEB
+from fake_plane import EAST, PRIVATE_KEY, WEB, WEST, report_loads
 from google.protobuf import json_format
 
 from xds.cli.output import age, duration
@@ -277,3 +277,21 @@ def test_durations(duration_s, text):
 def test_ages():
     assert age("") == ""
     assert age((datetime.now(UTC) - timedelta(hours=12, minutes=5)).isoformat()) == "12h"
+
+
+def test_loads(asked, plane):
+    assert "no client has reported" in asked("loads").stderr
+    report_loads(plane)
+    header, *found = [line.split("   ") for line in asked("loads").stdout.splitlines()]
+    assert [cell.strip() for cell in header if cell.strip()] == [
+        *("VIEW", "SERVICE", "CLUSTER", "LOCALITY", "ISSUED", "OK", "ERRORS", "IN PROGRESS", "DROPPED", "REPORTED")
+    ]
+    rows = [[cell.strip() for cell in line if cell.strip()][:-1] for line in found]
+    assert rows == [
+        [str(WEST), WEB, "east", "eu/eu-1", "1", "1", "0", "0", "0"],
+        [str(EAST), "api", "-", "-", "-", "-", "-", "-", "3"],
+        [str(EAST), WEB, "east", "eu/eu-1", "10", "8", "1", "1", "0"],
+    ]
+    assert asked("loads", str(WEST), "--no-headers").stdout.splitlines()[0].split()[1] == WEB
+    assert json.loads(asked("loads", "gw", "-o", "json").stdout)["kind"] == "LoadList"
+    assert "no connected node" in asked("loads", "nobody", exits=65).stderr

@@ -22,7 +22,8 @@ Resources are written `type:name=content`; a cluster `cds:web=1` refers to the e
     resources TYPE                 prints the ledger of each resource
     deadline                       prints when the stream has something to do by itself
 
-Every response in a trace is decoded from its bytes: `-> cds #3 a=1 b=2 -c` has nonce 3, resources a and b, and removes c.
+Every response in a trace is decoded from its bytes: `-> cds #3 a=1 b=2 -c` has nonce 3, resources a and b, and removes c;
+`c=absent` is a resource without a body.
 """
 
 from __future__ import annotations
@@ -56,19 +57,22 @@ def decode(response, encoder_name: str, *, delta: bool) -> tuple[list[tuple[str,
     """Return (name, content) pairs and removed names, after checking the bytes against what the response says of itself."""
     if delta:
         message = envoy.DeltaDiscoveryResponse.FromString(response.body)
-        named = [(r.name, r.resource) for r in message.resources]
-        assert [r.version for r in message.resources] == [content_version(r.resource.value) for r in message.resources]
+        full = [r for r in message.resources if r.HasField("resource")]
+        named = [(r.name, r.resource) for r in full]
+        assert [r.version for r in full] == [content_version(r.resource.value) for r in full]
         assert message.system_version_info == response.version
         removed = list(message.removed_resources)
+        empty = [r for r in message.resources if not r.HasField("resource")]
+        assert [list(r.aliases) for r in empty] == [[r.name] for r in empty], "Envoy rejects one without alias"
     else:
         message = envoy.DiscoveryResponse.FromString(response.body)
         named = [(r.value.decode().partition("=")[0], r) for r in message.resources]
         assert message.version_info == response.version
-        removed = []
+        removed, empty = [], []
     assert (message.type_url, message.nonce) == (response.type_url, response.nonce)
     assert message.control_plane.identifier == encoder_name
     assert {body.type_url for _, body in named} <= {message.type_url}, "R29: an Any of another type"
-    pairs = [(name, body.value.decode().partition("=")[2]) for name, body in named]
+    pairs = [(name, body.value.decode().partition("=")[2]) for name, body in named] + [(r.name, "absent") for r in empty]
     names = [name for name, _ in pairs] + removed
     assert len(names) == len(set(names)), f"R29: a name twice in {names}"
     assert response.content().keys() == set(names)

@@ -6,7 +6,7 @@ import asyncio
 
 import grpc
 import pytest
-from xds_world import Client, bulky, channel_to, cluster, endpoints, eventually, names_in, port_of
+from xds_world import METHODS, Client, bulky, channel_to, cluster, endpoints, eventually, names_in, port_of
 
 from xds.snapshot.resource import Resource
 from xds.wire import CLUSTER, ENDPOINT, SHORT_NAMES
@@ -49,15 +49,20 @@ async def test_sotw_ads(world, connect):
     assert third.version_info != second.version_info
 
 
-@pytest.mark.parametrize(("service", "type_url"), SHORT_NAMES.items())
-@pytest.mark.parametrize("variant", ["delta", "sotw"])
-async def test_per_type_services_know_their_type(world, connect, service, type_url, variant):
+@pytest.mark.parametrize("kind", sorted(set(METHODS) - {"ads delta", "ads sotw"}))
+async def test_per_type_services_know_their_type(world, connect, kind):
+    type_url = SHORT_NAMES[kind.partition(" ")[0]]
     world.put(*(Resource.of(url, "web", b"") for url in SHORT_NAMES.values()))
-    client = connect(f"{service} {variant}")
+    client = connect(kind)
     await client.send(names=["web"])  # the type URL is implied by the service
     response = await client.receive()
     assert (response.type_url, len(response.resources)) == (type_url, 1)
     await client.silence()
+
+
+def test_every_type_with_a_short_name_has_a_service():
+    expected = {f"{name} {variant}" for name in ("ads", *SHORT_NAMES) for variant in ("delta", "sotw")}
+    assert set(METHODS) == expected - {"vhds sotw"}  # which Envoy does not have either
 
 
 async def test_a_reconnecting_delta_client_is_sent_only_what_it_lacks(world, connect):
@@ -241,3 +246,19 @@ async def test_two_hundred_streams_hear_of_one_change(world, server):
     )
     for open_channel in channels:
         await open_channel.close()
+
+
+async def test_what_a_client_quotes_of_a_secret_is_neither_kept_nor_logged(world, server, connect, nacks, capsys):
+    world.put(cluster("web"))
+    client = connect()
+    await client.send(CLUSTER)
+    text = 'bad private_key { inline_string: "PLANTED" } -----BEGIN PRIVATE KEY-----PLANTED-----END PRIVATE KEY-----'
+    await client.ack(await client.receive(), error=text)
+    await eventually(lambda: nacks)
+    (info,) = server.streams()
+    kept = info.types[CLUSTER].nack_error
+    assert kept == 'bad private_key { inline_string: "[redacted]" } [redacted]'
+    assert nacks[0][2].error == kept
+    logged = capsys.readouterr().out
+    assert "response rejected" in logged
+    assert "PLANTED" not in logged

@@ -6,13 +6,14 @@ import asyncio
 
 import grpc
 import pytest
+from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from xds_world import Client, World, channel_to, cluster, eventually
 
 from xds.errors import XdsError
 from xds.protocol import Encoder
-from xds.server import Limits, ListenError, XdsServer
+from xds.server import Limits, ListenError, XdsServer, lrs
 from xds.server.address import check_listenable
 from xds.server.ending import StreamEndError
 from xds.server.services import SERVICES
@@ -80,10 +81,25 @@ async def reflect(channel, **request):
 async def test_reflection_lists_and_describes_every_service(channel):
     listed = await reflect(channel, list_services="")
     names = {service.name for service in listed.list_services_response.service}
-    assert names == {*SERVICES, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    others = {"grpc.health.v1.Health", "grpc.channelz.v1.Channelz", "grpc.reflection.v1alpha.ServerReflection"}
+    assert names == {*SERVICES, lrs.SERVICE} | others
     for name in names:
         answer = await reflect(channel, file_containing_symbol=name)
         assert answer.file_descriptor_response.file_descriptor_proto, name
+
+
+async def test_channelz_shows_our_connections(server, connect, channel):
+    client = connect()
+    await client.send(CLUSTER)
+    await client.receive()
+    ask = channelz_pb2_grpc.ChannelzStub(channel)
+    servers = (await ask.GetServers(channelz_pb2.GetServersRequest())).server
+    ours = max(servers, key=lambda found: found.ref.server_id)
+    assert ours.listen_socket[0].name.endswith("ipv4:127.0.0.1:0")  # as it was asked for, not as it was bound
+    sockets = (await ask.GetServerSockets(channelz_pb2.GetServerSocketsRequest(server_id=ours.ref.server_id))).socket_ref
+    (socket,) = [(await ask.GetSocket(channelz_pb2.GetSocketRequest(socket_id=ref.socket_id))).socket for ref in sockets]
+    assert socket.data.streams_started == 4  # ours, and the three questions before
+    assert socket.data.messages_sent >= 1
 
 
 async def test_stop_ends_streams_at_once_and_says_why(world):

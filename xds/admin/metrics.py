@@ -1,6 +1,7 @@
 """Metrics: read from the running stages at each scrape, so that no number is kept twice.
 
-Names follow Prometheus: prefix `xds_`, base units. No label takes a value that a client chooses.
+Names follow Prometheus: prefix `xds_`, base units. No label takes a value that a client chooses, but for the localities in
+load reports, which are bounded in number (`xds.server.loads`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from xds._version import __version__
+from xds.admin import loads
 from xds.model.events import MemberState
 from xds.wire import SHORT_NAMES, short_name
 
@@ -57,6 +59,7 @@ class ControlPlaneCollector(Collector):
         yield from self._streams()
         yield from self._admission()
         yield from self._counters()
+        yield from loads.metrics(self._plane.loads)
         for stage, timing in self._plane.timings.items():
             yield SummaryMetricFamily(f"xds_{stage}_seconds", f"Time spent in the stage {stage}.", timing.count, timing.sum_s)
 

@@ -1,4 +1,4 @@
-"""The answers of the admin API about snapshots, as messages. Bodies of secrets are left out here, and only here."""
+"""The answers of the admin API about snapshots, as messages; no secret is in them (`xds.wire.redaction`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from xds.admin.answers import object_ref, timestamp
 from xds.errors import XdsError
 from xds.model.view import View
-from xds.wire import SECRET, SHORT_NAMES, admin, envoy, short_name
+from xds.wire import SHORT_NAMES, admin, short_name
+from xds.wire.redaction import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
@@ -83,7 +84,7 @@ def find(plane: ControlPlane, node: str, version: str) -> Snapshot:
     before, _, after = node.rpartition("@")
     if not version and not _views_of(plane, node) and _views_of(plane, before):
         node, version = before, after
-    view = _view_of(plane, node)
+    view = view_of(plane, node)
     if not version:
         return plane.store.current(view)
     for snapshot in reversed(plane.store.history(view)):
@@ -130,7 +131,7 @@ def history(plane: ControlPlane, node: str) -> admin.SnapshotHistory:
         NotFoundError: there is no such node.
         AmbiguousError: the id stands for several views.
     """
-    view = _view_of(plane, node)
+    view = view_of(plane, node)
     kept = plane.store.history(view)
     return admin.SnapshotHistory(
         view=str(view),
@@ -146,7 +147,13 @@ def history(plane: ControlPlane, node: str) -> admin.SnapshotHistory:
     )
 
 
-def _view_of(plane: ControlPlane, node: str) -> View:
+def view_of(plane: ControlPlane, node: str) -> View:
+    """Return the view of a connected node, or the live view with this key.
+
+    Raises:
+        NotFoundError: there is no such node.
+        AmbiguousError: the id stands for several views.
+    """
     views = _views_of(plane, node)
     if not views:
         known = [stream.node_id for stream in plane.streams()] or map(str, plane.store.views())
@@ -172,7 +179,7 @@ def _types_of(snapshot: Snapshot, name: str) -> list[str]:
 
 
 def _resource(held: Resource) -> admin.Resource:
-    body = None if held.type_url == SECRET else envoy.Any(type_url=held.type_url, value=held.body)
+    body = redacted(held.type_url, held.body)
     return admin.Resource(name=held.name, version=held.version, resource=body, origins=map(object_ref, held.origins))
 
 

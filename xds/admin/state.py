@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
     from xds.model.members import Member
-    from xds.model.service import Service, ServiceKey
+    from xds.model.service import Locality, Service, ServiceKey
     from xds.model.view import View
     from xds.problems import Problem
     from xds.protocol import StreamInfo
@@ -93,6 +93,67 @@ class Admission(Protocol):
         """Turns that ended because the client was too slow."""
 
 
+class Load(Protocol):
+    """Requests to one locality of a cluster; `xds.server.loads.Load` is one."""
+
+    @property
+    def issued(self) -> int:
+        """Requests sent."""
+
+    @property
+    def succeeded(self) -> int:
+        """Requests answered well."""
+
+    @property
+    def failed(self) -> int:
+        """Requests answered with an error, or not at all."""
+
+
+class ClusterLoad(Protocol):
+    """Requests to one cluster; `xds.server.loads.ClusterLoad` is one."""
+
+    @property
+    def localities(self) -> Mapping[Locality, Load]:
+        """By locality."""
+
+    @property
+    def dropped(self) -> int:
+        """Requests that clients dropped because a policy said so."""
+
+    @property
+    def categories(self) -> Mapping[str, int]:
+        """The same by category."""
+
+    @property
+    def reported_at_s(self) -> float:
+        """When a client reported the cluster last."""
+
+
+class Loads(Protocol):
+    """Totals since the start, bounded in number; `xds.server.loads.Loads` is one."""
+
+    @property
+    def reports(self) -> int:
+        """Reports taken."""
+
+    @property
+    def reporters(self) -> int:
+        """Clients that report."""
+
+    @property
+    def ignored_clusters(self) -> int:
+        """Statistics of clusters that the client's view does not have."""
+
+    def by_view(self) -> Iterable[tuple[Hashable, str, ClusterLoad]]:
+        """Return (view, cluster, load)."""
+
+    def totals(self) -> Mapping[str, ClusterLoad]:
+        """Return the load of each cluster, whatever the view."""
+
+    def in_progress(self) -> Mapping[tuple[Hashable, str, Locality], int]:
+        """Return the requests under way by view, cluster and locality."""
+
+
 @dataclass(slots=True)
 class Timing:
     """How often something was done, and how long that took altogether."""
@@ -145,6 +206,10 @@ class ControlPlane(Protocol):
     @property
     def admission(self) -> Admission:
         """Who waits for a first sync."""
+
+    @property
+    def loads(self) -> Loads:
+        """What clients reported of their requests since the start."""
 
     @property
     def timings(self) -> Mapping[str, Timing]:

@@ -6,7 +6,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import betterproto2
-from envoy_data_plane.envoy.config.bootstrap.v3 import Admin, Bootstrap, BootstrapDynamicResources, BootstrapStaticResources
+from envoy_data_plane.envoy.config.bootstrap.v3 import (
+    Admin,
+    Bootstrap,
+    BootstrapDynamicResources,
+    BootstrapStaticResources,
+    ClusterManager,
+)
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType, UpstreamConnectionOptions
 from envoy_data_plane.envoy.config.core.v3 import (
     Address,
@@ -91,6 +97,14 @@ def envoy_bootstrap(
             lds_config=ads,
         ),
         static_resources=BootstrapStaticResources(clusters=[_xds_cluster(xds_address, tls)]),
+        # Envoy tells how many requests it sent where (LRS); without this field nobody is asked for them.
+        cluster_manager=ClusterManager(
+            load_stats_config=ApiConfigSource(
+                api_type=ApiConfigSourceApiType.GRPC,
+                transport_api_version=ApiVersion.V3,
+                grpc_services=[GrpcService(envoy_grpc=_envoy_grpc())],
+            ),
+        ),
         overload_manager=OverloadManager(resource_monitors=[_connection_limit()]),
     )
     result: dict[str, Any] = bootstrap.to_dict(casing=betterproto2.Casing.SNAKE)

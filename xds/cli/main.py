@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "problems": ("xds.cli.problems:problems", "List what is wrong, with remedies."),
     "proxies": ("xds.cli.proxies:proxies", "List connected proxies and whether they accepted what they were sent."),
     "endpoints": ("xds.cli.endpoints:endpoints", "List the endpoints that a node is given, by priority."),
+    "loads": ("xds.cli.loads:loads", "List how many requests clients sent where, as they report it."),
     "snapshot": ("xds.cli.snapshot:snapshot", "Show, compare and trace what proxies are given."),
     "version": ("xds.cli.fleet:version", "Print the versions of xdsctl and of the control plane."),
     "completion": ("xds.cli.completion:completion", "Print the completion script of a shell."),

@@ -13,7 +13,8 @@ from xds.cli.node import NodeFlags
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-TYPES = ("cds", "eds", "lds", "rds", "sds")
+TYPES = ("cds", "eds", "lds", "rds", "sds", "rtds", "ecds", "srds", "vhds")
+"""What `--type` takes: the short names of `xds.wire`, which is slow to import."""
 
 
 class Address(click.ParamType[str]):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from xds.cli.client import Client
 
+_ALWAYS = ("cds", "eds", "lds", "rds", "sds")
 _DIFF_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -38,11 +39,13 @@ def list_(client: Client, *, output: str, no_headers: bool) -> None:
     if output != "table":
         print_list("SnapshotList", items, output)
         return
-    headers = ("VIEW", "VERSION", "AGE", *(name.upper() for name in TYPES), "NODES", "TRIGGER")
+    # Other types have a column where some view has resources of them.
+    shown = [name for name in TYPES if name in _ALWAYS or any(item["resources"].get(name) for item in items)]
+    headers = ("VIEW", "VERSION", "AGE", *(name.upper() for name in shown), "NODES", "TRIGGER")
     rows = [
         [
             *(item["view"], item["version"], age(item["at"])),
-            *(item["resources"].get(name, 0) for name in TYPES),
+            *(item["resources"].get(name, 0) for name in shown),
             *(len(item["nodes"]), item["trigger"]),
         ]
         for item in items

@@ -13,7 +13,7 @@ from xds.protocol.gates import Gates
 from xds.protocol.interest import NO_NAMES, WILDCARD, Subscription
 from xds.protocol.ledger import Nack, State
 from xds.protocol.stream import RESPONSE_BYTES, Kind, Stream
-from xds.protocol.traits import LEGACY_WILDCARD, NEVER_REMOVED, REPLACING, removal_rank
+from xds.protocol.traits import EMPTY_IF_ABSENT, LEGACY_WILDCARD, NEVER_REMOVED, REPLACING, removal_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -70,7 +70,7 @@ class DeltaStream(Stream["_DeltaType"]):
                     removed = found.absent if kind.removable else []
                     if kind.type_url in REPLACING:
                         removed, gone = removed + gates.released(kind, gone, look), []
-                    self._send(kind, found.resources, removed, now_s, responses)
+                    self._send(kind, found.resources, removed, now_s, responses, empty=kind.type_url in EMPTY_IF_ABSENT)
                 looked_at.append((kind, look, gone))
         for kind, look, gone in sorted(looked_at, key=lambda item: removal_rank(item[0].type_url)):
             if gone and kind.removable:
@@ -138,12 +138,21 @@ class DeltaStream(Stream["_DeltaType"]):
                 interest.owe({*interest.client.held, *interest.client.withheld} - rejected)
 
     def _send(
-        self, kind: _DeltaType, resources: Sequence[Resource], removed: Sequence[str], now_s: float, into: list[Response]
+        self,
+        kind: _DeltaType,
+        resources: Sequence[Resource],
+        removed: Sequence[str],
+        now_s: float,
+        into: list[Response],
+        *,
+        empty: bool = False,
     ) -> None:
-        into += [self._response(kind, some, gone, now_s) for some, gone in self._split(resources, removed)]
+        into += [self._response(kind, some, gone, now_s, empty=empty) for some, gone in self._split(resources, removed)]
 
-    def _response(self, kind: _DeltaType, resources: Sequence[Resource], removed: Sequence[str], now_s: float) -> Response:
-        response = self._encoder.delta(kind.type_url, resources, removed, above=self._last_nonce)
+    def _response(
+        self, kind: _DeltaType, resources: Sequence[Resource], removed: Sequence[str], now_s: float, *, empty: bool = False
+    ) -> Response:
+        response = self._encoder.delta(kind.type_url, resources, removed, above=self._last_nonce, empty=empty)
         self._last_nonce = int(response.nonce)
         kind.sent(response, now_s)
         self.ledger.sent(response, now_s, state=State.ERROR if kind.interest.client.withheld else State.STALE)

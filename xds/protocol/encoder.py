@@ -25,6 +25,7 @@ CACHE_BYTES = 64 << 20
 _RESPONSE_VERSION, _RESPONSE_RESOURCE, _RESPONSE_TYPE_URL, _RESPONSE_NONCE = b"\x0a", b"\x12", b"\x22", b"\x2a"
 _DELTA_REMOVED, _DELTA_CONTROL_PLANE, _SOTW_CONTROL_PLANE = b"\x32", b"\x3a", b"\x32"
 _RESOURCE_VERSION, _RESOURCE_BODY, _RESOURCE_NAME = b"\x0a", b"\x12", b"\x1a"
+_RESOURCE_ALIAS = b"\x22"
 _ANY_TYPE_URL, _ANY_VALUE = b"\x0a", b"\x12"
 _CONTROL_PLANE_IDENTIFIER = b"\x0a"
 
@@ -70,7 +71,9 @@ class Encoder:
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
 
-    def delta(self, type_url: str, resources: Sequence[Resource], removed: Sequence[str], *, above: int) -> Response:
+    def delta(
+        self, type_url: str, resources: Sequence[Resource], removed: Sequence[str], *, above: int, empty: bool = False
+    ) -> Response:
         """Return a delta response whose nonce is above the last one of the stream that asks.
 
         Args:
@@ -78,8 +81,10 @@ class Encoder:
             resources: what the client is to hold; no name twice, none that is in `removed` (R29).
             removed: names of what does not exist.
             above: the last nonce of the stream, 0 for none.
+            empty: say by a resource without a body what does not exist, not by `removed_resources` (VHDS). Envoy takes it
+                for one only if it has an alias, too.
         """
-        key = ("delta", type_url, *[r.name for r in resources], *[r.version for r in resources], len(resources), *removed)
+        key = ("delta", empty, type_url, *[r.name for r in resources], *[r.version for r in resources], len(resources), *removed)
         found = self._shared(key, above)
         if found is not None:
             return found
@@ -87,7 +92,12 @@ class Encoder:
         parts = [_field(_RESPONSE_TYPE_URL, type_url.encode()), _field(_RESPONSE_VERSION, version.encode()), self._delta_tail]
         for resource in resources:
             parts += (*_delta_head(resource), resource.body)
-        parts += [_field(_DELTA_REMOVED, name.encode()) for name in removed]
+        for name in removed:
+            if empty:
+                names = _field(_RESOURCE_NAME, name.encode()) + _field(_RESOURCE_ALIAS, name.encode())
+                parts.append(_field(_RESPONSE_RESOURCE, names))
+            else:
+                parts.append(_field(_DELTA_REMOVED, name.encode()))
         return self._finish(key, type_url, version, parts, tuple(resources), tuple(removed))
 
     def sotw(self, type_url: str, resources: Sequence[Resource], version: str, *, above: int) -> Response:

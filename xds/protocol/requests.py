@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from xds.wire import envoy
+from xds.wire.redaction import redacted_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +57,7 @@ def parse_delta(message: bytes | envoy.DeltaDiscoveryRequest) -> DeltaRequest:
         tuple(message.resource_names_unsubscribe),
         dict(message.initial_resource_versions),
         message.response_nonce,
-        message.error_detail.message if message.HasField("error_detail") else None,
+        redacted_text(message.error_detail.message) if message.HasField("error_detail") else None,
         message.node if message.HasField("node") else None,
     )
 
@@ -74,6 +75,6 @@ def parse_sotw(message: bytes | envoy.DiscoveryRequest) -> SotwRequest:
         tuple(message.resource_names),
         message.version_info,
         message.response_nonce,
-        message.error_detail.message if message.HasField("error_detail") else None,
+        redacted_text(message.error_detail.message) if message.HasField("error_detail") else None,
         message.node if message.HasField("node") else None,
     )

@@ -22,6 +22,7 @@ from xds.protocol.ledger import Nack, State
 from xds.protocol.stream import Kind, Stream
 from xds.protocol.traits import COMPLETE, LEGACY_WILDCARD, leaders
 from xds.snapshot.snapshot import set_version
+from xds.wire.type_urls import ENDPOINT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -130,7 +131,7 @@ class SotwStream(Stream["_SotwType"]):
         return True
 
     def _asks_again(self, kind: _SotwType, request: SotwRequest) -> bool:
-        """Return whether what looks like one more ACK is Envoy asking for what a cluster waits for (R20).
+        """Return whether what looks like one more ACK is Envoy asking for what a cluster or a scope waits for (R20).
 
         It need not be answered if the response in question followed its clusters on this stream: then the client has it already,
         or its nonce is stale.
@@ -145,7 +146,9 @@ class SotwStream(Stream["_SotwType"]):
         ):
             return False
         present = [self._types[url] for url in leader_urls if url in self._types]
-        return not present or any(leader.last and int(leader.last.nonce) > int(kind.last.nonce) for leader in present)
+        if not present:  # clusters come over another stream; scopes do not, where routes come over an aggregated one
+            return kind.type_url == ENDPOINT
+        return any(leader.last and int(leader.last.nonce) > int(kind.last.nonce) for leader in present)
 
     def _response(self, kind: _SotwType, resources: list[Resource], version: str, now_s: float) -> Response:
         response = self._encoder.sotw(kind.type_url, resources, version, above=self._last_nonce)

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from xds.wire.type_urls import CLUSTER, ENDPOINT, LISTENER, PREFIX, ROUTE, SECRET, SHORT_NAMES
+from xds.wire.type_urls import (
+    CLUSTER,
+    ENDPOINT,
+    EXTENSION_CONFIG,
+    LISTENER,
+    ROUTE,
+    SCOPED_ROUTE,
+    SECRET,
+    SHORT_NAMES,
+    VIRTUAL_HOST,
+)
 
-EXTENSION_CONFIG = PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
+LEGACY_WILDCARD = frozenset((LISTENER, CLUSTER, SCOPED_ROUTE))
+"""An empty first request means everything (R1); for every other type it means nothing (R2). Envoy names no scoped routes."""
 
-LEGACY_WILDCARD = frozenset((LISTENER, CLUSTER))
-"""An empty first request means everything (R1); for every other type it means nothing (R2)."""
-
-COMPLETE = frozenset((LISTENER, CLUSTER))
+COMPLETE = frozenset((LISTENER, CLUSTER, SCOPED_ROUTE))
 """A state-of-the-world response carries the whole set; what it omits is deleted (R11)."""
+
+EMPTY_IF_ABSENT = frozenset((VIRTUAL_HOST,))
+"""That a name does not exist is said by a resource without a body: Envoy holds the request that waits for it until then, and
+hears nothing in `removed_resources`, which are for virtual hosts that it has."""
 
 NEVER_REMOVED = frozenset((SECRET, EXTENSION_CONFIG))
 """Envoy rejects `removed_resources` for these; their parents drop the reference instead (R10)."""
@@ -30,20 +42,20 @@ UNGATED = frozenset((CLUSTER, ENDPOINT, SECRET))
 REFERRERS = {CLUSTER: frozenset((LISTENER, ROUTE)), ROUTE: frozenset((LISTENER,)), ENDPOINT: frozenset((CLUSTER,))}
 """Type -> those whose resources refer to it: what a client that reconnects holds of them may be versions that we do not know."""
 
-REMOVAL_ORDER = (LISTENER, ROUTE, SECRET, CLUSTER, ENDPOINT)
-"""What refers to others goes before what it refers to (R24)."""
+REMOVAL_ORDER = (LISTENER, SCOPED_ROUTE, ROUTE, "", SECRET, CLUSTER, ENDPOINT)
+"""What refers to others goes before what it refers to (R24); "" stands for any other type."""
 
 _SEND_RANK = {type_url: rank for rank, type_url in enumerate(SHORT_NAMES.values())}
-_REMOVAL_RANK = {type_url: rank for rank, type_url in enumerate((*REMOVAL_ORDER[:2], "", *REMOVAL_ORDER[2:]))}
+_REMOVAL_RANK = {type_url: rank for rank, type_url in enumerate(REMOVAL_ORDER)}
 
 
 def send_rank(type_url: str) -> tuple[int, str]:
-    """Sort key of the order in which additions go out: CDS, EDS, LDS, RDS, SDS, then other types by URL (R24)."""
+    """Sort key of the order in which additions go out: that of SHORT_NAMES, then other types by URL (R24)."""
     return _SEND_RANK.get(type_url, len(_SEND_RANK)), type_url
 
 
 def removal_rank(type_url: str) -> tuple[int, str]:
-    """Sort key of the order in which removals go out: LDS, RDS, other types, and CDS and EDS last (R24)."""
+    """Sort key of the order in which removals go out: LDS, SRDS, RDS, other types, and CDS and EDS last (R24)."""
     return _REMOVAL_RANK.get(type_url, _REMOVAL_RANK[""]), type_url
 
 
@@ -56,5 +68,8 @@ def followers(type_url: str) -> tuple[str, ...]:
 
 
 def leaders(type_url: str) -> tuple[str, ...]:
-    """Types that this one follows."""
-    return (CLUSTER,) if type_url == ENDPOINT else ()
+    """Types after whose update Envoy may ask for this one again by a request that looks like one more ACK (state of the world).
+
+    Endpoints for a cluster that warms (R20); a route configuration that one scope lets go and another one takes at once.
+    """
+    return {ENDPOINT: (CLUSTER,), ROUTE: (SCOPED_ROUTE,)}.get(type_url, ())

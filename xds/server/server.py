@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
+from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from xds.server import lrs
 from xds.server.address import UNIX, ListenError, check_listenable, is_local
 from xds.server.bounds import parser
 from xds.server.ending import shutting_down
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from xds.protocol import Encoder, StreamInfo
     from xds.server.admission import Admission
     from xds.server.counters import Counters
+    from xds.server.loads import Loads
     from xds.server.services import StreamKind
     from xds.server.source import ViewSource
     from xds.server.stream import Context
@@ -51,7 +54,7 @@ class Security:
 
 
 class XdsServer:
-    """Serves ADS and the per-type services, health and reflection.
+    """Serves ADS and the per-type services, load reporting, health, reflection and channelz.
 
     Args:
         source: gives nodes their views and views their snapshots.
@@ -60,9 +63,10 @@ class XdsServer:
         limits: what one client may take.
         security: TLS, or plain text (the default: to this machine alone).
         on_nack: told of every NACK, in addition to the log.
+        load_interval_s: how often clients are to report their loads.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has its own default
         self,
         source: ViewSource[Any],
         encoder: Encoder,
@@ -71,6 +75,7 @@ class XdsServer:
         limits: Limits | None = None,
         security: Security | None = None,
         on_nack: OnNack | None = None,
+        load_interval_s: float = lrs.INTERVAL_S,
     ) -> None:
         self._source = source
         self._addresses = tuple(addresses)
@@ -78,6 +83,7 @@ class XdsServer:
         self._security = security or Security()
         self._certificates: Certificates | None = None
         self._board = Switchboard(source, encoder, self._limits, on_nack)
+        self._load_reporting = lrs.LoadReporting(source, self._board.clock, interval_s=load_interval_s)
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -99,8 +105,9 @@ class XdsServer:
             self._certificates = await asyncio.to_thread(Certificates, self._security.tls)
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._server = server = grpc.aio.server(options=self._limits.options())
-        server.add_generic_rpc_handlers(tuple(self._handlers()))
+        server.add_generic_rpc_handlers((*self._handlers(), self._load_reporting.handler()))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        channelz.add_channelz_servicer(server)
         _enable_reflection(server)
         try:
             bound = tuple(_bind(server, address, self._certificates) for address in self._addresses)
@@ -120,7 +127,9 @@ class XdsServer:
             return
         for task in self._tasks:
             task.cancel()
-        self._board.end(shutting_down())
+        end = shutting_down()
+        self._board.end(end)
+        self._load_reporting.end(end)
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_s)
         if self._closing:
@@ -137,6 +146,7 @@ class XdsServer:
         await self._health.enter_graceful_shutdown()
         self._closing = asyncio.create_task(self._server.stop(window_s + DRAINED_S))  # cuts off what has not ended by then
         await self._board.drain(window_s, shutting_down())
+        self._load_reporting.end(shutting_down())
 
     def publish(self, change: ChangeSet) -> None:
         """Tell the streams that subscribe to something in the change set; the source already has its snapshot."""
@@ -145,6 +155,7 @@ class XdsServer:
     def reassign(self) -> None:
         """Ask the source for every stream's view again; streams whose view is another one now move there."""
         self._board.reassign()
+        self._load_reporting.reassign()
 
     def streams(self) -> list[StreamInfo]:
         """Return what is known of each open stream whose client said who it is."""
@@ -168,6 +179,11 @@ class XdsServer:
     def counters(self) -> Counters:
         """Totals since the start, for metrics."""
         return self._board.counters
+
+    @property
+    def loads(self) -> Loads:
+        """What clients reported of their requests since the start."""
+        return self._load_reporting.loads
 
     def _check_private(self, address: str) -> None:
         if not (self._security.tls or self._security.insecure or is_local(address)):
@@ -201,7 +217,7 @@ class XdsServer:
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     async def _set_health(self, status: Any) -> None:
-        for service in ("", *SERVICES):
+        for service in ("", *SERVICES, lrs.SERVICE):
             await self._health.set(service, status)
 
 
@@ -215,8 +231,8 @@ def _bind(server: grpc.aio.Server, address: str, certificates: Certificates | No
 
 
 def _enable_reflection(server: grpc.aio.Server) -> None:
-    names = [*SERVICES]
-    for module in (health_pb2, reflection_pb2):
+    names = [*SERVICES, lrs.SERVICE]
+    for module in (health_pb2, channelz_pb2, reflection_pb2):
         # Reflection looks up every service in one pool; ours has only our own files.
         POOL.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
         names += [service.full_name for service in module.DESCRIPTOR.services_by_name.values()]

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xds.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, short_name
+from xds.wire import (
+    CLUSTER,
+    ENDPOINT,
+    EXTENSION_CONFIG,
+    LISTENER,
+    ROUTE,
+    RUNTIME,
+    SCOPED_ROUTE,
+    SECRET,
+    VIRTUAL_HOST,
+    short_name,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +52,13 @@ SERVICES: dict[str, dict[str, StreamKind]] = {
         ("endpoint.v3.EndpointDiscoveryService", "Endpoints", ENDPOINT),
         ("listener.v3.ListenerDiscoveryService", "Listeners", LISTENER),
         ("route.v3.RouteDiscoveryService", "Routes", ROUTE),
+        ("route.v3.ScopedRoutesDiscoveryService", "ScopedRoutes", SCOPED_ROUTE),
         ("secret.v3.SecretDiscoveryService", "Secrets", SECRET),
+        ("runtime.v3.RuntimeDiscoveryService", "Runtime", RUNTIME),
+        ("extension.v3.ExtensionConfigDiscoveryService", "ExtensionConfigs", EXTENSION_CONFIG),
     )
+} | {
+    # Virtual hosts are asked for as they are needed, which state-of-the-world xDS cannot express.
+    "envoy.service.route.v3.VirtualHostDiscoveryService": {"DeltaVirtualHosts": StreamKind(VIRTUAL_HOST, delta=True)},
 }
 """Service -> method -> kind. The unary Fetch methods are not served; gRPC answers UNIMPLEMENTED."""

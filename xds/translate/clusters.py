@@ -110,5 +110,7 @@ _COMMON = envoy.Cluster(
     ),
     circuit_breakers=_unlimited(),
     outlier_detection=_outlier_detection(),
+    # Proxyless gRPC reports its loads for clusters that say so (A27); Envoy does by its bootstrap, and ignores this.
+    lrs_server=envoy.ConfigSource(self=envoy.SelfConfigSource()),
 )
 """What the clusters of all services have in common."""

@@ -9,16 +9,33 @@ It knows nothing of services, views or streams.
 
 from xds.wire.codec import pack, to_bytes, to_dict, to_json, unpack
 from xds.wire.pool import POOL, message_class
-from xds.wire.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, SHORT_NAMES, short_name, type_url_of
+from xds.wire.type_urls import (
+    CLUSTER,
+    ENDPOINT,
+    EXTENSION_CONFIG,
+    LISTENER,
+    ROUTE,
+    RUNTIME,
+    SCOPED_ROUTE,
+    SECRET,
+    SHORT_NAMES,
+    VIRTUAL_HOST,
+    short_name,
+    type_url_of,
+)
 
 __all__ = [
     "CLUSTER",
     "ENDPOINT",
+    "EXTENSION_CONFIG",
     "LISTENER",
     "POOL",
     "ROUTE",
+    "RUNTIME",
+    "SCOPED_ROUTE",
     "SECRET",
     "SHORT_NAMES",
+    "VIRTUAL_HOST",
     "message_class",
     "pack",
     "short_name",
