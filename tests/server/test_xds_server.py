@@ -13,7 +13,7 @@ from xds_world import Client, World, channel_to, cluster, eventually
 
 from xds.errors import XdsError
 from xds.protocol import Encoder
-from xds.server import Limits, ListenError, XdsServer, lrs
+from xds.server import Limits, ListenError, XdsServer, csds, lrs
 from xds.server.address import check_listenable
 from xds.server.ending import StreamEndError
 from xds.server.services import SERVICES
@@ -82,7 +82,7 @@ async def test_reflection_lists_and_describes_every_service(channel):
     listed = await reflect(channel, list_services="")
     names = {service.name for service in listed.list_services_response.service}
     others = {"grpc.health.v1.Health", "grpc.channelz.v1.Channelz", "grpc.reflection.v1alpha.ServerReflection"}
-    assert names == {*SERVICES, lrs.SERVICE} | others
+    assert names == {*SERVICES, lrs.SERVICE, csds.SERVICE} | others
     for name in names:
         answer = await reflect(channel, file_containing_symbol=name)
         assert answer.file_descriptor_response.file_descriptor_proto, name

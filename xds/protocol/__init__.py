@@ -10,7 +10,7 @@ Rules cited as R1, R2, … are those that `tests/protocol/testdata/` plays throu
 from xds.protocol.delta import DeltaStream
 from xds.protocol.encoder import Encoder, Response
 from xds.protocol.interest import Subscription
-from xds.protocol.ledger import Ledger, Nack, State, StreamInfo, TypeStatus
+from xds.protocol.ledger import Ledger, Nack, ResourceStatus, State, StreamInfo, TypeStatus
 from xds.protocol.requests import DeltaRequest, SotwRequest, parse_delta, parse_sotw
 from xds.protocol.sotw import SotwStream
 
@@ -20,6 +20,7 @@ __all__ = [
     "Encoder",
     "Ledger",
     "Nack",
+    "ResourceStatus",
     "Response",
     "SotwRequest",
     "SotwStream",

@@ -12,7 +12,7 @@ from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from xds.server import lrs
+from xds.server import csds, lrs
 from xds.server.address import UNIX, ListenError, check_listenable, is_local
 from xds.server.bounds import parser
 from xds.server.ending import shutting_down
@@ -54,7 +54,7 @@ class Security:
 
 
 class XdsServer:
-    """Serves ADS and the per-type services, load reporting, health, reflection and channelz.
+    """Serves ADS and the per-type services, load reporting, client status, health, reflection and channelz.
 
     Args:
         source: gives nodes their views and views their snapshots.
@@ -84,6 +84,7 @@ class XdsServer:
         self._certificates: Certificates | None = None
         self._board = Switchboard(source, encoder, self._limits, on_nack)
         self._load_reporting = lrs.LoadReporting(source, self._board.clock, interval_s=load_interval_s)
+        self._client_status = csds.ClientStatus(self._board.clients)
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -105,7 +106,7 @@ class XdsServer:
             self._certificates = await asyncio.to_thread(Certificates, self._security.tls)
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._server = server = grpc.aio.server(options=self._limits.options())
-        server.add_generic_rpc_handlers((*self._handlers(), self._load_reporting.handler()))
+        server.add_generic_rpc_handlers((*self._handlers(), self._load_reporting.handler(), self._client_status.handler()))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         channelz.add_channelz_servicer(server)
         _enable_reflection(server)
@@ -217,7 +218,7 @@ class XdsServer:
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     async def _set_health(self, status: Any) -> None:
-        for service in ("", *SERVICES, lrs.SERVICE):
+        for service in ("", *SERVICES, lrs.SERVICE, csds.SERVICE):
             await self._health.set(service, status)
 
 
@@ -231,7 +232,7 @@ def _bind(server: grpc.aio.Server, address: str, certificates: Certificates | No
 
 
 def _enable_reflection(server: grpc.aio.Server) -> None:
-    names = [*SERVICES, lrs.SERVICE]
+    names = [*SERVICES, lrs.SERVICE, csds.SERVICE]
     for module in (health_pb2, channelz_pb2, reflection_pb2):
         # Reflection looks up every service in one pool; ours has only our own files.
         POOL.AddSerializedFile(module.DESCRIPTOR.serialized_pb)

@@ -102,6 +102,11 @@ class Stream:
         """Mark the names that matter to the client dirty."""
         self._protocol.on_change(change)
 
+    @property
+    def node(self) -> Node | None:
+        """Who the client said it is."""
+        return self._seat[0] if self._seat else None
+
     def info(self) -> StreamInfo | None:
         """Return what is known, once the node and its view are."""
         if self._seat is None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from xds.server.services import StreamKind
     from xds.server.source import ViewSource
     from xds.server.stream import Context
-    from xds.snapshot.snapshot import ChangeSet
+    from xds.snapshot.snapshot import ChangeSet, Snapshot
 
 REJECTIONS = 100
 """Rejected nodes remembered: the latest ones, so that clients cannot fill our memory."""
@@ -132,6 +132,11 @@ class Switchboard:
     def streams(self) -> list[StreamInfo]:
         """Return what is known of each open stream whose client said who it is."""
         return [info for stream in self._streams.values() if (info := stream.info())]
+
+    def clients(self) -> list[tuple[Node, StreamInfo, Snapshot]]:
+        """Return the same, each with its node and the newest snapshot of its view."""
+        seated = ((stream.node, stream.info()) for stream in self._streams.values())
+        return [(node, info, self.source.current(info.view)) for node, info in seated if node and info]
 
     def problems(self) -> tuple[Problem, ...]:
         """Return the latest rejection of each node that was not accepted since and has not gone, at most REJECTIONS."""
