@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from xds.protocol.encoder import Encoder, Response, encoded_bytes
 from xds.protocol.gates import Gates
 from xds.protocol.interest import NO_NAMES, WILDCARD, Subscription
+from xds.protocol.kind import Kind
 from xds.protocol.ledger import Nack, State
-from xds.protocol.stream import RESPONSE_BYTES, Kind, Stream
+from xds.protocol.stream import RESPONSE_BYTES, Stream
 from xds.protocol.traits import EMPTY_IF_ABSENT, LEGACY_WILDCARD, NEVER_REMOVED, REPLACING, removal_rank
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ class DeltaStream(Stream["_DeltaType"]):
 
     one_in_flight = False
 
-    def __init__(self, encoder: Encoder, *, response_bytes: int = RESPONSE_BYTES) -> None:
-        super().__init__(encoder, response_bytes=response_bytes)
+    def __init__(self, encoder: Encoder, *, response_bytes: int = RESPONSE_BYTES, aggregated: bool = True) -> None:
+        super().__init__(encoder, response_bytes=response_bytes, aggregated=aggregated)
         self._followers_due: dict[str, frozenset[str]] = {}
         """Names of a type not asked for yet whose parents were sent on this stream (R19)."""
 
@@ -59,18 +60,17 @@ class DeltaStream(Stream["_DeltaType"]):
         holds, in the order LDS, RDS, others, CDS, EDS (R24). What a gate holds back is looked at again in later polls.
         """
         responses: list[Response] = []
-        gates = Gates(self._types, snapshot, now_s)
+        self._begin_poll(now_s)
+        gates = Gates(self._types, snapshot, now_s, aggregated=self._aggregated)
         looked_at: list[tuple[_DeltaType, Look, list[str]]] = []
         for kind in self._types.values():
             if kind.interest.pending:
-                look, gone = kind.look(snapshot.resources(kind.type_url)), []
-                for names, owed in ((look.names, look.owed), *[(names, frozenset(names)) for names in look.apart]):
-                    found = kind.find(names, owed, look, gates)
-                    gone += found.gone
-                    removed = found.absent if kind.removable else []
-                    if kind.type_url in REPLACING:
-                        removed, gone = removed + gates.released(kind, gone, look), []
-                    self._send(kind, found.resources, removed, now_s, responses, empty=kind.type_url in EMPTY_IF_ABSENT)
+                look = kind.look(snapshot.resources(kind.type_url))
+                gone: list[str] = []
+                sent = self._send_found(kind, look, gates, now_s, gone)
+                for response in sent:
+                    self._keep_spare(response.followers, snapshot)
+                responses += sent
                 looked_at.append((kind, look, gone))
         for kind, look, gone in sorted(looked_at, key=lambda item: removal_rank(item[0].type_url)):
             if gone and kind.removable:
@@ -80,6 +80,22 @@ class DeltaStream(Stream["_DeltaType"]):
                 responses.append(self._response(kind, (), (), now_s))  # even if it is empty, or Envoy waits (R12)
             elif kind.interest.client.held:
                 self.ledger.held_already(kind.type_url, now_s)
+        return responses
+
+    def _send_found(self, kind: _DeltaType, look: Look, gates: Gates, now_s: float, gone: list[str]) -> list[Response]:
+        """Return additions and answers of one type; what the client is to drop is added to `gone`, if it goes later."""
+        responses: list[Response] = []
+        for names, owed in ((look.names, look.owed), *[(names, frozenset(names)) for names in look.apart]):
+            found = kind.find(names, owed, look, gates)
+            removed = found.absent if kind.removable else []
+            if kind.type_url in REPLACING:
+                removed = removed + gates.released(kind, found.gone, look)
+            else:
+                gone += found.gone
+            *first, last = kind.portions(found.resources)
+            for portion in first:
+                self._send(kind, portion, (), now_s, responses)
+            self._send(kind, last, removed, now_s, responses, empty=kind.type_url in EMPTY_IF_ABSENT)
         return responses
 
     def _begin(self, request: DeltaRequest, now_s: float) -> None:
@@ -105,11 +121,13 @@ class DeltaStream(Stream["_DeltaType"]):
             return None, NO_NAMES
         response, _ = kind.in_flight.pop(request.nonce)
         if request.error is None:
-            kind.accept(response.nonce, response.content(), now_s)
+            kind.accept(response.nonce, content := response.content(), now_s)
+            self._mend(kind, content)
             self.ledger.acked(response, *kind.standing(now_s))
             return None, NO_NAMES
         rejected = kind.interest.reject(response.content(), request.error, now_s)
         blamed = tuple(sorted(rejected & kind.interest.client.withheld.keys()))
+        self._blame(kind, blamed)
         nack = Nack(kind.type_url, response.nonce, request.error, response.resources, response.removed, now_s, blamed)
         self.ledger.nacked(nack)
         return nack, rejected

@@ -7,7 +7,7 @@ What a client *holds* was sent or is claimed by it. While it has not accepted th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from xds.protocol.deliveries import Deliveries
 
@@ -36,6 +36,16 @@ class Rejection:
     at_s: float
     about: frozenset[str] = frozenset()
     """Others that the client holds and that the error names, e.g. the listener whose address this one wants as well."""
+    lacking: frozenset[str] = frozenset()
+    """Clusters that it refers to and that the client did not have then."""
+
+
+class Replaced(NamedTuple):
+    """What goes on being used for a while although the client accepted something else, or nothing, instead."""
+
+    name: str
+    resource: Resource | Claim
+    until_s: float
 
 
 def version_of(held: Resource | Claim | None) -> str | None:
@@ -53,8 +63,7 @@ class Holdings:
         """Name -> what was sent last, or what the client said it had."""
         self.before: dict[str, Resource | Claim | None] = {}
         """Name -> what the client accepted last, None for nothing; of names whose newest content it has not accepted."""
-        self.replaced: dict[str, Resource | Claim] = {}
-        """Name -> what goes on being used for a while although the client accepted something else instead."""
+        self.replaced: list[Replaced] = []
         self.withheld: dict[str, Rejection] = {}
         self.deliveries = Deliveries()
 
@@ -115,7 +124,7 @@ class Holdings:
 
     def forget(self, names: AbstractSet[str]) -> None:
         """Forget what the client no longer wants."""
-        for known in (self.held, self.before, self.replaced, self.withheld):
+        for known in (self.held, self.before, self.withheld):
             for name in known.keys() & names:
                 del known[name]
 
@@ -127,7 +136,7 @@ class Holdings:
             available: what there is.
         """
         yield from [accepted for accepted in self.before.values() if accepted is not None]
-        yield from self.replaced.values()
+        yield from [replaced.resource for replaced in self.replaced]
         for name in self.held.keys() & names:
             if self.held[name].version != version_of(available.get(name)):
                 yield self.held[name]

@@ -62,7 +62,7 @@ class Interest:
     while a gate holds it back (`xds.protocol.gates`).
     """
 
-    __slots__ = ("apart", "client", "dirty", "everything", "owed", "rejections_in_a_row", "subscription", "waiting")
+    __slots__ = ("abandoned", "apart", "client", "dirty", "everything", "owed", "rejections_in_a_row", "subscription", "waiting")
 
     def __init__(self) -> None:
         self.subscription = Subscription(wildcard=False, names=NO_NAMES)
@@ -71,6 +71,8 @@ class Interest:
         self.owed: set[str] = set()
         self.waiting: dict[str, float] = {}
         """Name -> the time at which it waits no longer."""
+        self.abandoned: set[str] = set()
+        """Names that are gone while the client holds them, of a type for which it cannot be told so."""
         self.apart: list[list[str]] = []
         """Names owed in responses of their own, because one of them was rejected and it is not known which."""
         self.everything = False
@@ -126,7 +128,7 @@ class Interest:
             if version_of(withheld[name].resource) == version_of(available.get(name)):
                 names.discard(name)
             else:
-                self._release(name, still_exists=name in available)
+                self.release(name, still_exists=name in available)
         self.dirty, self.owed, self.everything, self.apart, self.waiting = set(), set(), False, [], {}
         names.difference_update(*apart)
         look.names.extend(_in_order(names, available))
@@ -168,15 +170,15 @@ class Interest:
         self.rejections_in_a_row = 0
         self.client.accept(content)
         for name in [name for name, rejection in self.client.withheld.items() if not rejection.about.isdisjoint(content)]:
-            self._release(name, still_exists=True)
+            self.release(name)
 
     def lingering(self, available: Mapping[str, Resource]) -> Iterator[Resource | Claim]:
         """Return what the client may still use although there is something else, or nothing, instead."""
         held = self.client.held
-        names = held.keys() if self.everything else self.dirty | self.owed | self.waiting.keys()
+        names = held.keys() if self.everything else self.dirty | self.owed | self.waiting.keys() | self.abandoned
         return self.client.lingering(names, available)
 
-    def _release(self, name: str, *, still_exists: bool) -> None:
+    def release(self, name: str, *, still_exists: bool = True) -> None:
         """Withhold a name no longer: it differs now, or its circumstances do."""
         client = self.client
         del client.withheld[name]
@@ -189,8 +191,8 @@ class Interest:
 
     def _forget(self, names: AbstractSet[str]) -> None:
         self.client.forget(names)
-        self.dirty -= names
-        self.owed -= names
+        for pending in (self.dirty, self.owed, self.abandoned):
+            pending.difference_update(names)
         for name in self.waiting.keys() & names:
             del self.waiting[name]
 

@@ -18,8 +18,9 @@ from xds.protocol.encoder import Response, encoded_bytes, followers_of
 from xds.protocol.gates import Gates
 from xds.protocol.holdings import Claim
 from xds.protocol.interest import NO_NAMES, WILDCARD, Subscription, shared
+from xds.protocol.kind import Kind
 from xds.protocol.ledger import Nack, State
-from xds.protocol.stream import Kind, Stream
+from xds.protocol.stream import Stream
 from xds.protocol.traits import COMPLETE, LEGACY_WILDCARD, leaders
 from xds.snapshot.snapshot import set_version
 from xds.wire.type_urls import ENDPOINT
@@ -60,7 +61,8 @@ class SotwStream(Stream["_SotwType"]):
     def poll(self, snapshot: Snapshot, now_s: float) -> list[Response]:
         """Return what is to be sent now, in the order CDS, EDS, LDS, RDS, SDS, others; each response counts as sent."""
         responses: list[Response] = []
-        gates = Gates(self._types, snapshot, now_s)
+        self._begin_poll(now_s)
+        gates = Gates(self._types, snapshot, now_s, aggregated=self._aggregated)
         for kind in self._types.values():
             if kind.in_flight or not (kind.interest.pending or kind.answer_due):
                 continue
@@ -76,6 +78,9 @@ class SotwStream(Stream["_SotwType"]):
                     responses.append(self._response(kind, resources, version if whole else set_version(resources), now_s))
             elif resources := kind.take_part(available, gates, self._response_bytes):
                 responses.append(self._response(kind, resources, version, now_s))
+            if kind.in_flight:
+                news = [resource for resource in kind.changes.values() if resource is not None]
+                self._keep_spare(followers_of(kind.type_url, news), snapshot)
             kind.claimed = ""
         return responses
 
@@ -100,9 +105,11 @@ class SotwStream(Stream["_SotwType"]):
         response, _ = in_flight
         if request.error is None:
             kind.accept(response.nonce, kind.changes, now_s)
+            self._mend(kind, kind.changes)
             self.ledger.acked(response, *kind.standing(now_s))
             return None
         blamed = kind.reject(request.error, now_s)
+        self._blame(kind, blamed)
         news = tuple(resource for resource in kind.changes.values() if resource is not None)
         gone = tuple(name for name, resource in kind.changes.items() if resource is None)
         nack = Nack(kind.type_url, response.nonce, request.error, news, gone, now_s, blamed)
@@ -219,7 +226,10 @@ class _SotwType(Kind):
     ) -> dict[str, Resource | None]:
         found = self.find(names, owed, look, gates)
         if not self.complete:  # that something is gone cannot be said; the client drops it when it no longer refers to it
-            return {resource.name: resource for resource in self._up_to(limit_bytes, found.resources, owed)}
+            self.interest.abandoned.update(found.gone)
+            first, *rest = self.portions(found.resources)
+            self._put_back([resource for portion in rest for resource in portion], owed)
+            return {resource.name: resource for resource in self._up_to(limit_bytes, first, owed)}
         self.interest.client.restore(self.interest.waiting)  # what waits stays in the set as it was
         client = self.interest.client
         gone = found.gone + [name for name in found.absent if name in client.held or client.before.get(name)]
@@ -232,10 +242,14 @@ class _SotwType(Kind):
         for resource in resources:
             size += encoded_bytes((resource,))
             if result and size > limit_bytes:
-                (self.interest.owed if resource.name in owed else self.interest.dirty).add(resource.name)
+                self._put_back((resource,), owed)
             else:
                 result.append(resource)
         return result
+
+    def _put_back(self, resources: Iterable[Resource], owed: AbstractSet[str]) -> None:
+        for resource in resources:
+            (self.interest.owed if resource.name in owed else self.interest.dirty).add(resource.name)
 
     def sent(self, response: Response, now_s: float) -> None:
         """Record a response."""

@@ -33,6 +33,9 @@ WARMED_BY = {LISTENER: ROUTE}
 REPLACING = frozenset((LISTENER,))
 """A new one may need what an old one must give up first (its address), so they go out together; Envoy removes before it adds."""
 
+WAITED_FOR = frozenset((ENDPOINT, ROUTE))
+"""A client's clusters or listeners wait for these, and go on without them if it rejects the response that they are part of."""
+
 AWAITED = (CLUSTER,)
 """A resource that refers to new ones of these types waits until the client has accepted them (R24)."""
 

@@ -61,7 +61,7 @@ class Stream:
         self._opened_at_s = board.clock()
         self.peer = context.peer()
         self._log = _log.bind(stream=stream_id, kind=str(kind), peer=self.peer)
-        self._protocol = (DeltaStream if kind.delta else SotwStream)(board.encoder)
+        self._protocol = (DeltaStream if kind.delta else SotwStream)(board.encoder, aggregated=not kind.type_url)
         self._seat: tuple[Node, Hashable] | None = None
         """Who the client is and the view that it gets, once both are known."""
         self._admitted_types = 0

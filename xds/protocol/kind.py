@@ -1,0 +1,133 @@
+"""Kind: one type of one stream, whichever variant of the protocol it speaks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from xds.protocol.holdings import Replaced, version_of
+from xds.protocol.interest import Interest
+from xds.protocol.ledger import State
+from xds.protocol.traits import REPLACING, WAITED_FOR, WARMED_BY
+from xds.wire.type_urls import ROUTE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
+
+    from xds.protocol.encoder import Response
+    from xds.protocol.gates import Gates
+    from xds.protocol.holdings import Claim
+    from xds.protocol.interest import Look
+    from xds.snapshot.resource import Resource
+
+LINGER_S: Final = 1.0
+"""How long the connections of a listener that was replaced or removed go on using what it refers to, at the least."""
+
+
+class Found(NamedTuple):
+    """What there is to tell a client."""
+
+    resources: list[Resource]
+    absent: list[str]
+    """Names that are owed, and there is no such resource."""
+    gone: list[str]
+    """Names that the client holds, and there is no such resource any more."""
+
+
+class Kind:
+    """One type of a stream."""
+
+    __slots__ = ("answer_due", "in_flight", "interest", "reconnected", "spare", "synced", "type_url")
+
+    def __init__(self, type_url: str) -> None:
+        self.type_url = type_url
+        self.interest = Interest()
+        self.in_flight: dict[str, tuple[Response, float]] = {}
+        """Nonce -> the unanswered response and when it was sent, oldest first."""
+        self.answer_due = False
+        """The client asked for all that there is and has to hear of it, even if that is nothing (R12)."""
+        self.reconnected = False
+        """The client came with something of the type."""
+        self.synced = False
+        """The client has accepted something of the type, or came with something."""
+        self.spare: dict[str, Resource] = {}
+        """What there was when something that waits for it was sent: the answer should it be gone when the client asks."""
+
+    def standing(self, now_s: float) -> tuple[State, float]:
+        """Return how the type stands, and since when."""
+        if self.interest.client.withheld:
+            return State.ERROR, now_s
+        if self.in_flight:
+            return State.STALE, next(iter(self.in_flight.values()))[1]
+        return State.SYNCED, now_s
+
+    def find(self, names: Iterable[str], owed: AbstractSet[str], look: Look, gates: Gates) -> Found:
+        """Return what of these names there is to tell the client now; what a gate holds back is looked at again.
+
+        Args:
+            names: in the order in which they are to go out.
+            owed: those that must be answered even if there is no such resource.
+            look: what they are part of.
+            gates: those of the stream.
+        """
+        found = Found([], [], [])
+        client = self.interest.client
+        for name in names:
+            resource = look.available.get(name)
+            if resource is None and name in owed and name in self.spare:
+                resource = self.spare[name]
+                gates.wait(self, name, look.deadlines)  # until what waits for it is gone as well
+            if resource is None:
+                if name in owed:
+                    found.absent.append(name)
+                elif name in client.held:
+                    found.gone.append(name)
+            elif client.holds(resource):  # nothing owed is held
+                continue
+            elif gates.hold_back(self, resource, look.deadlines):
+                self.interest.owed |= {name} & owed
+            else:
+                found.resources.append(resource)
+        if self.type_url in REPLACING and self.interest.waiting:
+            # Where some wait, those that are new wait with them and with those that go (`Gates.released`).
+            new = [resource.name for resource in found.resources if resource.name not in client.held]
+            kept = {name for name in new if gates.wait(self, name, look.deadlines)}
+            self.interest.owed |= kept & owed
+            found.resources[:] = [resource for resource in found.resources if resource.name not in kept]
+        return found
+
+    def portions(self, resources: list[Resource]) -> list[list[Resource]]:
+        """Cut up what had better not share a response, because a NACK covers all of it.
+
+        When an update of endpoints or routes is rejected, Envoy no longer lets clusters and listeners wait for any of what
+        was in it: they go on without endpoints or routes. So what the client accepted before does not travel with what it may
+        reject, and routes that come later travel alone.
+        """
+        if self.type_url not in WAITED_FOR or not self.synced:
+            return [resources]
+        before = self.interest.client.before
+        sure = [resource for resource in resources if version_of(before.get(resource.name)) == resource.version]
+        names = {resource.name for resource in sure}
+        others = [resource for resource in resources if resource.name not in names]
+        apart = [[resource] for resource in others] if self.type_url == ROUTE else [others]
+        return [portion for portion in (sure, *apart) if portion] or [[]]
+
+    def accept(self, nonce: str, content: Mapping[str, Resource | None], now_s: float) -> None:
+        """Record an ACK of this content."""
+        interest, client = self.interest, self.interest.client
+        self.synced = True
+        client.deliveries.accepted(nonce, now_s)
+        if self.type_url in WARMED_BY:
+            client.replaced += [Replaced(name, was, now_s + LINGER_S) for name in content if (was := client.before.get(name))]
+        if self.in_flight or interest.owed or interest.apart or client.withheld:
+            interest.accept(content)
+        else:  # nothing else is unsettled, and names may be many
+            interest.rejections_in_a_row = 0
+            client.before.clear()
+
+    def lingering(self, available: Mapping[str, Resource]) -> Iterator[Resource | Claim]:
+        """Return what the client may still use although there is something else, or nothing, instead."""
+        yield from self.interest.lingering(available)
+        held = self.interest.client.held
+        for response, _ in self.in_flight.values():
+            yield from [resource for resource in response.resources if held.get(resource.name) is not resource]
