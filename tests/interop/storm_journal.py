@@ -68,7 +68,12 @@ class Journal:
         history = self._groups[service]
         until = [*(at_s + LAG_S for at_s, _ in history[1:]), float("inf")]
         known = zip(history, until, strict=True)
-        return {group for (since_s, groups), end_s in known if since_s <= answer.ended_s and answer.began_s <= end_s for group in groups}
+        return {
+            group
+            for (since_s, groups), end_s in known
+            if since_s <= answer.ended_s and answer.began_s <= end_s
+            for group in groups
+        }
 
     def story_of(self, caller, answer):
         """Return a failure for people: what, and what had been changed and rejected shortly before."""

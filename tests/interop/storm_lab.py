@@ -145,6 +145,10 @@ class StormLab:
             return {envoy.name: found for envoy in self.envoys if (found := await self.differences(envoy))}
         return {}
 
+    def rejectors(self, type_url):
+        """Return which nodes have rejected something of a type."""
+        return {one.node for one in self.journal.rejections if one.type_url == type_url}
+
     async def complaints(self, envoy):
         """Return what of an Envoy's statistics says that something went wrong."""
         stats = await envoy.stats(STATISTICS)

@@ -1,4 +1,4 @@
-"""The resources of the storm, made by hand: no retries anywhere, and refs as translation sets them. Each can be spoilt on purpose."""
+"""The resources of the storm, made by hand, without retries and with refs as translation sets them; each can be spoilt on purpose."""
 
 from xds.snapshot.resource import Resource
 from xds.translate.ads import ads_source
@@ -77,7 +77,7 @@ def rds_listener(name, *, host, port, route_config, revision, fault=""):
 
 
 def inline_listener(name, *, host, port, clusters, revision, validated=True, fault=""):
-    """Return an HTTP listener that holds its routes itself; Envoy rejects it if it is validated and one of its clusters is missing."""
+    """Return an HTTP listener that holds its routes itself; validated, Envoy rejects it if one of its clusters is missing."""
     manager = _manager(name, revision)
     manager.route_config.CopyFrom(route_table(name, clusters=clusters, revision=revision))
     manager.route_config.validate_clusters.value = validated
@@ -89,7 +89,9 @@ def tcp_listener(name, *, host, port, target, revision, fault=""):
     proxy = envoy.TcpProxy(stat_prefix=name, cluster=target)
     proxy.max_connect_attempts.value = 1
     proxy.idle_timeout.seconds = 3600 + revision
-    return _listener(name, (host, port), named_filter("envoy.filters.network.tcp_proxy", proxy), {CLUSTER: frozenset((target,))}, fault)
+    return _listener(
+        name, (host, port), named_filter("envoy.filters.network.tcp_proxy", proxy), {CLUSTER: frozenset((target,))}, fault
+    )
 
 
 def _targets(clusters):

@@ -1,8 +1,8 @@
 """The storm itself: changes drawn from a seed, in bursts, with what is hard for a proxy in every one of them.
 
 What always exists comes in two wings. In one half of the storm clusters, routes and listeners of the first wing move, while
-resources of the second are spoilt and mended; in the other half it is the other way round. A spoilt resource leaves its proxy with
-what it had, so what it had must not be taken away meanwhile: no server could make up for that.
+resources of the second are spoilt and mended; in the other half it is the other way round. A spoilt resource leaves its proxy
+with what it had, so what it had must not be taken away meanwhile: no server could make up for that.
 """
 
 import random
@@ -44,7 +44,7 @@ class Wing:
         return [listener for listener in self.listeners if service in listener.services and listener.kind in kinds]
 
 
-def wing(name, network, port_of):
+def new_wing(name, network, port_of):
     """Return a wing: one service behind routes and TCP, one behind routes and a listener's own routes, one behind the latter."""
     first, second, third = (Service(f"{name}{number}", network + number) for number in range(3))
     ways = ((RDS, [first, second]), (INLINE, [second, third]), (TCP, [first]))
@@ -63,7 +63,7 @@ class Storm:
     def __init__(self, seed, backend_port, port_of):
         self.random = random.Random(seed)
         self.port_of = port_of
-        self.wings = [wing("north", 1, port_of), wing("south", 4, port_of)]
+        self.wings = [new_wing("north", 1, port_of), new_wing("south", 4, port_of)]
         services = {service.name: service for wing in self.wings for service in wing.services}
         listeners = {listener.name: listener for wing in self.wings for listener in wing.listeners}
         self.world = StormWorld(backend_port, services, listeners)
@@ -71,6 +71,7 @@ class Storm:
         self.guest_listeners: list[Listener] = []
         self.spoilt: list[tuple[object, str]] = []
         """(record, attribute) of each fault in place."""
+        self.weights = {"moves": 5, "touches": 5, "spoils": 1, "visits": 4}
         self.named = 0
 
     def steps(self, changes=CHANGES):
@@ -89,7 +90,12 @@ class Storm:
 
     def change(self, moving, resting):
         """Make one change; return what it was, or "" if there was nothing to do it to."""
-        kinds = ((MOVES, 5, moving), (TOUCHES, 5, self.random.choice((moving, resting))), (SPOILS, 1, resting), (VISITS, 4, moving))
+        kinds = (
+            (MOVES, 5, moving),
+            (TOUCHES, 5, self.random.choice((moving, resting))),
+            (SPOILS, 1, resting),
+            (VISITS, 4, moving),
+        )
         table, _, subject = self.random.choices(kinds, [weight for _, weight, _ in kinds])[0]
         return self.random.choice(table)(self, subject) or ""
 
@@ -166,7 +172,18 @@ def move_everything(storm, wing):
     return f"{rename_routes(storm, wing)}, and move every cluster and listener beside it"
 
 
-MOVES = (move_cluster, move_cluster, rename_cluster, rename_claim, return_cluster, rename_routes, move_everything)
+def rename_listener(storm, wing):
+    """With its routes; the port stays, so the old one must go in the very message that brings the new one."""
+    listener = storm.random.choice(wing.listeners)
+    before, world = listener.name, storm.world
+    del world.listeners[before]
+    listener.name = storm.new_name(f"{before.rstrip('0123456789')}")
+    world.listeners[listener.name] = listener
+    return f"{before} is renamed to {listener.name}"
+
+
+CLUSTER_MOVES = (move_cluster, move_cluster, rename_cluster, rename_claim, return_cluster)
+MOVES = (*CLUSTER_MOVES, rename_routes, rename_listener, move_everything)
 
 
 def touch_cluster(storm, wing):
@@ -260,14 +277,16 @@ def guest_goes(storm, wing):
 def guest_moves(storm, wing):
     if not storm.guests:
         return ""
-    return storm.random.choice(MOVES[:4])(storm, Wing(storm.guests, []))
+    return storm.random.choice(CLUSTER_MOVES)(storm, Wing(storm.guests, []))
 
 
 def listener_opens(storm, wing):
     if not storm.guests or len(storm.guest_listeners) >= GUESTS:
         return listener_closes(storm, wing)
     kind = storm.random.choice((RDS, INLINE, TCP))
-    listener = Listener(storm.new_name(f"visit-{kind}"), storm.port_of(), kind, [storm.random.choice(storm.guests)], validated=False)
+    listener = Listener(
+        storm.new_name(f"visit-{kind}"), storm.port_of(), kind, [storm.random.choice(storm.guests)], validated=False
+    )
     storm.guest_listeners.append(listener)
     storm.world.listeners[listener.name] = listener
     return f"{listener.name} opens"
@@ -311,3 +330,5 @@ VISITS = (
     *(guest_comes, guest_comes, guest_goes, guest_moves, guest_moves),
     *(listener_opens, listener_opens, listener_closes, listener_renamed, listener_moves),
 )
+
+KINDS = {"moves": MOVES, "touches": TOUCHES, "spoils": SPOILS, "visits": VISITS}
