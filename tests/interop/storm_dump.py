@@ -47,7 +47,9 @@ def unsettled(dump):
             if key in UNSETTLED:
                 found.append(f"{key}: {len(value)}")
             elif key == "dynamic_listeners":
-                found += [f"{state} of {item['name']}" for item in value for state in UNSETTLED if state in item]
+                found += [
+                    f"{state} of {item.get('name', 'a new listener')}" for item in value for state in UNSETTLED if state in item
+                ]
     return found
 
 

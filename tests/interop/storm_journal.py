@@ -81,6 +81,8 @@ class Journal:
         lines[0] += f"{answer.ended_s - answer.began_s:.3f} s: {answer.detail}"
         since_s = answer.began_s - BEFORE_S
         told = [(p.at_s, f"{'; '.join(p.changes)} [{' '.join(p.touched)}]") for p in self.publications]
-        told += [(r.at_s, f"{r.node} rejects {short_name(r.type_url)}: {r.error[:150]}") for r in self.rejections]
+        told += [
+            (r.at_s, f"{r.node} rejects {short_name(r.type_url)}: {' '.join(r.error.split())[:150]}") for r in self.rejections
+        ]
         near = sorted((at_s, text) for at_s, text in told if since_s <= at_s <= answer.ended_s)
         return "\n".join([*lines, *(f"    {at_s - answer.ended_s:+.3f} s {text}" for at_s, text in near)])

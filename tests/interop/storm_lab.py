@@ -159,7 +159,7 @@ class StormLab:
         for name, value in stats.items():
             if name.endswith("update_rejected"):
                 kind = next(short for prefix, short in REJECTED if name.startswith(prefix))
-                # Every subscription of a type counts a rejection of the type's stream; some are younger than it.
-                if value > nacks[kind] or (kind in {"cds", "lds"} and value != nacks[kind]):
+                # Each subscription of endpoints or routes counts the rejections of the type's stream since it began.
+                if value != nacks[kind] if kind in {"cds", "lds"} else value and not nacks[kind]:
                     wrong[name] = f"{value}, but we had {nacks[kind]} NACKs"
         return wrong

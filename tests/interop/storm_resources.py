@@ -1,4 +1,4 @@
-"""The resources of the storm, made by hand, without retries and with refs as translation sets them; each can be spoilt on purpose."""
+"""The resources of the storm, made by hand, without retries and with refs as translation sets them; each can be spoilt."""
 
 from xds.snapshot.resource import Resource
 from xds.translate.ads import ads_source

@@ -1,11 +1,12 @@
 """Steady requests to what exists throughout, none of them ever tried again; each answer is judged."""
 
 import asyncio
+import socket
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from storm_world import TCP, host_of
+from storm_world import host_of
 
 TIMEOUT_S = 10.0
 WORKERS = 2
@@ -29,7 +30,8 @@ class Answer:
 class Caller:
     """Who calls one service by way of one listener of one Envoy.
 
-    Behind a TCP listener, which cannot tell its clients that it drains, every request has a connection of its own.
+    Clients that do not keep their connections send at once on a new one, so that it is not still empty when its listener has
+    become an old one.
     """
 
     def __init__(self, proxy, host, listener, service):
@@ -37,7 +39,7 @@ class Caller:
         self.service = service
         self.answers: list[Answer] = []
         self._address = (host, listener.port)
-        self._keeps = listener.kind != TCP
+        self._keeps = listener.keeps
         self._request = f"GET / HTTP/1.1\r\nhost: {host_of(service)}\r\n\r\n".encode()
 
     async def run(self, rate):
@@ -55,7 +57,7 @@ class Caller:
                 at_s = max(at_s + period_s, time.monotonic())
                 streams = await self._ask(streams)
         finally:
-            _close(streams)
+            await _close(streams)
 
     async def _ask(self, streams):
         """Send one request and return the connection if it can be used again."""
@@ -63,19 +65,28 @@ class Caller:
         used = streams is not None
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                streams = streams or await asyncio.open_connection(*self._address)
-                status, place, detail, closing = await _exchange(*streams, self._request)
+                if streams is None:
+                    streams = await _connected(self._address, self._request)
+                else:
+                    streams[1].write(self._request)
+                status, place, detail, closing = await _response(streams[0])
         except (OSError, EOFError, ValueError) as error:
             detail = f"{error!r} on a {'used' if used else 'new'} connection"
         self.answers.append(Answer(began_s, time.monotonic(), status, place, detail))
         if closing or not self._keeps:
-            _close(streams)
+            await _close(streams)
             return None
         return streams
 
 
-async def _exchange(reader, writer, request):
-    writer.write(request)
+async def _connected(address, request):
+    """Connect, which takes a loopback address no time, and send before anything else happens in this process."""
+    connection = socket.create_connection(address, TIMEOUT_S)
+    connection.sendall(request)
+    return await asyncio.open_connection(sock=connection)
+
+
+async def _response(reader):
     status_line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     body = await reader.readexactly(int(headers["content-length"]))
@@ -84,9 +95,11 @@ async def _exchange(reader, writer, request):
     return status, headers.get("x-place", ""), detail, headers.get("connection") == "close"
 
 
-def _close(streams):
+async def _close(streams):
     if streams:
         streams[1].close()
+        with suppress(OSError):
+            await streams[1].wait_closed()
 
 
 @asynccontextmanager
@@ -99,5 +112,4 @@ async def calling(callers, *, rate):
         for task in tasks:
             task.cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # transports that were closed last are gone after one turn of the loop
     assert all(isinstance(error, asyncio.CancelledError) for error in ended), ended

@@ -64,6 +64,8 @@ class Listener:
     routes_fault: str = ""
     validated: bool = True
     """Whether Envoy rejects an inline listener without its clusters."""
+    keeps: bool = False
+    """Whether its clients keep their connections."""
 
     @property
     def route_config(self):
@@ -77,6 +79,19 @@ class Listener:
 
 def host_of(service):
     return f"{service.name}.test"
+
+
+@dataclass
+class Wing:
+    """Services that always exist, and the listeners that always lead to them."""
+
+    services: list[Service]
+    kept: Listener | None = None
+    brief: list[Listener] = field(default_factory=list)
+
+    @property
+    def listeners(self):
+        return [self.kept, *self.brief]
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Five releases of Envoy in one storm of changes, some of them invalid: no request fails, and in the end the snapshot is in force.
+"""Five releases of Envoy in one storm of changes, some of them invalid: no request fails, and in the end the snapshot rules.
 
 `STORM_SEED` gives other storms, `STORM_RELEASES` fewer Envoys.
 """
