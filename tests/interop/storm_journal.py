@@ -40,6 +40,7 @@ class Journal:
         self.publications: list[Publication] = []
         self.rejections: list[Rejection] = []
         self._groups = defaultdict(list)
+        self._settled_s: list[float] = []
 
     @property
     def summary(self):
@@ -54,6 +55,10 @@ class Journal:
             if not history or history[-1][1] != service.groups:
                 history.append((now_s, service.groups))
 
+    def settled(self):
+        """Record that all that was published is in force."""
+        self._settled_s.append(time.monotonic())
+
     def rejected(self, node, _view, nack):
         """Record a NACK; `on_nack` of the server."""
         content = frozenset((resource.name, resource.version) for resource in nack.resources)
@@ -66,7 +71,7 @@ class Journal:
 
     def _allowed(self, service, answer):
         history = self._groups[service]
-        until = [*(at_s + LAG_S for at_s, _ in history[1:]), float("inf")]
+        until = [*(self._gone_s(at_s) for at_s, _ in history[1:]), float("inf")]
         known = zip(history, until, strict=True)
         return {
             group
@@ -74,6 +79,10 @@ class Journal:
             if since_s <= answer.ended_s and answer.began_s <= end_s
             for group in groups
         }
+
+    def _gone_s(self, at_s):
+        """Return from when on what was taken out may answer no more."""
+        return min((settled_s for settled_s in self._settled_s if settled_s > at_s), default=at_s + LAG_S)
 
     def story_of(self, caller, answer):
         """Return a failure for people: what, and what had been changed and rejected shortly before."""

@@ -23,6 +23,8 @@ STATISTICS = "warming|update_rejected|connected_state|init_fetch_timeout|assignm
 NEVER = ("warming_clusters", "warming_state", "total_listeners_warming", "init_fetch_timeout", "assignment_use_cached")
 """Ends of names that are 0 when all is well: nothing warms, nothing ever waited for what did not come."""
 REJECTED = (("cluster_manager.", "cds"), ("listener_manager.", "lds"), ("cluster.", "eds"), ("http.", "rds"))
+WORKERS_S = 0.3
+"""What an Envoy's main thread shows, its workers do soon after."""
 BACKEND_DELAY_S = 0.005
 """So that requests are in flight whenever something changes."""
 
@@ -143,6 +145,8 @@ class StormLab:
             await eventually(all_equal, timeout_s=within_s, every_s=0.2)
         except AssertionError:
             return {envoy.name: found for envoy in self.envoys if (found := await self.differences(envoy))}
+        await asyncio.sleep(WORKERS_S)
+        self.journal.settled()
         return {}
 
     def rejectors(self, type_url):
