@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from storm_world import host_of
@@ -49,40 +49,53 @@ class Caller:
                 group.create_task(self._work(WORKERS / rate, number / rate))
 
     async def _work(self, period_s, delay_s):
-        streams = None
+        connection = _Connection(self._address, self._request)
         at_s = time.monotonic() + delay_s
         try:
             while True:
                 await asyncio.sleep(at_s - time.monotonic())
                 at_s = max(at_s + period_s, time.monotonic())
-                streams = await self._ask(streams)
+                self.answers.append(await connection.ask())
+                if not self._keeps:
+                    connection.close()
         finally:
-            await _close(streams)
+            connection.close()
 
-    async def _ask(self, streams):
-        """Send one request and return the connection if it can be used again."""
-        began_s, status, place, detail, closing = time.monotonic(), 0, "", "", True
-        used = streams is not None
+
+class _Connection:
+    """A connection that is opened when needed."""
+
+    def __init__(self, address, request):
+        self._address, self._request = address, request
+        self._streams = None
+
+    async def ask(self):
+        began_s, used = time.monotonic(), self._streams is not None
+        status, place, detail, closing = 0, "", "", True
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                if streams is None:
-                    streams = await _connected(self._address, self._request)
+                if used:
+                    self._streams[1].write(self._request)
                 else:
-                    streams[1].write(self._request)
-                status, place, detail, closing = await _response(streams[0])
+                    self._streams = await _connected(self._address, self._request)
+                status, place, detail, closing = await _response(self._streams[0])
         except (OSError, EOFError, ValueError) as error:
             detail = f"{error!r} on a {'used' if used else 'new'} connection"
-        self.answers.append(Answer(began_s, time.monotonic(), status, place, detail))
-        if closing or not self._keeps:
-            await _close(streams)
-            return None
-        return streams
+        if closing:
+            self.close()
+        return Answer(began_s, time.monotonic(), status, place, detail)
+
+    def close(self):
+        if self._streams:
+            self._streams[1].close()
+            self._streams = None
 
 
 async def _connected(address, request):
     """Connect, which takes a loopback address no time, and send before anything else happens in this process."""
     connection = socket.create_connection(address, TIMEOUT_S)
     connection.sendall(request)
+    connection.settimeout(0)
     return await asyncio.open_connection(sock=connection)
 
 
@@ -93,13 +106,6 @@ async def _response(reader):
     status = int(status_line.split(" ")[1])
     detail = "" if status == 200 else body.decode().strip()
     return status, headers.get("x-place", ""), detail, headers.get("connection") == "close"
-
-
-async def _close(streams):
-    if streams:
-        streams[1].close()
-        with suppress(OSError):
-            await streams[1].wait_closed()
 
 
 @asynccontextmanager
