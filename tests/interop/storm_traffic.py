@@ -94,9 +94,13 @@ class _Connection:
 async def _connected(address, request):
     """Connect, which takes a loopback address no time, and send before anything else happens in this process."""
     connection = socket.create_connection(address, TIMEOUT_S)
-    connection.sendall(request)
-    connection.settimeout(0)
-    return await asyncio.open_connection(sock=connection)
+    try:
+        connection.sendall(request)
+        connection.settimeout(0)
+        return await asyncio.open_connection(sock=connection)
+    except BaseException:  # cancelled, perhaps
+        connection.close()
+        raise
 
 
 async def _response(reader):

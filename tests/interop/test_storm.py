@@ -109,7 +109,8 @@ def assert_no_failures(lab, callers, summary):
     judged = [(caller, answer) for caller in callers for answer in caller.answers if not lab.journal.is_right(caller, answer)]
     failures = sorted(judged, key=lambda failure: failure[1].ended_s)
     kinds = Counter(f"{caller.name}: {answer.status} {answer.place} {answer.detail}" for caller, answer in failures)
-    told = [lab.journal.story_of(*failure) for failure in failures[:3]]
+    firsts = {caller.name.partition(" ")[2]: (caller, answer) for caller, answer in reversed(failures)}
+    told = [lab.journal.story_of(*failure) for failure in list(firsts.values())[-5:]]
     assert not failures, "\n".join(
         [summary, f"{len(failures)} failures", *told, *(f"{n} x {k}" for k, n in kinds.most_common(20))]
     )

@@ -18,6 +18,7 @@ from xds.protocol.traits import EMPTY_IF_ABSENT, LEGACY_WILDCARD, NEVER_REMOVED,
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from xds.protocol.interest import Look
     from xds.protocol.requests import DeltaRequest
@@ -60,7 +61,7 @@ class DeltaStream(Stream["_DeltaType"]):
         holds, in the order LDS, RDS, others, CDS, EDS (R24). What a gate holds back is looked at again in later polls.
         """
         responses: list[Response] = []
-        self._begin_poll(now_s)
+        self._polled_at_s = now_s
         gates = Gates(self._types, snapshot, now_s, aggregated=self._aggregated)
         looked_at: list[tuple[_DeltaType, Look, list[str]]] = []
         for kind in self._types.values():
@@ -85,7 +86,7 @@ class DeltaStream(Stream["_DeltaType"]):
     def _send_found(self, kind: _DeltaType, look: Look, gates: Gates, now_s: float, gone: list[str]) -> list[Response]:
         """Return additions and answers of one type; what the client is to drop is added to `gone`, if it goes later."""
         responses: list[Response] = []
-        for names, owed in ((look.names, look.owed), *[(names, frozenset(names)) for names in look.apart]):
+        for names, owed in ((look.names, look.owed), *[(names, kind.still_owed(names, look)) for names in look.apart]):
             found = kind.find(names, owed, look, gates)
             removed = found.absent if kind.removable else []
             if kind.type_url in REPLACING:
@@ -122,7 +123,7 @@ class DeltaStream(Stream["_DeltaType"]):
         response, _ = kind.in_flight.pop(request.nonce)
         if request.error is None:
             kind.accept(response.nonce, content := response.content(), now_s)
-            self._mend(kind, content)
+            self._accepted(kind, content)
             self.ledger.acked(response, *kind.standing(now_s))
             return None, NO_NAMES
         rejected = kind.interest.reject(response.content(), request.error, now_s)
@@ -233,6 +234,13 @@ class _DeltaType(Kind):
         self.in_flight[response.nonce] = response, now_s
         if len(self.in_flight) > IN_FLIGHT:  # who never answers has to be taken to accept
             client.accept(self.in_flight.pop(next(iter(self.in_flight)))[0].content())
+
+    def still_owed(self, names: list[str], look: Look) -> AbstractSet[str]:
+        """Return which names of a rejected response have to be answered; what is gone by now goes as whatever is in use goes."""
+        client = self.interest.client
+        gone = {name for name in names if name not in look.available and client.before.get(name) is not None}
+        client.restore(gone)
+        return frozenset(names) - gone
 
     def look(self, available: Mapping[str, Resource]) -> Look:
         """Take out what is to be looked at now."""

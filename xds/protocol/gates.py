@@ -4,21 +4,22 @@
   ACK back until the cluster is warm, so it is the signal that requests may be routed there.
 - A removal waits until the client has accepted what stopped using the name. What uses what is said by `Resource.refs`.
 - Listeners wait for each other: one that is new, or that goes, waits while another does: it may want or give up an address.
+- Routes wait while a listener that replaces another waits for its own (endpoints likewise, if a cluster moves to others).
 
-Each wait is one resource's, and ends after WAIT_S in any case; a type that nobody asked for, a NACK or a client that never
-answers holds nothing up. Endpoints and secrets never wait: a cluster that is warming waits for them (R21).
+Each wait is one resource's and ends WAIT_S after what is waited for was sent, in any case; a type that nobody asked for, a
+NACK or a client that never answers holds nothing up. What follows a cluster never waits: the cluster waits for it (R21).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from xds.protocol.holdings import Claim
-from xds.protocol.traits import AWAITED, REFERRERS, REPLACING, UNGATED, WARMED_BY
+from xds.protocol.holdings import Claim, version_of
+from xds.protocol.traits import AWAITED, REFERRERS, REPLACING, UNGATED, WAITS_FOR, WARMED_BY
 from xds.protocol.traits import followers as follower_types
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from xds.protocol.interest import Look
     from xds.protocol.kind import Kind
@@ -27,6 +28,29 @@ if TYPE_CHECKING:
 
 WAIT_S: Final = 5.0
 """Enough for a cluster to become warm; after it, a stale client is worse than a moment's 503."""
+
+
+class _Usage(NamedTuple):
+    """What of one type a client may use."""
+
+    needed: set[str]
+    """By resources that are to be replaced or removed, but were not yet."""
+    superseded: set[str]
+    """By resources instead of which something else was sent."""
+    unknown: bool
+    """It may use others as well: it came with resources that we do not know."""
+
+    def with_refs(
+        self, type_url: str, outdated: Iterable[Resource | Claim], superseded: Iterable[Resource | Claim], *, claims_count: bool
+    ) -> _Usage:
+        unknown = self.unknown
+        for names, resources in ((self.needed, outdated), (self.superseded, superseded)):
+            for held in resources:
+                if isinstance(held, Claim):
+                    unknown |= claims_count
+                else:
+                    names.update(held.refs.get(type_url, ()))
+        return self._replace(unknown=unknown)
 
 
 class Gates:
@@ -51,18 +75,23 @@ class Gates:
 
         A client that has nothing of the type yet gets everything at once: its first sync.
         """
-        if not resource.refs or not kind.synced or kind.type_url in UNGATED:
+        if not kind.synced:
             return False
-        if not any(self._lacks(kind, url, resource.refs.get(url)) for url in AWAITED):
-            return False
-        return self.wait(kind, resource.name, deadlines)
+        must_wait = kind.type_url not in UNGATED and self._must_wait(kind, resource)
+        return (must_wait or self._would_disturb(kind, resource)) and self.wait(kind, resource.name, deadlines)
 
     def released(self, kind: Kind, names: Iterable[str], look: Look) -> list[str]:
         """Return which removals may go; the others wait because the client may still use the names, and are looked at again."""
         if kind.type_url in REPLACING and kind.interest.waiting:
             return [name for name in names if not self.wait(kind, name, look.deadlines)]
-        used = self._used(kind)
-        return [name for name in names if not ((used is None or name in used) and self.wait(kind, name, look.deadlines))]
+        usage = self._usage(kind)
+        return [name for name in names if not self._keep(kind, name, usage, look.deadlines)]
+
+    def _keep(self, kind: Kind, name: str, usage: _Usage, deadlines: Mapping[str, float]) -> bool:
+        if name in usage.needed:  # the time begins when what stops using it is sent
+            kind.interest.waiting[name] = self._now_s + WAIT_S
+            return True
+        return (usage.unknown or name in usage.superseded) and self.wait(kind, name, deadlines)
 
     def wait(self, kind: Kind, name: str, deadlines: Mapping[str, float]) -> bool:
         """Have a name looked at again, and return True, unless it has waited long enough."""
@@ -71,6 +100,59 @@ class Gates:
             return False
         kind.interest.waiting[name] = deadline_s
         return True
+
+    def _must_wait(self, kind: Kind, resource: Resource) -> bool:
+        if any(self._lacks(kind, url, resource.refs.get(url)) for url in AWAITED):
+            return True
+        if needed_url := WARMED_BY.get(kind.type_url):
+            # Not before its routes can be answered: the shorter it is warming, the less can go wrong meanwhile.
+            routes = self._snapshot.resources(needed_url)
+            missing = [routes[name] for name in self._not_accepted(needed_url, resource) if name in routes]
+            return any(self._lacks(kind, url, route.refs.get(url)) for url in AWAITED for route in missing)
+        return False
+
+    def _would_disturb(self, kind: Kind, resource: Resource) -> bool:
+        """Return whether a NACK of this would make something active without what it waits for, because it moves to others.
+
+        Once Envoy has rejected an update of routes, no listener waits for others any more; the same with endpoints and
+        clusters, though these rarely move.
+        """
+        client = kind.interest.client
+        accepted = client.before.get(resource.name, client.held.get(resource.name))
+        if version_of(accepted) == resource.version or (
+            kind.type_url in UNGATED and (accepted is None or resource.name in kind.spare)
+        ):
+            return False  # the client has it, or a cluster waits for it
+        available = self._snapshot.resources(kind.type_url)
+        awaited: set[str] = set()
+        for url, needed_url in WAITS_FOR.items():
+            if needed_url == kind.type_url and url in self._kinds:
+                held = self._kinds[url].interest.client.held
+                awaited.update(*[self._not_accepted(needed_url, held.get(name), was) for name, was in self._moving(url)])
+        return resource.name not in awaited and any(name in available for name in awaited)
+
+    def _moving(self, type_url: str) -> Iterator[tuple[str, Resource | Claim]]:
+        """Return what may be warming in place of something else, with what that is."""
+        kind = self._kinds[type_url]
+        client = kind.interest.client
+        for replaced in client.replaced:
+            if replaced.at_s > self._now_s - WAIT_S:
+                yield replaced.name, replaced.resource
+        for name in client.before.keys() & self._sent_lately(kind) if client.before else ():
+            if (was := client.before[name]) is not None:
+                yield name, was
+
+    def _not_accepted(self, type_url: str, held: Resource | Claim | None, was: Resource | Claim | None = None) -> list[str]:
+        """Return the names that a resource refers to, unlike the one before it, and that the client has not accepted."""
+        if held is None or isinstance(held, Claim):
+            return []
+        names = held.refs.get(type_url, frozenset())
+        if was is not None:
+            names -= frozenset() if isinstance(was, Claim) else was.refs.get(type_url, frozenset())
+        if not names or type_url not in self._kinds:
+            return list(names)
+        client = self._kinds[type_url].interest.client
+        return [name for name in names if client.before.get(name, client.held.get(name)) is None and name not in client.withheld]
 
     def _lacks(self, kind: Kind, type_url: str, names: frozenset[str] | None) -> bool:
         """Return whether the client is about to get some of these names, and has not accepted them yet."""
@@ -81,7 +163,8 @@ class Gates:
             return self._aggregated and kind.reconnected
         client = other.interest.client
         followers = [self._kinds[url] for url in follower_types(type_url) if url in self._kinds]
-        if not client.before and not other.interest.pending and not any(follower.in_flight for follower in followers):
+        settled = not any(follower.in_flight or follower.interest.pending for follower in followers)
+        if settled and not client.before and not other.interest.pending:
             return False
         return any(self._is_new(other, name) or self._follower_is_new(client.held.get(name), followers) for name in names)
 
@@ -103,11 +186,7 @@ class Gates:
         """Return whether a cluster's first endpoints are unanswered: were they rejected, it would be warm without any."""
         if held is None or isinstance(held, Claim):
             return False
-        return any(
-            follower.interest.client.before.get(name, held) is None and name in self._sent_lately(follower)
-            for follower in followers
-            for name in held.refs.get(follower.type_url, ())
-        )
+        return any(self._is_new(follower, name) for follower in followers for name in held.refs.get(follower.type_url, ()))
 
     def _sent_lately(self, kind: Kind) -> frozenset[str]:
         """Return the names in responses that the client has not answered, and need not have answered yet."""
@@ -117,20 +196,24 @@ class Gates:
             found = self._fresh[kind.type_url] = frozenset().union(*lately)
         return found
 
-    def _used(self, kind: Kind) -> set[str] | None:
-        """Return names of a type that the client may still use, though there is something else now; None: perhaps all of them."""
+    def _usage(self, kind: Kind) -> _Usage:
+        """Return which names of a type the client may use, though what uses them is no longer what there is."""
         referrers = REFERRERS.get(kind.type_url, frozenset())
-        if kind.reconnected and not self._kinds.keys() >= referrers:
-            return None  # what it came with may use them, and it has not said yet what that is
-        used: set[str] = set()
+        # What a client came with may use anything, until it has said what that is.
+        usage = _Usage(set(), set(), unknown=kind.reconnected and not self._kinds.keys() >= referrers)
         for other in self._kinds.values():
             self._settle(other)
-            for held in other.lingering(self._snapshot.resources(other.type_url)):
-                if not isinstance(held, Claim):
-                    used |= held.refs.get(kind.type_url, frozenset())
-                elif other.type_url in referrers:
-                    return None
-        return used
+            available = self._snapshot.resources(other.type_url)
+            outdated, superseded = list(other.interest.outdated(available)), list(other.superseded())
+            if other.interest.abandoned and other.type_url in referrers:
+                needed = self._usage(other).needed
+                names = other.interest.abandoned
+                outdated += other.interest.client.outdated(names & needed, available)
+                superseded += other.interest.client.outdated(names - needed, available)
+            if any(sent_at_s <= self._now_s - WAIT_S for _, sent_at_s in other.in_flight.values()):
+                superseded, outdated = superseded + outdated, []  # who does not answer has had its time
+            usage = usage.with_refs(kind.type_url, outdated, superseded, claims_count=other.type_url in referrers)
+        return usage
 
     def _settle(self, kind: Kind) -> None:
         """Forget what was replaced, once what replaced it has all that it needs to take over, and its connections are gone."""

@@ -45,7 +45,10 @@ class Replaced(NamedTuple):
 
     name: str
     resource: Resource | Claim
+    at_s: float
+    """When the client accepted what is there instead."""
     until_s: float
+    """Until when it is used in any case."""
 
 
 def version_of(held: Resource | Claim | None) -> str | None:
@@ -128,15 +131,13 @@ class Holdings:
             for name in known.keys() & names:
                 del known[name]
 
-    def lingering(self, names: AbstractSet[str], available: Mapping[str, Resource]) -> Iterator[Resource | Claim]:
-        """Return what the client may still use although there is something else, or nothing, instead.
-
-        Args:
-            names: what was not looked at since it changed.
-            available: what there is.
-        """
+    def superseded(self) -> Iterator[Resource | Claim]:
+        """Return what the client may still use although something else, or that there is nothing, was sent since."""
         yield from [accepted for accepted in self.before.values() if accepted is not None]
         yield from [replaced.resource for replaced in self.replaced]
+
+    def outdated(self, names: AbstractSet[str], available: Mapping[str, Resource]) -> Iterator[Resource | Claim]:
+        """Return what the client has of some names and that is no longer what there is."""
         for name in self.held.keys() & names:
             if self.held[name].version != version_of(available.get(name)):
                 yield self.held[name]

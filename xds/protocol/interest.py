@@ -172,11 +172,10 @@ class Interest:
         for name in [name for name, rejection in self.client.withheld.items() if not rejection.about.isdisjoint(content)]:
             self.release(name)
 
-    def lingering(self, available: Mapping[str, Resource]) -> Iterator[Resource | Claim]:
-        """Return what the client may still use although there is something else, or nothing, instead."""
-        held = self.client.held
-        names = held.keys() if self.everything else self.dirty | self.owed | self.waiting.keys() | self.abandoned
-        return self.client.lingering(names, available)
+    def outdated(self, available: Mapping[str, Resource]) -> Iterator[Resource | Claim]:
+        """Return what the client has and is to be replaced or removed, but was not yet."""
+        names = self.client.held.keys() if self.everything else self.dirty | self.owed | self.waiting.keys()
+        return self.client.outdated(names, available)
 
     def release(self, name: str, *, still_exists: bool = True) -> None:
         """Withhold a name no longer: it differs now, or its circumstances do."""

@@ -101,16 +101,23 @@ class Kind:
 
         When an update of endpoints or routes is rejected, Envoy no longer lets clusters and listeners wait for any of what
         was in it: they go on without endpoints or routes. So what the client accepted before does not travel with what it may
-        reject, and routes that come later travel alone.
+        reject; and routes, and changed endpoints of a cluster that serves requests while it warms anew, travel alone.
         """
         if self.type_url not in WAITED_FOR or not self.synced:
             return [resources]
         before = self.interest.client.before
-        sure = [resource for resource in resources if version_of(before.get(resource.name)) == resource.version]
-        names = {resource.name for resource in sure}
-        others = [resource for resource in resources if resource.name not in names]
-        apart = [[resource] for resource in others] if self.type_url == ROUTE else [others]
-        return [portion for portion in (sure, *apart) if portion] or [[]]
+        sure: list[Resource] = []
+        rest: list[Resource] = []
+        alone: list[list[Resource]] = []
+        for resource in resources:
+            accepted = before.get(resource.name)
+            if version_of(accepted) == resource.version:
+                sure.append(resource)
+            elif self.type_url == ROUTE or (accepted is not None and resource.name in self.spare):
+                alone.append([resource])
+            else:
+                rest.append(resource)
+        return [portion for portion in (sure, *alone, rest) if portion] or [[]]
 
     def accept(self, nonce: str, content: Mapping[str, Resource | None], now_s: float) -> None:
         """Record an ACK of this content."""
@@ -118,16 +125,17 @@ class Kind:
         self.synced = True
         client.deliveries.accepted(nonce, now_s)
         if self.type_url in WARMED_BY:
-            client.replaced += [Replaced(name, was, now_s + LINGER_S) for name in content if (was := client.before.get(name))]
+            replaced = [(name, was) for name in content if (was := client.before.get(name))]
+            client.replaced += [Replaced(name, was, now_s, now_s + LINGER_S) for name, was in replaced]
         if self.in_flight or interest.owed or interest.apart or client.withheld:
             interest.accept(content)
         else:  # nothing else is unsettled, and names may be many
             interest.rejections_in_a_row = 0
             client.before.clear()
 
-    def lingering(self, available: Mapping[str, Resource]) -> Iterator[Resource | Claim]:
-        """Return what the client may still use although there is something else, or nothing, instead."""
-        yield from self.interest.lingering(available)
+    def superseded(self) -> Iterator[Resource | Claim]:
+        """Return what the client may still use although something else, or that there is nothing, was sent since."""
+        yield from self.interest.client.superseded()
         held = self.interest.client.held
         for response, _ in self.in_flight.values():
             yield from [resource for resource in response.resources if held.get(resource.name) is not resource]

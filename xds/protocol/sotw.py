@@ -61,7 +61,7 @@ class SotwStream(Stream["_SotwType"]):
     def poll(self, snapshot: Snapshot, now_s: float) -> list[Response]:
         """Return what is to be sent now, in the order CDS, EDS, LDS, RDS, SDS, others; each response counts as sent."""
         responses: list[Response] = []
-        self._begin_poll(now_s)
+        self._polled_at_s = now_s
         gates = Gates(self._types, snapshot, now_s, aggregated=self._aggregated)
         for kind in self._types.values():
             if kind.in_flight or not (kind.interest.pending or kind.answer_due):
@@ -78,9 +78,8 @@ class SotwStream(Stream["_SotwType"]):
                     responses.append(self._response(kind, resources, version if whole else set_version(resources), now_s))
             elif resources := kind.take_part(available, gates, self._response_bytes):
                 responses.append(self._response(kind, resources, version, now_s))
-            if kind.in_flight:
-                news = [resource for resource in kind.changes.values() if resource is not None]
-                self._keep_spare(followers_of(kind.type_url, news), snapshot)
+            if kind.last is not None and kind.in_flight:
+                self._keep_spare(followers_of(kind.type_url, kind.news(kind.last)), snapshot)
             kind.claimed = ""
         return responses
 
@@ -105,7 +104,7 @@ class SotwStream(Stream["_SotwType"]):
         response, _ = in_flight
         if request.error is None:
             kind.accept(response.nonce, kind.changes, now_s)
-            self._mend(kind, kind.changes)
+            self._accepted(kind, kind.changes)
             self.ledger.acked(response, *kind.standing(now_s))
             return None
         blamed = kind.reject(request.error, now_s)
@@ -167,7 +166,7 @@ class SotwStream(Stream["_SotwType"]):
 
     def _follow(self, kind: _SotwType, response: Response) -> None:
         """Owe the client what it will wait for because its parents were sent anew (R19, R20)."""
-        news = [resource for resource in kind.changes.values() if resource is not None]
+        news = kind.news(response)
         all_new = len(news) == len(response.resources)
         for type_url, names in (response.followers if all_new else followers_of(kind.type_url, news)).items():
             follower = self._types.get(type_url)
@@ -178,7 +177,7 @@ class SotwStream(Stream["_SotwType"]):
 class _SotwType(Kind):
     """One type of a state-of-the-world stream."""
 
-    __slots__ = ("changes", "claimed", "complete", "ever_named", "last")
+    __slots__ = ("changes", "claimed", "complete", "ever_named", "in_doubt", "last")
 
     def __init__(self, type_url: str) -> None:
         super().__init__(type_url)
@@ -186,6 +185,8 @@ class _SotwType(Kind):
         self.claimed = ""
         """The version that the first request says is held; until the first poll (R19a)."""
         self.ever_named = False
+        self.in_doubt: frozenset[str] = frozenset()
+        """What was new in the set before the last one, if that was rejected: the client may have it, or some of it."""
         self.last: Response | None = None
         self.changes: dict[str, Resource | None] = {}
         """What the last response changed of what the client held; None for what it left out."""
@@ -251,12 +252,22 @@ class _SotwType(Kind):
         for resource in resources:
             (self.interest.owed if resource.name in owed else self.interest.dirty).add(resource.name)
 
+    def news(self, response: Response) -> list[Resource]:
+        """Return what of the last response may be other than what the client has: it waits for what follows that (R20)."""
+        changed = [resource for resource in self.changes.values() if resource is not None]
+        return changed + [r for r in response.resources if r.name in self.in_doubt and r.name not in self.changes]
+
     def sent(self, response: Response, now_s: float) -> None:
         """Record a response."""
         self.last, self.answer_due = response, False
         self.in_flight[response.nonce] = response, now_s
         names = response.names if self.changes.keys() == response.names else shared(frozenset(self.changes))
         self.interest.client.deliveries.sent(response.nonce, names, now_s)
+
+    def accept(self, nonce: str, content: Mapping[str, Resource | None], now_s: float) -> None:
+        """Record an ACK of this content."""
+        self.in_doubt = frozenset()
+        super().accept(nonce, content, now_s)
 
     def reject(self, error: str, now_s: float) -> tuple[str, ...]:
         """Record a NACK, and return what is withheld because of it (R16b)."""
@@ -266,6 +277,7 @@ class _SotwType(Kind):
         blamed = suspects & self.interest.client.withheld.keys()
         if self.complete:
             self.interest.client.restore(suspects)
+            self.in_doubt = suspects
             # The client may have applied any part of the set: it gets one that it accepts, with whatever can be changed by then.
             self.answer_due |= bool(self.changes)
         return tuple(sorted(blamed))

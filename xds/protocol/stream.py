@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from xds.protocol.kind import Kind
 from xds.protocol.ledger import Ledger, ResourceStatus, resource_statuses
-from xds.protocol.traits import AWAITED, leaders, send_rank
+from xds.protocol.traits import AWAITED, followers, send_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -79,15 +79,9 @@ class Stream(Generic[K]):
         for kind in self._types.values():
             kind.interest.everything = True
 
-    def _begin_poll(self, now_s: float) -> None:
-        self._polled_at_s = now_s
-        for kind in self._types.values():
-            if kind.spare and not any(self._types[url].in_flight for url in leaders(kind.type_url) if url in self._types):
-                kind.spare.clear()
-
-    def _keep_spare(self, followers: Mapping[str, Iterable[str]], snapshot: Snapshot) -> None:
-        """Remember what there is of that which the client will ask for because of what it is sent."""
-        for type_url, names in followers.items():
+    def _keep_spare(self, due: Mapping[str, Iterable[str]], snapshot: Snapshot) -> None:
+        """Remember what there is of that which the client will ask for because of what it is sent: type URL -> names."""
+        for type_url, names in due.items():
             available = snapshot.resources(type_url)
             found = {name: resource for name in names if (resource := available.get(name)) is not None}
             kind = self._types.get(type_url)
@@ -108,9 +102,12 @@ class Stream(Generic[K]):
         client = self._types[type_url].interest.client
         return frozenset(name for name in names if name not in client.held or client.before.get(name, client) is None)
 
-    def _mend(self, kind: K, content: Mapping[str, Resource | None]) -> None:
-        """Let what the client rejected go out again if it has now what was lacking."""
-        if kind.type_url in AWAITED:
+    def _accepted(self, kind: K, content: Mapping[str, Resource | None]) -> None:
+        """Draw the consequences for other types of what the client accepted of one."""
+        for url in followers(kind.type_url):
+            if url in self._types and not kind.in_flight:
+                self._types[url].spare.clear()  # nothing waits for it any more
+        if kind.type_url in AWAITED:  # what was rejected may go out again if the client has now what was lacking
             for other in self._types.values():
                 withheld = other.interest.client.withheld
                 for name in [name for name, rejection in withheld.items() if not rejection.lacking.isdisjoint(content)]:

@@ -33,7 +33,10 @@ WARMED_BY = {LISTENER: ROUTE}
 REPLACING = frozenset((LISTENER,))
 """A new one may need what an old one must give up first (its address), so they go out together; Envoy removes before it adds."""
 
-WAITED_FOR = frozenset((ENDPOINT, ROUTE))
+WAITS_FOR = {**WARMED_BY, CLUSTER: ENDPOINT}
+"""What is warming waits for this."""
+
+WAITED_FOR = frozenset(WAITS_FOR.values())
 """A client's clusters or listeners wait for these, and go on without them if it rejects the response that they are part of."""
 
 AWAITED = (CLUSTER,)
