@@ -61,6 +61,7 @@ def test_every_setting_has_its_names():
         "admission.firstSyncs": ("XDS_ADMISSION_FIRST_SYNCS", "--admission-first-syncs"),
         "connection.maxAgeSeconds": ("XDS_CONNECTION_MAX_AGE_SECONDS", "--connection-max-age-seconds"),
         "drain.windowSeconds": ("XDS_DRAIN_WINDOW_SECONDS", "--drain-window-seconds"),
+        "quarantine": ("XDS_QUARANTINE", "--quarantine"),
         "log.format": ("XDS_LOG_FORMAT", "--log-format"),
         "log.level": ("XDS_LOG_LEVEL", "--log-level"),
     }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from xds import rejections
 from xds._version import __version__
 from xds.admin.server import AdminServer
 from xds.admin.state import Timing
@@ -22,13 +23,11 @@ from xds.holdoff import Holdoff
 from xds.model.fleet import Fleet
 from xds.model.node import view_of
 from xds.problem_log import ProblemLog
-from xds.problems import Problem
-from xds.protocol import Encoder, State
+from xds.protocol import Encoder
 from xds.server.limits import Limits
 from xds.server.server import Security, XdsServer
 from xds.server.tls import TlsFiles
 from xds.views import LiveViews, describe_services
-from xds.wire import short_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -40,7 +39,9 @@ if TYPE_CHECKING:
     from xds.model.node import Node
     from xds.model.service import Service, ServiceKey
     from xds.model.view import View
-    from xds.protocol import StreamInfo
+    from xds.problems import Problem
+    from xds.protocol import Nack, StreamInfo
+    from xds.quarantine import Suspect
     from xds.server.admission import Admission
     from xds.server.counters import Counters
     from xds.server.loads import Loads
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
 HOUSEKEEPING_S = 5.0
 REPORT_S = 1.0
 """Problems are compared with those before at most this often while changes continue."""
-NAMED = 3
-"""Resources named in a problem that concerns many."""
 GRACE_S = 1.0
 """How long streams may take to write what is due when we stop."""
 
@@ -70,7 +69,9 @@ class ControlPlane:
         self._ready = asyncio.Event()
         self._draining = False
         self._fleet = Fleet()
-        self._views = LiveViews(self._fleet, self._publish, idle_s=config.view_idle_s)
+        self._views = LiveViews(
+            self._fleet, self._publish, idle_s=config.view_idle_s, holders=self._accepted_versions if config.quarantine else None
+        )
         self._batch = Holdoff(self._build_batch, quiet_s=config.quiet_s, max_delay_s=config.max_delay_s)
         self._problem_log = ProblemLog()
         self._report = Holdoff(self._log_problems, quiet_s=config.quiet_s, max_delay_s=REPORT_S)
@@ -84,6 +85,8 @@ class ControlPlane:
             [config.xds_address],
             limits=_limits(config),
             security=_security(config),
+            on_nack=self._on_nack,
+            on_ack=self._views.accepted if config.quarantine else None,
             load_interval_s=config.load_interval_s,
         )
 
@@ -217,6 +220,16 @@ class ControlPlane:
         """Take back one `acquire`."""
         self._views.release(view)
 
+    def _on_nack(self, node: Node, view: View, nack: Nack) -> None:
+        self._views.rejected(view, node.id, nack)
+        self._report.changed()
+
+    def _accepted_versions(self, view: View, type_url: str, name: str) -> Iterator[str]:
+        """Return what the connected clients of a view accepted of a resource (`xds.quarantine.Holders`)."""
+        for info in self.streams():
+            if info.view == view:
+                yield from (status.accepted_version for status in info.resources(type_url, frozenset((name,))))
+
     # For the admin API (xds.admin.state.ControlPlane)
 
     @property
@@ -260,15 +273,19 @@ class ControlPlane:
         """Return the open streams."""
         return self.server.streams()
 
+    def quarantined(self) -> list[tuple[View, Suspect]]:
+        """Return what no node of a view is given because several rejected it."""
+        return list(self._views.quarantine.quarantined()) if self._views.quarantine else []
+
     def problems(self) -> tuple[Problem, ...]:
         """Return everything that is wrong now, whichever stage found it."""
         return tuple(sorted(self._found(), key=str))
 
     def _found(self) -> set[Problem]:
         nodes = (problem for found in self._node_problems.values() for problem in found)
-        nacks = (_rejection(info, type_url) for info in self.streams() for type_url in info.types)
+        nacks = rejections.problems(self.streams(), self.store, self._views.quarantine)
         stages = (self._source_problems, self._fleet.problems(), self._views.problems(), self.server.problems(), nodes, nacks)
-        return {problem for found in stages for problem in found if problem}
+        return {problem for found in stages for problem in found}
 
 
 def _security(config: Config) -> Security:
@@ -283,13 +300,3 @@ def _limits(config: Config) -> Limits:
         first_syncs=config.first_syncs,
         max_age_s=config.max_age_s,
     )
-
-
-def _rejection(info: StreamInfo, type_url: str) -> Problem | None:
-    """Return the problem of a type whose last response a proxy rejected."""
-    status = info.types[type_url]
-    if status.state is not State.ERROR:
-        return None
-    named = ", ".join(status.nack_names[:NAMED])
-    message = f"node {info.node_id!r} rejected {short_name(type_url)} ({named}): {status.nack_error}"
-    return Problem("XDS0503", message, hint=f"xdsctl snapshot show {info.node_id} shows what it was sent")

@@ -65,6 +65,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Over how long proxies are sent to other replicas after SIGTERM. A pod needs a grace period of 10 s more."""
     load_interval_s: Annotated[float, Meta(ge=1, le=86_400)] = field(name="loads.intervalSeconds", default=10.0)
     """How often clients report how many requests they sent where (LRS)."""
+    quarantine: bool = False
+    """Whether what three nodes of a view reject and none accepts is taken from all nodes of the view."""
     log_format: LogFormat = field(name="log.format", default="auto")
     """`auto`: `console` on a terminal, else `json`."""
     log_level: LogLevel = field(name="log.level", default="info")

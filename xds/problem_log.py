@@ -47,7 +47,7 @@ def _identity(problem: Problem) -> object:
     """Return what a problem is told apart by: neither lines, which move, nor versions of objects."""
     ref = problem.ref
     named = (ref.cluster, ref.kind, ref.namespace, ref.name) if ref else None
-    return problem.code, problem.source.partition(":")[0], named, problem.field, problem.message
+    return problem.code, problem.source.partition(":")[0], named, problem.field, problem.about or problem.message
 
 
 def _worst_first(problem: Problem) -> tuple[int, str]:

@@ -72,6 +72,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0503": (Severity.ERROR, "proxy rejected a resource"),
     "XDS0504": (Severity.WARNING, "node metadata has an unknown key"),
     "XDS0505": (Severity.ERROR, "certificate cannot be used"),
+    "XDS0506": (Severity.ERROR, "resource is in quarantine"),
 }
 """Code -> (severity, title)."""
 
@@ -107,6 +108,8 @@ class Problem:
     """What to do about it."""
     source: str = ""
     """`FILE:LINE` where the object came from a file."""
+    about: str = ""
+    """What problems are told apart by in the log where that is not the message, which may count something; "": the message."""
 
     @property
     def severity(self) -> Severity:

@@ -1,7 +1,7 @@
 """The live views: which views have clients, and their snapshots kept up to date with the fleet.
 
 A change of endpoints goes out at once; everything else is built again, view by view, in batches. A view is built when its
-first client comes and forgotten some time after its last has gone.
+first client comes and forgotten some time after its last has gone. What clients reject may be taken back (`xds.quarantine`).
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from xds.quarantine import Quarantine
 from xds.snapshot.store import SnapshotStore
 from xds.translate.world import TYPES, Translator
-from xds.wire import ENDPOINT
+from xds.wire import ENDPOINT, short_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from xds.model.fleet import Fleet
     from xds.model.service import ServiceKey
     from xds.model.view import View
     from xds.problems import Problem
+    from xds.protocol import Nack, Response
+    from xds.quarantine import Changes, Holders
     from xds.snapshot.resource import Resource
     from xds.snapshot.snapshot import ChangeSet, Snapshot
 
@@ -34,13 +38,21 @@ class LiveViews:
         fleet: the model to translate.
         publish: told of every change set that is not empty, after the store has the snapshot.
         idle_s: how long a view without clients is kept, so that one that reconnects finds it.
+        holders: for the quarantine of what clients reject; None: there is none.
         clock: seconds since the epoch.
     """
 
     def __init__(
-        self, fleet: Fleet, publish: Callable[[ChangeSet], None], *, idle_s: float, clock: Callable[[], float] = time.time
+        self,
+        fleet: Fleet,
+        publish: Callable[[ChangeSet], None],
+        *,
+        idle_s: float,
+        holders: Holders | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.store: SnapshotStore[View] = SnapshotStore()
+        self.quarantine: Quarantine[View] | None = Quarantine(self.store, holders) if holders else None
         self._fleet = fleet
         self._publish = publish
         self._idle_s = idle_s
@@ -70,8 +82,8 @@ class LiveViews:
         ordered = sorted(keys)
         trigger = f"endpoints of {_names(ordered)}"
         for view in self.store.views():
-            held = self.store.current(view).resources(ENDPOINT)
-            self._store(view, {ENDPOINT: self._translator.endpoints(view, ordered, held)}, trigger)
+            made = self._translator.endpoints(view, ordered, self._names(view, ENDPOINT))
+            self._store(view, {ENDPOINT: made}, trigger)
 
     def rebuild(self, trigger: str) -> None:
         """Build every live view again; what did not change is neither stored nor sent again."""
@@ -88,8 +100,22 @@ class LiveViews:
             del self._idle_since_s[view]
             self._problems.pop(view, None)
             self.store.drop(view)
+            if self.quarantine:
+                self.quarantine.forget(view)
         if idle:
             self._translator.forget(self.store.views())
+
+    def rejected(self, view: View, node_id: str, nack: Nack) -> None:
+        """Take note of a NACK: it may be one too many for what it rejects."""
+        if self.quarantine and self.store.is_live(view):
+            changes = self.quarantine.rejected(view, node_id, nack)
+            self._publish_changes(view, changes, f"quarantine of {_listed(changes)}")
+
+    def accepted(self, view: View, response: Response) -> None:
+        """Take note of an ACK: it may end a quarantine."""
+        if self.quarantine and self.store.is_live(view):
+            changes = self.quarantine.accepted(view, response)
+            self._publish_changes(view, changes, f"end of the quarantine of {_listed(changes)}")
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what could not be served in some live view, each problem once."""
@@ -101,14 +127,26 @@ class LiveViews:
         changes: dict[str, Mapping[str, Resource | None]] = {}
         for type_url in TYPES:
             made = result.resources[type_url]
-            held = self.store.current(view).resources(type_url) if self.store.is_live(view) else {}
-            changes[type_url] = {**dict.fromkeys(held.keys() - made.keys()), **made}
+            changes[type_url] = {**dict.fromkeys(self._names(view, type_url) - made.keys()), **made}
         self._store(view, changes, trigger)
 
-    def _store(self, view: View, changes: Mapping[str, Mapping[str, Resource | None]], trigger: str) -> None:
+    def _names(self, view: View, type_url: str) -> AbstractSet[str]:
+        """Return the names of what a view holds, and of what it would hold but for the quarantine."""
+        names = self.store.current(view).resources(type_url).keys() if self.store.is_live(view) else frozenset[str]()
+        left_out = self.quarantine.left_out(view, type_url) if self.quarantine else ()
+        return names | left_out if left_out else names
+
+    def _store(self, view: View, changes: Changes, trigger: str) -> None:
+        self._publish_changes(view, self.quarantine.screened(view, changes) if self.quarantine else changes, trigger)
+
+    def _publish_changes(self, view: View, changes: Changes, trigger: str) -> None:
         change = self.store.publish(view, changes, at_s=self._clock(), trigger=trigger)
         if change.names:
             self._publish(change)
+
+
+def _listed(changes: Changes) -> str:
+    return ", ".join(f"{short_name(type_url)} {name}" for type_url, names in changes.items() for name in names)
 
 
 def describe_services(keys: frozenset[ServiceKey]) -> str:

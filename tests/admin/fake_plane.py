@@ -8,7 +8,7 @@ from xds.model.members import Member
 from xds.model.service import Endpoint, Health, Locality, Port, Protocol, Service, ServiceKey
 from xds.model.view import Role, View
 from xds.problems import Problem, Ref
-from xds.protocol import State, StreamInfo, TypeStatus
+from xds.protocol import Rejection, ResourceStatus, State, StreamInfo, TypeStatus
 from xds.server.admission import Admission
 from xds.server.counters import Counters
 from xds.server.loads import Loads
@@ -65,8 +65,20 @@ def service(key, *addresses, vips, origins=()):
     return Service(key, ports, {80: found, 81: found}, vips, frozenset({"east"}), origins=origins)
 
 
-def stream(node_id, view, types, *, kind="delta", connected_at_s=NOW_S):
-    return StreamInfo(node_id, view, "ipv4:127.0.0.1:40000", kind, "ads", connected_at_s, types, lambda _: [])
+def stream(node_id, view, types, *, kind="delta", connected_at_s=NOW_S, rejections=()):
+    """Return a stream; what it rejected are `Rejection`s."""
+
+    def withheld(type_url):
+        return {found.resource.name: found for found in rejections if found.resource.type_url == type_url}
+
+    def resources(type_url, among=None):
+        return [
+            ResourceStatus(name, State.ERROR, found.resource, found.resource.version, "old", None, None, found.error, found.at_s)
+            for name, found in sorted(withheld(type_url).items())
+            if among is None or name in among
+        ]
+
+    return StreamInfo(node_id, view, "ipv4:127.0.0.1:40000", kind, "ads", connected_at_s, types, resources, withheld)
 
 
 def report_loads(plane, *, issued=10):
@@ -116,24 +128,30 @@ class FakePlane:
             Problem("XDS0101", "cannot be parsed", source="west/bad.yaml:9"),
         ]
         self.store = SnapshotStore()
-        listener = Resource.of(LISTENER, "outbound", to_bytes(envoy.Listener(name="outbound")))
+        listener = Resource.of(LISTENER, "outbound", to_bytes(envoy.Listener(name="outbound")), origins=(SERVICE, EXPORT))
         route = Resource.of(ROUTE, "outbound", to_bytes(envoy.RouteConfiguration(name="outbound")))
         first = by_name(cluster(WEB), cluster("old"), assignment(WEB), listener, route, secret("tls"))
         self.store.publish(EAST, first, at_s=NOW_S, trigger="the first client of the view")
         change = {CLUSTER: {WEB: cluster(WEB, 5), "new": cluster("new"), "old": None}}
         self.store.publish(EAST, change, at_s=NOW_S + 60, trigger="shop/web")
         self.store.publish(WEST, by_name(cluster(WEB)), at_s=NOW_S, trigger="the first client of the view")
-        rejected = TypeStatus(State.ERROR, NOW_S, sent_version="b", nack_error="Listener outbound:\nbad address", nack_at_s=NOW_S)
-        rejected.nack_names, rejected.nacks = ("outbound",), 1
+        error = "Listener outbound:\nbad address"
+        rejected = TypeStatus(State.ERROR, NOW_S, sent_version="b", nacked_nonce="1", nack_error=error, nack_at_s=NOW_S)
+        rejected.nack_names, rejected.nack_blamed, rejected.nacks = ("outbound",), ("outbound",), 1
+        self.rejection = Rejection(listener, error, NOW_S)
+        self.suspects = []
         synced = TypeStatus(State.SYNCED, NOW_S, sent_version="a", acked_version="a")
         self.open = [
-            stream("envoy-2", EAST, {LISTENER: rejected, CLUSTER: synced}),
+            stream("envoy-2", EAST, {LISTENER: rejected, CLUSTER: synced}, rejections=[self.rejection]),
             stream("envoy-1", EAST, {CLUSTER: TypeStatus(State.STALE, NOW_S), "type.googleapis.com/a.B": synced}),
             stream("gw", WEST, {CLUSTER: TypeStatus(State.NOT_SENT, NOW_S)}, kind="sotw"),
         ]
 
     def problems(self):
         return self.found
+
+    def quarantined(self):
+        return self.suspects
 
     def streams(self):
         return self.open

@@ -3,11 +3,13 @@ from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
-from fake_plane import EAST, PRIVATE_KEY, WEB, WEST, report_loads, stream
+from fake_plane import EAST, NOW_S, PRIVATE_KEY, SERVICE, WEB, WEST, by_name, cluster, report_loads, stream
 from google.protobuf import json_format
 from yarl import URL
 
 from xds.admin.server import AdminAddressError, AdminServer
+from xds.protocol import State, TypeStatus
+from xds.quarantine import Suspect
 from xds.wire import CLUSTER, POOL, admin
 
 
@@ -85,6 +87,68 @@ async def test_proxies_tell_each_type(get):
     assert "rejection" not in body["items"][1]["types"][0]
     assert body["items"][0]["types"][1]["type"] == "a.B"
     assert body["items"][1]["types"][1]["nacks"] == 1  # a number, which proto3 JSON makes of 32 bits alone
+
+
+async def test_nacks_name_node_resource_and_objects(plane, get):
+    _, body = await get("/v1/nacks")
+    (item,) = body["items"]
+    assert [item[key] for key in ("node_id", "view", "kind", "type", "name")] == [
+        *("envoy-2", str(EAST), "ads delta", "lds", "outbound")
+    ]
+    assert (item["error"], item["rejected_at"]) == ("Listener outbound:\nbad address", "2023-11-14T22:13:20Z")
+    assert (item["version"], item["accepted_version"]) == (plane.rejection.resource.version, "old")
+    assert [(ref["kind"], ref["resource_version"]) for ref in item["origins"]] == [("Service", "7"), ("ServiceExport", "")]
+    assert (item["quarantined"], item["more_origins"], body["left_off"]) == (False, 0, 0)
+
+
+async def test_nacks_of_one_node(get):
+    assert len((await get("/v1/nacks?node=envoy-2"))[1]["items"]) == 1
+    assert (await get("/v1/nacks?node=envoy-1"))[1]["items"] == []
+    status, body = await get("/v1/nacks?node=envoy-3")
+    assert (status, body["error"]) == (404, "no connected node 'envoy-3'; did you mean 'envoy-2'?")
+    assert await get("/v1/nacks?view=x") == (400, {"error": "unknown parameter 'view'; known is node"})
+
+
+async def test_the_objects_are_those_that_are_there_now(plane, get):
+    listener = plane.rejection.resource
+    plane.store.publish(EAST, by_name(replace(listener, origins=(replace(SERVICE, resource_version="8"),))), at_s=1, trigger="")
+    _, body = await get("/v1/nacks")
+    assert [ref["resource_version"] for ref in body["items"][0]["origins"]] == ["8"]
+
+
+async def test_a_nack_that_names_nothing_is_told_while_the_culprit_is_searched_for(plane, get):
+    searching = TypeStatus(State.STALE, NOW_S, acked_nonce="9", nacked_nonce="10", nack_error="bad", nack_at_s=NOW_S)
+    plane.open = [stream("envoy-1", EAST, {CLUSTER: searching})]
+    _, body = await get("/v1/nacks")
+    ((item,), _) = body["items"], body["left_off"]
+    assert (item["node_id"], item["type"], item["name"], item["error"]) == ("envoy-1", "cds", "", "bad")
+    searching.acked_nonce = "11"
+    assert (await get("/v1/nacks"))[1]["items"] == []
+
+
+async def test_what_is_in_quarantine_is_listed_for_each_node_that_rejected_it(plane, get):
+    bad, good = cluster("web", 9), cluster("web")
+    plane.suspects = [(EAST, Suspect(bad, "too slow", NOW_S, {"a": None, "gone": None}, quarantined=True, kept=good))]
+    plane.open = []
+    _, body = await get("/v1/nacks")
+    assert [(item["node_id"], item["name"], item["quarantined"]) for item in body["items"]] == [
+        ("a", "web", True),
+        ("gone", "web", True),
+    ]
+    assert body["items"][0]["accepted_version"] == good.version
+    assert [item["node_id"] for item in (await get("/v1/nacks?node=gone"))[1]["items"]] == ["gone"]
+    _, text = await get("/metrics")
+    assert 'xds_quarantined_resources{type="cds"} 1.0' in text.splitlines()
+
+
+async def test_a_list_of_nacks_ends_somewhere(plane, get, monkeypatch):
+    monkeypatch.setattr("xds.admin.nacks.ITEMS", 3)
+    monkeypatch.setattr("xds.admin.nacks.ORIGINS", 1)
+    types = plane.open[0].types
+    plane.open = [stream(f"envoy-{number}", EAST, types, rejections=[plane.rejection]) for number in range(5)]
+    _, body = await get("/v1/nacks")
+    assert (len(body["items"]), body["left_off"]) == (3, 2)
+    assert (len(body["items"][0]["origins"]), body["items"][0]["more_origins"]) == (1, 1)
 
 
 async def test_snapshot_list(plane, get):
@@ -256,6 +320,9 @@ async def test_metrics(plane, get):
         'xds_stream_types{state="ERROR",type="lds"} 1.0',
         'xds_nacks_total{type="lds"} 1.0',
         'xds_nacks_total{type="cds"} 0.0',
+        'xds_rejected_resources{type="lds"} 1.0',
+        'xds_rejected_resources{type="other"} 0.0',
+        'xds_quarantined_resources{type="cds"} 0.0',
         "xds_wakes_total 5.0",
         "xds_aged_streams_total 0.0",
         "xds_admission_waiting 3.0",

@@ -7,13 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
-from fake_plane import EAST, PRIVATE_KEY, WEB, WEST, report_loads
+from fake_plane import EAST, NOW_S, PRIVATE_KEY, WEB, WEST, report_loads, stream
 from google.protobuf import json_format
 
 from xds.cli.output import age, duration
 from xds.cli.problems import print_problem
 from xds.problems import Problem
-from xds.wire import CLUSTER, POOL, envoy
+from xds.protocol import State, TypeStatus
+from xds.quarantine import Suspect
+from xds.wire import CLUSTER, LISTENER, POOL, envoy
 
 
 def lines(result):
@@ -27,7 +29,7 @@ def test_proxies_line_up(asked):
     assert first.startswith("envoy-1   east      eu/eu-1    sidecar   ads delta   STALE (")
     assert "ERROR (" in second[header.index("LDS") :]
     assert second.index("SYNCED (") == header.index("CDS") == third.index("NOT SENT")
-    assert "proxies -v" in result.stderr
+    assert "xdsctl nacks" in result.stderr
 
 
 def test_proxies_never_asked_for_a_type(asked):
@@ -44,10 +46,61 @@ def test_proxies_verbose_tells_all_of_each_stream(asked):
     assert first.splitlines()[-1].split()[:2] == ["a.B", "SYNCED"]
     lds = second[second.index("  lds") :].splitlines()
     assert lds[0].split()[-5:] == ["b", "-", "0", "0", "1"]
-    assert lds[1].startswith("  rejected lds ")
-    assert lds[1].endswith(" ago, a response with outbound:")
-    assert lds[2:] == ["    Listener outbound:", "    bad address"]
+    assert lds[1] == "  rejected, and not sent again until it differs:"
+    assert lds[2].split() == ["TYPE", "NAME", "NODES", "SINCE", "OBJECT"]
+    assert lds[3].endswith("   Service shop/web in east (7), ServiceExport shop/web in east")
+    assert lds[4:] == ["      Listener outbound:", "      bad address"]
     assert third.startswith("gw\n")
+
+
+def test_proxies_verbose_tells_of_a_rejection_that_is_over(asked, plane):
+    lds = plane.open[0].types[LISTENER]
+    lds.state, lds.acked_nonce = State.SYNCED, "2"
+    plane.open[0] = stream("envoy-2", EAST, {LISTENER: lds})
+    shown = asked("proxies", "envoy-2", "-v").stdout
+    assert "ago (nothing any more):\n    Listener outbound:\n    bad address\n" in shown
+
+
+def test_nacks_by_resource(asked, plane):
+    types = plane.open[0].types
+    plane.open.append(stream("envoy-3", EAST, types, rejections=[replace(plane.rejection, error="later", at_s=NOW_S + 9)]))
+    result = asked("nacks")
+    header, row, *said = result.stdout.splitlines()
+    assert header.split() == ["TYPE", "NAME", "NODES", "SINCE", "OBJECT"]
+    assert row.split()[:3] == ["lds", "outbound", "2"]
+    assert row.endswith("   Service shop/web in east (7), ServiceExport shop/web in east")
+    assert said == ["    Listener outbound:", "    bad address"]
+    assert result.stderr == ""
+    assert asked("nacks", "envoy-3", "--no-headers").stdout.splitlines()[1:] == ["    later"]
+
+
+def test_nacks_of_nobody(asked, plane):
+    assert asked("nacks", "envoy-1").stderr == "envoy-1 has rejected nothing that it was sent\n"
+    assert asked("nacks", "envoy-9", exits=65).stderr.startswith("Error: no connected node 'envoy-9'; did you mean 'envoy-")
+    plane.open = []
+    assert asked("nacks").stderr == "no proxy rejects what it was sent\n"
+
+
+def test_nacks_in_quarantine_and_unknown_culprits(asked, plane):
+    bad = Suspect(plane.rejection.resource, "", NOW_S, {"envoy-7": None}, quarantined=True)
+    searching = TypeStatus(State.STALE, NOW_S, nacked_nonce="1", nack_error="bad", nack_at_s=NOW_S)
+    plane.suspects, plane.open = [(EAST, bad)], [stream("envoy-1", EAST, {CLUSTER: searching})]
+    first, *more = asked("nacks", "--no-headers").stdout.splitlines()
+    assert first.split()[:5] == ["cds", "(not", "known", "yet)", "1"]
+    assert more[:2] == ["    bad", "    the text names no resource: parts of the response are sent again until it is found"]
+    assert more[3:] == ["    (no text)", f"    in quarantine: the nodes of view {EAST} are given nothing instead"]
+
+
+def test_nacks_for_machines(asked):
+    found = json.loads(asked("nacks", "-o", "json").stdout)
+    assert (found["kind"], [item["name"] for item in found["items"]]) == ("NackList", ["outbound"])
+    assert yaml.safe_load(asked("nacks", "-o", "yaml").stdout) == found
+
+
+def test_nacks_are_watched_until_interrupted(asked, monkeypatch):
+    sleeps = iter([lambda: None, lambda: signal.raise_signal(signal.SIGINT)])
+    monkeypatch.setattr("xds.cli.nacks.time.sleep", lambda _: next(sleeps)())
+    assert asked("nacks", "-w", exits=130).stdout.count("outbound ") == 2
 
 
 def test_proxies_are_watched_until_interrupted(asked, plane, monkeypatch):

@@ -1,6 +1,7 @@
 import pytest
 
-from xds.protocol.blame import named_in
+from xds.problems import Ref
+from xds.protocol.blame import named_in, objects_named_in
 
 
 @pytest.mark.parametrize(
@@ -19,3 +20,23 @@ from xds.protocol.blame import named_in
 )
 def test_names_are_found_whole(error, names, found):
     assert named_in(error, names) == found
+
+
+WEB, CART = (Ref("east", "Service", "shop", name) for name in ("web", "cart"))
+EDGE = Ref("", "GatewayClass", "", "edge")
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        ("cluster web.shop.svc.cluster.local:80 is bad", (WEB,)),
+        ("see shop/cart and web.shop", (WEB, CART)),
+        ("my-web.shop, web.shopping and xshop/cart are others", (WEB, CART, EDGE)),
+        ("edge is bad", (EDGE,)),
+        ("web is bad", (WEB, CART, EDGE)),
+        ("", (WEB, CART, EDGE)),
+    ],
+)
+def test_objects_are_those_that_the_error_names_or_all(error, found):
+    assert objects_named_in(error, (WEB, CART, EDGE)) == found
+    assert objects_named_in(error, (CART,)) == (CART,)

@@ -55,6 +55,30 @@ def test_nothing_new_is_not_recorded():
     assert len(store.history("view")) == 1
 
 
+def test_newer_origins_of_the_same_content_are_stored_without_a_revision():
+    store = SnapshotStore()
+    old, new = (res("x", refs={B: frozenset("b")}, origins=(Ref("east", "Service", "shop", "web", number),)) for number in "12")
+    publish(store, {A: {"x": old, "y": res("y")}})
+    before = store.current("view")
+    assert publish(store, {A: {"x": new}}, at_s=2.0) == ChangeSet("view", {})
+    (snapshot,) = store.history("view")
+    assert snapshot.resources(A)["x"] is new
+    assert (snapshot.at_s, snapshot.version) == (before.at_s, before.version)
+    assert before.resources(A)["x"] is old, "an older snapshot stays what it was"
+    assert publish(store, {A: {"x": res("x"), "y": res("y", b"2")}}) == ChangeSet("view", {A: frozenset("y")})
+    assert store.current("view").resources(A)["x"].refs == {}
+    assert len(store.history("view")) == 2
+
+
+def test_nothing_is_stored_if_nothing_is_different():
+    store = SnapshotStore()
+    origin = Ref("east", "Service", "shop", "web", "1")
+    publish(store, {A: {"x": res("x", origins=(origin,))}})
+    before = store.current("view")
+    publish(store, {A: {"x": res("x", origins=(origin,)), "never": None}, B: {}})
+    assert store.current("view") is before
+
+
 def test_a_new_view_is_live_even_if_it_is_empty():
     store = SnapshotStore()
     assert publish(store, {}) == ChangeSet("view", {})

@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from xds._version import __version__
-from xds.admin import loads
+from xds.admin import loads, nacks
 from xds.model.events import MemberState
 from xds.wire import SHORT_NAMES, short_name
 
@@ -59,6 +59,7 @@ class ControlPlaneCollector(Collector):
         yield from self._streams()
         yield from self._admission()
         yield from self._counters()
+        yield from nacks.metrics(self._plane)
         yield from loads.metrics(self._plane.loads)
         for stage, timing in self._plane.timings.items():
             yield SummaryMetricFamily(f"xds_{stage}_seconds", f"Time spent in the stage {stage}.", timing.count, timing.sum_s)

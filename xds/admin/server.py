@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
-from xds.admin import answers, loads, snapshots
+from xds.admin import answers, loads, nacks, snapshots
 from xds.admin.metrics import registry
 from xds.errors import AddressError
 from xds.wire import admin
@@ -88,6 +88,7 @@ def _application(plane: ControlPlane) -> web.Application:
             web.get("/v1/services", handlers.services),
             web.get("/v1/problems", handlers.problems),
             web.get("/v1/proxies", handlers.proxies),
+            web.get("/v1/nacks", handlers.nacks),
             web.get("/v1/loads", handlers.loads),
             web.get("/v1/snapshots", handlers.snapshot_list),
             web.get("/v1/snapshots/{node}", handlers.snapshot),
@@ -132,10 +133,16 @@ class _Handlers:
     async def proxies(self, _: web.Request) -> web.Response:
         return await _answer(answers.proxies(self._plane))
 
+    async def nacks(self, request: web.Request) -> web.Response:
+        return await self._of_node(nacks.nacks, request)
+
     async def loads(self, request: web.Request) -> web.Response:
+        return await self._of_node(loads.loads, request)
+
+    async def _of_node(self, answer: Callable[[ControlPlane, str], Message], request: web.Request) -> web.Response:
         if unknown := set(request.query) - {"node"}:
             return _error(400, f"unknown parameter {min(unknown)!r}; known is node")
-        return await _answer(loads.loads(self._plane, request.query.get("node", "")))
+        return await _answer(answer(self._plane, request.query.get("node", "")))
 
     async def snapshot_list(self, _: web.Request) -> web.Response:
         return await _answer(snapshots.summaries(self._plane))

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from xds.model.members import Member
     from xds.model.service import Locality, Service, ServiceKey
     from xds.model.view import View
     from xds.problems import Problem
     from xds.protocol import StreamInfo
+    from xds.snapshot.resource import Resource
     from xds.snapshot.store import SnapshotStore
 
 
@@ -154,6 +155,30 @@ class Loads(Protocol):
         """Return the requests under way by view, cluster and locality."""
 
 
+class Suspect(Protocol):
+    """Content that is in quarantine; `xds.quarantine.Suspect` is one."""
+
+    @property
+    def resource(self) -> Resource:
+        """The content."""
+
+    @property
+    def kept(self) -> Resource | None:
+        """What is served instead; None: nothing is."""
+
+    @property
+    def error(self) -> str:
+        """What a node said of it."""
+
+    @property
+    def since_s(self) -> float:
+        """When it was rejected first."""
+
+    @property
+    def nodes(self) -> Collection[str]:
+        """Who rejected it."""
+
+
 @dataclass(slots=True)
 class Timing:
     """How often something was done, and how long that took altogether."""
@@ -217,6 +242,9 @@ class ControlPlane(Protocol):
 
     def problems(self) -> Sequence[Problem]:
         """Return everything that is wrong now, whichever stage found it."""
+
+    def quarantined(self) -> Iterable[tuple[View, Suspect]]:
+        """Return what no node of a view is given because several rejected it, by view."""
 
     def streams(self) -> Sequence[StreamInfo]:
         """Return the open streams whose clients said who they are."""

@@ -49,6 +49,10 @@ class Client:
         """Return the kept revisions of the snapshot of a node or view, oldest first."""
         return self.get(f"/v1/snapshots/{quote(node, safe='')}/history")
 
+    def nacks(self, node: str = "") -> dict[str, Any]:
+        """Return what nodes, or one of them, rejected and are not sent again."""
+        return self.get("/v1/nacks", {"node": node} if node else None)
+
     def get(self, path: str, query: dict[str, str] | None = None) -> dict[str, Any]:
         """Return the decoded answer.
 

@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "services": ("xds.cli.services:services", "List services, their ports, addresses and exports."),
     "problems": ("xds.cli.problems:problems", "List what is wrong, with remedies."),
     "proxies": ("xds.cli.proxies:proxies", "List connected proxies and whether they accepted what they were sent."),
+    "nacks": ("xds.cli.nacks:nacks", "List what proxies rejected, the objects it comes from, and their words."),
     "endpoints": ("xds.cli.endpoints:endpoints", "List the endpoints that a node is given, by priority."),
     "loads": ("xds.cli.loads:loads", "List how many requests clients sent where, as they report it."),
     "snapshot": ("xds.cli.snapshot:snapshot", "Show, compare and trace what proxies are given."),

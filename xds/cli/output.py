@@ -34,8 +34,23 @@ _COLOURS = {
 }
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, show_headers: bool = True, indent: str = "") -> None:
-    """Print aligned columns, three spaces apart, the last one as wide as it needs; empty cells become `-`."""
+def print_table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    show_headers: bool = True,
+    indent: str = "",
+    below: Sequence[str] = (),
+) -> None:
+    """Print aligned columns, three spaces apart, the last one as wide as it needs; empty cells become `-`.
+
+    Args:
+        headers: the first line.
+        rows: the others.
+        show_headers: whether to print the first line.
+        indent: begins each line.
+        below: text for each row, printed under it.
+    """
     cells = [[str(cell) or "-" for cell in row] for row in rows]
     lines = [list(headers), *cells] if show_headers else cells
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -43,6 +58,9 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, sho
         padded = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=False)]
         paint = str if show_headers and position == 0 else coloured
         click.echo(indent + "   ".join([*map(paint, padded), paint(line[-1])]))
+        row = position - 1 if show_headers else position
+        if below and row >= 0:
+            click.echo("\n".join(f"{indent}    {text}" for text in below[row].splitlines()))
 
 
 def print_list(kind: str, items: Sequence[Any], output: str) -> None:

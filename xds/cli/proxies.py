@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xds.cli.client import RefusedError
+from xds.cli.nacks import print_rejected, resources_of
 from xds.cli.options import asks_server, no_headers, output_option
 from xds.cli.output import age, note, print_list, print_table, suggestion
 
@@ -50,12 +51,13 @@ def _print(client: Client, node: str | None, *, verbose: bool, output: str, no_h
     elif not items:
         note("no proxy is connected; `xdsctl bootstrap --node ID` prints a bootstrap for one")
     elif verbose:
-        _print_streams(items)
+        is_rejecting = any(held["state"] != "SYNCED" and "rejection" in held for item in items for held in item["types"])
+        _print_streams(items, client.nacks(node or "")["items"] if is_rejecting else [])
     else:
         headers = ("NAME", "CLUSTER", "LOCALITY", "ROLE", "KIND", *(name.upper() for name in SHOWN))
         print_table(headers, map(_row, items), show_headers=not no_headers)
         if any(held["state"] == "ERROR" for item in items for held in item["types"]):
-            note("`xdsctl proxies -v` shows what was rejected, and why")
+            note("`xdsctl nacks` shows what was rejected, and why")
 
 
 def _of_node(items: Sequence[Json], node: str) -> list[Json]:
@@ -80,7 +82,7 @@ def _state(held: Json) -> str:
     return held["state"] if held["state"] == "NOT SENT" else f"{held['state']} ({age(held['since'])})"
 
 
-def _print_streams(items: Sequence[Json]) -> None:
+def _print_streams(items: Sequence[Json], rejected: Sequence[Json]) -> None:
     for position, item in enumerate(items):
         if position:
             click.echo()
@@ -100,14 +102,17 @@ def _print_streams(items: Sequence[Json]) -> None:
             for held in item["types"]
         ]
         print_table(("TYPE", "STATE", "SENT", "ACCEPTED", "RESPONSES", "ACKS", "NACKS"), rows, indent="  ")
+        own = [found for found in rejected if (found["node_id"], found["kind"]) == (item["node_id"], item["kind"])]
+        if own:
+            click.echo("  rejected, and not sent again until it differs:")
+            print_rejected(resources_of(own), indent="  ")
         for held in item["types"]:
-            if "rejection" in held:
+            if "rejection" in held and held["type"] not in {found["type"] for found in own}:
                 _print_rejection(held)
 
 
 def _print_rejection(held: Json) -> None:
+    """Tell what is over: what was rejected last has changed since, or was accepted."""
     rejection = held["rejection"]
-    names = ", ".join(rejection["names"])
-    since = "" if held["state"] == "ERROR" else " (accepted since)"
-    click.echo(f"  rejected {held['type']} {age(rejection['at'])} ago{since}, a response with {names}:")
+    click.echo(f"  rejected {held['type']} {age(rejection['at'])} ago (nothing any more):")
     click.echo("\n".join(f"    {line}" for line in rejection["error"].splitlines()))

@@ -9,8 +9,10 @@ Rules cited as R1, R2, … are those that `tests/protocol/testdata/` plays throu
 
 from xds.protocol.delta import DeltaStream
 from xds.protocol.encoder import Encoder, Response
+from xds.protocol.holdings import Rejection
 from xds.protocol.interest import Subscription
 from xds.protocol.ledger import Ledger, Nack, ResourceStatus, State, StreamInfo, TypeStatus
+from xds.protocol.rejected import Rejected, rejected, searches
 from xds.protocol.requests import DeltaRequest, SotwRequest, parse_delta, parse_sotw
 from xds.protocol.sotw import SotwStream
 
@@ -20,6 +22,8 @@ __all__ = [
     "Encoder",
     "Ledger",
     "Nack",
+    "Rejected",
+    "Rejection",
     "ResourceStatus",
     "Response",
     "SotwRequest",
@@ -30,4 +34,6 @@ __all__ = [
     "TypeStatus",
     "parse_delta",
     "parse_sotw",
+    "rejected",
+    "searches",
 ]

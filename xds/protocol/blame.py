@@ -1,12 +1,16 @@
-"""Blame: which resources of a rejected response the client means."""
+"""Blame: which resources of a rejected response the client means, and which objects they come from."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from xds.wire.type_urls import LISTENER, ROUTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from xds.problems import Ref
 
 
 def named_in(error: str, names: Iterable[str]) -> frozenset[str]:
@@ -19,3 +23,30 @@ def named_in(error: str, names: Iterable[str]) -> frozenset[str]:
         for name in names
         if name and name in error and re.search(rf"(?<![\w.@/-]){re.escape(name)}(?![\w@/-]|[.:]\w)", error)
     )
+
+
+def objects_named_in(error: str, origins: tuple[Ref, ...]) -> tuple[Ref, ...]:
+    """Return the source objects that an error text names, or all if it names none.
+
+    Envoy knows no objects, but quotes what is made of their names: hosts like `web.shop.svc.cluster.local`, or clusters.
+    """
+    if len(origins) < 2:
+        return origins
+    return tuple(ref for ref in origins if _is_named(ref, error)) or origins
+
+
+def _is_named(ref: Ref, error: str) -> bool:
+    names = (f"{ref.name}.{ref.namespace}", f"{ref.namespace}/{ref.name}") if ref.namespace else (ref.name,)
+    return any(name in error and re.search(rf"(?<![\w.@/-]){re.escape(name)}(?![\w@/-])", error) for name in names)
+
+
+_LEADING: Final = {LISTENER: ("Gateway", "Service"), ROUTE: ("HTTPRoute", "Service")}
+
+
+def foremost(type_url: str, objects: tuple[Ref, ...]) -> Ref | None:
+    """Return the object that a resource is foremost made of, if one stands out: a cluster's Service, not its export."""
+    for kind in ("", *_LEADING.get(type_url, ("Service",))):
+        found = [ref for ref in objects if kind in ("", ref.kind)]
+        if len(found) == 1:
+            return found[0]
+    return None

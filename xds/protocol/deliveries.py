@@ -7,7 +7,10 @@ same, so that a thousand streams that hold a thousand clusters cost little more 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
 
 KEPT: Final = 32
 """Deliveries beyond those of which some name is the newest, before they are looked through."""
@@ -45,9 +48,10 @@ class Deliveries:
                 delivery.accepted_at_s = now_s
                 return
 
-    def newest(self) -> dict[str, Delivery]:
-        """Return name -> the delivery that brought it last."""
-        return {name: delivery for delivery in self._kept for name in delivery.names}
+    def newest(self, among: AbstractSet[str] | None = None) -> dict[str, Delivery]:
+        """Return name -> the delivery that brought it last; of all names, or of those in a set."""
+        found = ((delivery, delivery.names if among is None else delivery.names & among) for delivery in self._kept)
+        return {name: delivery for delivery, names in found for name in names}
 
     def _tidy(self) -> None:
         """Forget deliveries of which every name was sent again since."""

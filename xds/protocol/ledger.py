@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from xds.protocol.holdings import Claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from xds.protocol.encoder import Response
+    from xds.protocol.holdings import Rejection
     from xds.protocol.interest import Interest
     from xds.snapshot.resource import Resource
 
@@ -46,6 +48,8 @@ class TypeStatus:
     nack_at_s: float | None = None
     nack_names: tuple[str, ...] = ()
     """What was new in the response that was rejected last."""
+    nack_blamed: tuple[str, ...] = ()
+    """Which of them the NACK was found to mean; empty: that is still searched for."""
     responses: int = 0
     acks: int = 0
     nacks: int = 0
@@ -89,6 +93,13 @@ class ResourceStatus:
     rejected_at_s: float | None = None
 
 
+class ResourcesOf(Protocol):
+    """Asks one stream."""
+
+    def __call__(self, type_url: str, among: AbstractSet[str] | None = None) -> list[ResourceStatus]:
+        """Return how each resource of a type stands, or those of some names, by name."""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
     """A live stream, for people."""
@@ -103,8 +114,10 @@ class StreamInfo:
     connected_at_s: float
     types: Mapping[str, TypeStatus]
     """Type URL -> how it stands; the stream's ledger itself."""
-    resources: Callable[[str], list[ResourceStatus]]
-    """Called with a type URL, how each of its resources stands."""
+    resources: ResourcesOf
+    """How the resources of a type stand."""
+    withheld: Callable[[str], Mapping[str, Rejection]]
+    """Called with a type URL, what the client rejected and is not sent again: name -> rejection. The stream's own record."""
 
 
 class Ledger:
@@ -112,6 +125,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self.types: dict[str, TypeStatus] = {}
+        self.on_ack: Callable[[Response], None] | None = None
+        """Told of each response that the client accepted."""
 
     def asked(self, type_url: str, now_s: float) -> None:
         """Record the first request of a type."""
@@ -139,6 +154,8 @@ class Ledger:
         _enter(status, state, since_s)
         if state is State.STALE:  # now since the response that is the oldest in flight
             status.since_s = since_s
+        if self.on_ack:
+            self.on_ack(response)
 
     def nacked(self, nack: Nack) -> None:
         """Record a NACK."""
@@ -146,6 +163,7 @@ class Ledger:
         status.nacks += 1
         status.nacked_nonce, status.nack_error, status.nack_at_s = nack.nonce, nack.error, nack.at_s
         status.nack_names = (*(resource.name for resource in nack.resources), *nack.removed)
+        status.nack_blamed = nack.blamed
         _enter(status, State.ERROR, nack.at_s)
 
     def stale(self, type_url: str) -> None:
@@ -158,11 +176,12 @@ def _enter(status: TypeStatus, state: State, now_s: float) -> None:
         status.state, status.since_s = state, now_s
 
 
-def resource_statuses(interest: Interest) -> list[ResourceStatus]:
-    """Return how each resource of one type of a stream stands, by name."""
+def resource_statuses(interest: Interest, among: AbstractSet[str] | None = None) -> list[ResourceStatus]:
+    """Return how each resource of one type of a stream stands, or those of some names, by name."""
     client = interest.client
-    newest = client.deliveries.newest()
-    names = {*client.held, *client.before, *client.withheld, *interest.subscription.names}
+    newest = client.deliveries.newest(among)
+    known = (client.held, client.before, client.withheld, interest.subscription.names)
+    names: set[str] = set().union(*known) if among is None else {name for name in among if any(name in part for part in known)}
     result: list[ResourceStatus] = []
     for name in sorted(names):
         rejection, held, before = client.withheld.get(name), client.held.get(name), client.before.get(name)

@@ -74,7 +74,9 @@ class SotwStream(Stream["_SotwType"]):
             elif kind.complete:
                 resources = kind.take_complete(available, gates)
                 if resources is not None:
-                    whole = len(resources) == len(available) and all(available.get(r.name) is r for r in resources)
+                    whole = len(resources) == len(available) and all(
+                        (there := available.get(r.name)) is r or there == r for r in resources
+                    )
                     responses.append(self._response(kind, resources, version if whole else set_version(resources), now_s))
             elif resources := kind.take_part(available, gates, self._response_bytes):
                 responses.append(self._response(kind, resources, version, now_s))

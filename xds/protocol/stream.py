@@ -11,8 +11,10 @@ from xds.protocol.traits import AWAITED, followers, send_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from xds.protocol.encoder import Encoder
+    from xds.protocol.holdings import Rejection
     from xds.protocol.interest import Subscription
     from xds.snapshot.resource import Resource
     from xds.snapshot.snapshot import ChangeSet, Snapshot
@@ -54,10 +56,20 @@ class Stream(Generic[K]):
         """Return what the stream wants: type URL -> (wildcard, names)."""
         return {type_url: kind.interest.subscription for type_url, kind in self._types.items()}
 
-    def resources(self, type_url: str) -> list[ResourceStatus]:
-        """Return how each resource of a type stands that the client holds, was sent, asked for by name or rejected, by name."""
+    def resources(self, type_url: str, among: AbstractSet[str] | None = None) -> list[ResourceStatus]:
+        """Return how each resource of a type stands that the client holds, was sent, asked for by name or rejected, by name.
+
+        Args:
+            type_url: the type.
+            among: only resources of these names.
+        """
         kind = self._types.get(type_url)
-        return resource_statuses(kind.interest) if kind else []
+        return resource_statuses(kind.interest, among) if kind else []
+
+    def withheld(self, type_url: str) -> Mapping[str, Rejection]:
+        """Return what the client rejected and is not sent again until it differs: name -> rejection."""
+        kind = self._types.get(type_url)
+        return kind.interest.client.withheld if kind else {}
 
     def deadline_s(self) -> float | None:
         """Return when `poll` has something to do even if nothing happens, in the time that it is given; None for never."""

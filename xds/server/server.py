@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from xds.server.services import StreamKind
     from xds.server.source import ViewSource
     from xds.server.stream import Context
-    from xds.server.switchboard import OnNack
+    from xds.server.switchboard import OnAck, OnNack
     from xds.snapshot.snapshot import ChangeSet
 
 _log = structlog.get_logger()
@@ -63,6 +63,7 @@ class XdsServer:
         limits: what one client may take.
         security: TLS, or plain text (the default: to this machine alone).
         on_nack: told of every NACK, in addition to the log.
+        on_ack: told of every ACK.
         load_interval_s: how often clients are to report their loads.
     """
 
@@ -75,6 +76,7 @@ class XdsServer:
         limits: Limits | None = None,
         security: Security | None = None,
         on_nack: OnNack | None = None,
+        on_ack: OnAck | None = None,
         load_interval_s: float = lrs.INTERVAL_S,
     ) -> None:
         self._source = source
@@ -82,7 +84,7 @@ class XdsServer:
         self._limits = limits or Limits()
         self._security = security or Security()
         self._certificates: Certificates | None = None
-        self._board = Switchboard(source, encoder, self._limits, on_nack)
+        self._board = Switchboard(source, encoder, self._limits, on_nack, on_ack=on_ack)
         self._load_reporting = lrs.LoadReporting(source, self._board.clock, interval_s=load_interval_s)
         self._client_status = csds.ClientStatus(self._board.clients)
         self._health = health.aio.HealthServicer()

@@ -22,13 +22,12 @@ from xds.server.bounds import check_subscriptions, check_types
 from xds.server.counters import label
 from xds.server.ending import StreamEndError, clipped, refusal
 from xds.server.node import node_of
-from xds.wire import short_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
 
     from xds.model.node import Node
-    from xds.protocol import Nack
+    from xds.protocol import Nack, Response
     from xds.server.services import StreamKind
     from xds.server.switchboard import Switchboard
     from xds.snapshot.snapshot import ChangeSet
@@ -121,6 +120,7 @@ class Stream:
             connected_at_s=self._opened_at_s,
             types=self._protocol.ledger.types,
             resources=self._protocol.resources,
+            withheld=self._protocol.withheld,
         )
 
     def reassign(self) -> None:
@@ -187,6 +187,8 @@ class Stream:
         self._board.source.acquire(view)
         self._seat = (node, view)
         self._board.accepted(node)
+        if self._board.on_ack:
+            self._protocol.ledger.on_ack = self._acked
         self._board.hub.join(view, self)
         self._log = self._log.bind(node=clipped(node.id))
         self._log.info("stream opened", view=str(view))
@@ -219,15 +221,13 @@ class Stream:
         status = self._protocol.ledger.types.get(type_url)
         return status.stale_nonces if status else 0
 
+    def _acked(self, response: Response) -> None:
+        if self._seat is not None and self._board.on_ack:
+            self._board.on_ack(self._seat[1], response)
+
     def _nacked(self, nack: Nack) -> None:
-        self._log.warning(
-            "response rejected",
-            type=short_name(nack.type_url),
-            names=clipped(", ".join((*(resource.name for resource in nack.resources), *nack.removed))),
-            error=clipped(nack.error),
-        )
         if self._seat is not None:
-            self._board.nacked(*self._seat, nack)
+            self._board.nacked(*self._seat, nack, self._log)
 
     async def _write_responses(self) -> None:
         counters = self._board.counters

@@ -17,6 +17,7 @@ from xds.server.ending import StreamEndError, aged, clipped
 from xds.server.hub import Hub
 from xds.server.lifetimes import Lifetimes
 from xds.server.limits import Limits
+from xds.server.nacks import NackLog
 from xds.server.stream import Stream
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from xds.errors import NodeRejectedError
     from xds.model.node import Node
-    from xds.protocol import Encoder, Nack, StreamInfo
+    from xds.protocol import Encoder, Nack, Response, StreamInfo
     from xds.server.services import StreamKind
     from xds.server.source import ViewSource
     from xds.server.stream import Context
@@ -41,8 +42,15 @@ _log = structlog.get_logger()
 class OnNack(Protocol):
     """Called for each NACK, on the event loop; must not block."""
 
-    def __call__(self, node: Node, view: Hashable, nack: Nack) -> None:
+    def __call__(self, node: Node, view: Any, nack: Nack) -> None:
         """Take note that a client of a view rejected a response."""
+
+
+class OnAck(Protocol):
+    """Called for each ACK, on the event loop, in the middle of taking it; must not block."""
+
+    def __call__(self, view: Any, response: Response) -> None:
+        """Take note that a client of a view accepted a response."""
 
 
 class Switchboard:
@@ -53,6 +61,7 @@ class Switchboard:
         encoder: makes responses, so that streams of one view are written the same bytes.
         limits: what one client may take.
         on_nack: told of every NACK, in addition to the log.
+        on_ack: told of every ACK.
         clock: seconds since the epoch.
     """
 
@@ -62,6 +71,8 @@ class Switchboard:
         encoder: Encoder,
         limits: Limits | None = None,
         on_nack: OnNack | None = None,
+        *,
+        on_ack: OnAck | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.source = source
@@ -71,7 +82,9 @@ class Switchboard:
         self.counters = Counters()
         self.admission = Admission(self.limits.first_syncs, self.limits.first_sync_s)
         self.hub: Hub[Stream] = Hub(Stream.wake)
+        self.on_ack = on_ack
         self._on_nack = on_nack
+        self._nack_log = NackLog(clock)
         self._lifetimes = Lifetimes(self.limits.max_age_s)
         self._ids = itertools.count(1)
         self._streams: dict[int, Stream] = {}
@@ -151,9 +164,10 @@ class Switchboard:
         self.counters.aged_streams += 1
         stream.end(aged())
 
-    def nacked(self, node: Node, view: Hashable, nack: Nack) -> None:
-        """Record that a client rejected a response."""
+    def nacked(self, node: Node, view: Hashable, nack: Nack, log: Any) -> None:
+        """Record that a client rejected a response; `log` is the logger of its stream."""
         self.counters.nacks[label(nack.type_url)] += 1
+        self._nack_log.tell(nack, log)
         if self._on_nack:
             self._on_nack(node, view, nack)
 

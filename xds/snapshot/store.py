@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from xds.snapshot.snapshot import EMPTY, ChangeSet, Snapshot
@@ -32,6 +33,7 @@ class SnapshotStore(Generic[Key]):
             view: the view's key; an unknown one starts empty.
             changes: type URL -> name -> the resource, or None to remove it. A resource whose version is the current one
                 changes nothing (R16d), so a change set may be empty; then nothing is recorded either, except for a new view.
+                If its origins or refs are others, it takes the place of the one that is held all the same.
             at_s: seconds since the epoch.
             trigger: what caused it, for people.
         """
@@ -40,15 +42,18 @@ class SnapshotStore(Generic[Key]):
         changed: dict[str, frozenset[str]] = {}
         for type_url, wanted in changes.items():
             held = types.get(type_url, EMPTY)
-            names = frozenset(name for name, resource in wanted.items() if _differs(held.get(name), resource))
-            if names:
+            newer = {name: resource for name, resource in wanted.items() if _is_other(held.get(name), resource)}
+            if newer:
+                types[type_url] = held.changed(newer)
+            if names := frozenset(name for name, resource in newer.items() if _differs(held.get(name), resource)):
                 changed[type_url] = names
-                types[type_url] = held.changed({name: wanted[name] for name in names})
         if history is None:
             history = self._history[view] = deque(maxlen=HISTORY)
             history.append(Snapshot(view, types, at_s, trigger))
         elif changed:
             history.append(Snapshot(view, types, at_s, trigger))
+        elif any(table is not history[-1].types.get(type_url) for type_url, table in types.items()):
+            history[-1] = replace(history[-1], types=types)  # the same content, and so the same versions
         return ChangeSet(view, changed)
 
     def current(self, view: Key) -> Snapshot:
@@ -74,6 +79,17 @@ class SnapshotStore(Generic[Key]):
     def drop(self, view: Key) -> None:
         """Forget a view that nobody uses any more."""
         self._history.pop(view, None)
+
+
+def _is_other(held: Resource | None, wanted: Resource | None) -> bool:
+    """Return whether anything is different, be it only where the content comes from, e.g. the version of its Service."""
+    if held is wanted:  # what was made once for several views, or not made anew
+        return False
+    return _differs(held, wanted) or (held is not None and wanted is not None and _provenance(held) != _provenance(wanted))
+
+
+def _provenance(resource: Resource) -> tuple[object, object]:
+    return resource.origins, resource.refs
 
 
 def _differs(held: Resource | None, wanted: Resource | None) -> bool:

@@ -19,7 +19,7 @@ from xds.translate.sidecar import sidecar_resources
 from xds.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable
 
     from xds.model.fleet import Fleet
     from xds.model.service import Port, Service, ServiceKey
@@ -86,13 +86,13 @@ class Translator:
         _add(resources, own)
         return Translation(resources, tuple(problems))
 
-    def endpoints(self, view: View, keys: Iterable[ServiceKey], held: Mapping[str, Resource]) -> dict[str, Resource]:
+    def endpoints(self, view: View, keys: Iterable[ServiceKey], held: Container[str]) -> dict[str, Resource]:
         """Return the CLAs of some services for a view: the fast lane.
 
         Args:
             view: whose CLAs.
             keys: the services.
-            held: the view's present CLAs; one that it does not hold yet waits for its batch.
+            held: names of the view's present CLAs; one that it does not hold yet waits for its batch.
         """
         found: dict[str, Resource] = {}
         for key in keys:
