@@ -23,7 +23,7 @@ LOCALITIES = 64
 CATEGORIES = 16
 """Kinds of dropped requests of one cluster that are told apart; as above."""
 TEXT_CHARS = 256
-"""Characters of a part of a locality, and of a category; what is longer counts as OTHER: no such name was ours, and we keep it."""
+"""Characters of a part of a locality, and of a category; what is longer counts as OTHER."""
 CLUSTERS = 20_000
 """Clusters remembered, and as many pairs of view and cluster."""
 OTHER_NAME = "other"
