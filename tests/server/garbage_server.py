@@ -1,4 +1,5 @@
-"""A server in a process of its own: prints its address, and for each line that it is given its resident memory in MiB."""
+"""A server in a process of its own: prints its address, and for each line that it is given its resident memory
+in MiB and how many blocks of memory Python objects have."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ async def main() -> None:
     print(address, flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
         await eventually(lambda: not server.open_streams)
-        print(resident_mib(), flush=True)
+        print(resident_mib(), sys.getallocatedblocks(), flush=True)
     await server.stop(1)
 
 
