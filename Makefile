@@ -1,5 +1,6 @@
 # Everything runs in .venv, which each target makes when it is missing or when its inputs have changed.
 PYTHON ?= python3
+FUZZ_S ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -50,6 +51,11 @@ test: $(READY) ## Run the tests
 .PHONY: interop
 interop: $(READY) ## Run every gRPC client and every Envoy version that can be had here against our server
 	$(BIN)/pytest -m "clients or matrix"
+
+.PHONY: fuzz
+fuzz: $(READY) ## Fuzz each target for FUZZ_S seconds, guided by coverage (installs atheris)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group fuzz
+	for target in requests streams loads redaction; do $(BIN)/python tests/fuzz/fuzz_run.py $$target $(FUZZ_S) || exit 1; done
 
 .PHONY: golden
 golden: $(READY) ## Rewrite the golden files; read the diff before you commit it

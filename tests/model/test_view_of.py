@@ -6,7 +6,7 @@ import pytest
 
 from xds.errors import NodeRejectedError
 from xds.model.members import Member
-from xds.model.node import KNOWN_KEYS, Node, view_of
+from xds.model.node import KNOWN_KEYS, UNKNOWN_KEYS, Node, view_of
 from xds.model.view import Intercept, Role, View
 
 MEMBERS = {
@@ -125,6 +125,12 @@ def test_views_are_kept_apart_by_node_only_where_a_policy_needs_it():
 def test_unknown_keys_are_noted():
     _, noted = resolve(cluster="east", namespace="shop", colour="red", labels={"a": "b"})
     assert noted == {"metadata.isthmus.colour": f"unknown key; known are {', '.join(sorted(KNOWN_KEYS))}"}
+
+
+def test_thousands_of_unknown_keys_are_few_problems():
+    _, noted = resolve(cluster="east", namespace="shop", **{f"key-{number:04}": "" for number in range(5000)})
+    assert len(noted) == UNKNOWN_KEYS + 1
+    assert noted["metadata.isthmus"] == f"4980 more unknown keys; known are {', '.join(sorted(KNOWN_KEYS))}"
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:1", "[::]:15001", "::1:65535", "0.0.0.0:15001"])

@@ -1,8 +1,11 @@
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from xds.protocol import Encoder
+from xds.protocol.encoder import SHARED_REMOVALS, _kept_bytes
 from xds.snapshot.resource import Resource
 from xds.wire import CLUSTER, envoy
 from xds.wire.type_urls import PREFIX
@@ -92,11 +95,11 @@ def test_a_stream_that_is_ahead_gets_a_fresh_nonce_and_the_same_content(a):
 
 
 def test_the_cache_is_bounded(a):
-    encoder = Encoder(cache_bytes=1000)
+    encoder = Encoder(cache_bytes=4000)
     for number in range(100):
         encoder.delta(CLUSTER, [a], [str(number)], above=0)
         encoder.delta(CLUSTER, [a], ["same"], above=encoder._last_nonce)
-        assert sum(len(response.body) for response in encoder._cache.values()) == encoder._cached_bytes <= 1000
+        assert sum(_kept_bytes(response) for response in encoder._cache.values()) == encoder._cached_bytes <= 4000
     assert 0 < len(encoder._cache) < 20
 
 
@@ -104,3 +107,27 @@ def test_a_response_larger_than_the_cache_is_not_kept():
     encoder = Encoder(cache_bytes=1000)
     encoder.delta(CLUSTER, [Resource.of(CLUSTER, "a", bytes(2000))], [], above=0)
     assert not encoder._cache
+
+
+def test_the_bound_of_the_cache_is_one_of_memory():
+    encoder = Encoder(cache_bytes=1 << 20)
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            encoder.delta(CLUSTER, [], [f"absent-{number}-{item}" for item in range(100)], above=0)
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(encoder._cache) > 10
+    assert kept_bytes < 1.5 * (1 << 20)
+
+
+def test_thousands_of_names_that_do_not_exist_are_not_kept():
+    encoder = Encoder()
+    names = [f"absent-{item}" for item in range(SHARED_REMOVALS + 1)]
+    first = encoder.delta(CLUSTER, [], names, above=0)
+    assert not encoder._cache
+    assert encoder._cached_bytes == 0
+    assert encoder.delta(CLUSTER, [], names, above=0).removed == first.removed
+    encoder.delta(CLUSTER, [], names[1:], above=0)
+    assert len(encoder._cache) == 1

@@ -2,6 +2,7 @@ import pytest
 from google.protobuf.message import DecodeError
 
 from xds.protocol import DeltaRequest, SotwRequest, parse_delta, parse_sotw
+from xds.protocol.requests import ERROR_CHARS
 from xds.wire import CLUSTER, envoy
 
 
@@ -35,6 +36,12 @@ def test_an_empty_error_is_still_an_error():
     status.message = "no"
     assert parse_delta(envoy.DeltaDiscoveryRequest(error_detail=status)).error == "no"
     assert parse_delta(envoy.DeltaDiscoveryRequest()).error is None
+
+
+@pytest.mark.parametrize(("parse", "message"), [(parse_delta, envoy.DeltaDiscoveryRequest), (parse_sotw, envoy.DiscoveryRequest)])
+def test_of_an_endless_error_the_beginning_is_kept(parse, message):
+    text = "no " * 1_000_000
+    assert parse(message(error_detail=envoy.Status(message=text))).error == text[:ERROR_CHARS]
 
 
 @pytest.mark.parametrize("parse", [parse_delta, parse_sotw])

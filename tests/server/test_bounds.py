@@ -11,7 +11,7 @@ from xds.protocol import Encoder
 from xds.server import Limits, XdsServer
 from xds.wire import CLUSTER, ENDPOINT
 
-LIMITS = Limits(first_request_s=0.2, names=100, name_chars=50, types=5, type_url_chars=80)
+LIMITS = Limits(first_request_s=0.2, names=100, name_chars=50, node_bytes=1000, types=5, type_url_chars=80)
 
 
 @pytest.fixture
@@ -86,6 +86,29 @@ async def test_too_many_names_anywhere_else(bounded, field):
     client = Client(bounded, "ads delta")
     await client.send(CLUSTER, **{field: dict.fromkeys(names, "1") if field.startswith("initial") else names})
     assert "names 101 resources" in await refused(client)
+
+
+@pytest.mark.parametrize("versions", [{"x" * 51: "1"}, {"a": "1" * 51}], ids=["name", "version"])
+async def test_long_names_and_versions_that_a_client_says_it_holds(bounded, versions):
+    client = Client(bounded, "ads delta")
+    await client.send(ENDPOINT, ["a"], initial_resource_versions=versions)
+    assert "has 51 characters, more than the 50 that one may have" in await refused(client)
+
+
+@pytest.mark.parametrize("kind", ["ads delta", "ads sotw"])
+async def test_a_node_with_much_to_say(bounded, kind):
+    client = Client(bounded, kind)
+    client.node.metadata["notes"] = "x" * 1000
+    await client.send(CLUSTER)
+    text = await refused(client)
+    assert text.startswith("`node` has 10")
+    assert text.endswith("bytes, more than 1000: leave out of its metadata what is not for the control plane")
+
+
+async def test_a_long_node_id(bounded):
+    client = Client(bounded, "ads delta", node_id="x" * 51)
+    await client.send(CLUSTER)
+    assert await refused(client) == "`node.id` has 51 characters, more than the 50 that one may have"
 
 
 async def test_too_many_types(bounded):

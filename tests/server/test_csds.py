@@ -150,3 +150,22 @@ async def test_an_answer_that_is_too_large(world, server, connect):
     finally:
         await small.stop(1)
     assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("method", ["FetchClientStatus", "StreamClientStatus"])
+async def test_garbage_is_told_so(server, channel, method):
+    call = getattr(channel, "unary_unary" if method.startswith("Fetch") else "stream_stream")(f"{SERVICE}/{method}")
+    call = call(b"\xff" * 9) if method.startswith("Fetch") else call(iter([b"\xff" * 9]))
+    assert await call.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert (await call.details()).startswith("the request cannot be decoded: ")
+
+
+async def test_deep_metadata_of_one_client_spoil_the_answer_for_nobody(server, channel, connect):
+    client = connect()
+    inner = client.node.metadata.fields["isthmus"].struct_value.fields["labels"].struct_value.fields["deep"]
+    for _ in range(45):
+        inner = inner.list_value.values.add()
+    await client.send(CLUSTER)
+    await client.receive()
+    (config,) = await fetch(channel)
+    assert config.node.id == "web-1"

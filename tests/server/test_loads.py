@@ -1,7 +1,7 @@
 """Loads as a value: what reports add up to, and that no client can make them grow without bound."""
 
 from xds.model.service import Locality
-from xds.server.loads import CATEGORIES, LOCALITIES, OTHER, Load, Loads
+from xds.server.loads import CATEGORIES, LOCALITIES, OTHER, TEXT_CHARS, Load, Loads
 from xds.wire import envoy
 
 EAST = Locality("eu", "eu-1", "east")
@@ -111,3 +111,11 @@ def test_the_clusters_reported_longest_ago_make_room():
     assert list(loads.totals()) == ["a", "c"]
     assert [name for _, name, _ in loads.by_view()] == ["a", "c"]
     assert loads.totals()["a"].localities == {EAST: Load(2, 2)}
+
+
+def test_long_names_are_not_kept():
+    nowhere = Locality("x" * (TEXT_CHARS + 1), "eu-1", "east")
+    loads = reported([stats("web", (nowhere, 1, 1, 0, 1), (EAST, 2, 2, 0, 0), dropped={"y" * (TEXT_CHARS + 1): 3})])
+    assert loads.totals()["web"].localities == {OTHER: Load(1, 1), EAST: Load(2, 2)}
+    assert loads.totals()["web"].categories == {"other": 3}
+    assert loads.in_progress() == {("eu", "web", OTHER): 1}

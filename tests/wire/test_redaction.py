@@ -146,6 +146,7 @@ def test_what_holds_no_secret_stays_as_it_is():
         f'{{"private_key": {{"inlineString": "{KEY}"}}}}',
         f"{{inline_string: '{KEY}'}} and more",
         f'cut in the middle: inline_string: "{KEY}',
+        f'cut in an escape: inline_string: "{KEY}\\',
         f"-----BEGIN RSA PRIVATE KEY-----\\n{KEY}\\n-----END RSA PRIVATE KEY----- is bad",
         f"-----BEGIN PRIVATE KEY-----\n{KEY}",
     ],

@@ -19,6 +19,8 @@ METADATA_KEY = "isthmus"
 KNOWN_KEYS = frozenset(
     ("cluster", "network", "namespace", "service_account", "role", "intercept", "listen", "gateway", "node_name", "labels"),
 )
+UNKNOWN_KEYS = 20
+"""Unknown keys told one by one: a problem is kept for each, as long as the client is connected."""
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -66,8 +68,12 @@ class _Resolution:
         if not isinstance(found, Mapping):
             raise NodeRejectedError(node.id, f"metadata.{METADATA_KEY} must be an object, not {type(found).__name__}")
         self.metadata: Mapping[str, Any] = found
-        for key in sorted(set(found) - KNOWN_KEYS):
-            self.note_key(key, f"unknown key; known are {', '.join(sorted(KNOWN_KEYS))}", code="XDS0504")
+        known = f"known are {', '.join(sorted(KNOWN_KEYS))}"
+        unknown = sorted(set(found) - KNOWN_KEYS)
+        for key in unknown[:UNKNOWN_KEYS]:
+            self.note_key(key, f"unknown key; {known}", code="XDS0504")
+        if more := len(unknown[UNKNOWN_KEYS:]):
+            self.note(f"metadata.{METADATA_KEY}", f"{more} more unknown keys; {known}", code="XDS0504")
 
     def note(self, where: str, message: str, *, code: str = "XDS0502") -> None:
         self.problems.append(Problem(code, f"node {self.node.id!r}: {message}", field=f"node.{where}"))

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from xds.snapshot.resource import Resource
 
 CACHE_BYTES = 64 << 20
+NAME_BYTES = 160
+"""What a name costs in the cache beside the bytes of its response: its places in the key, the content and the set of names."""
+SHARED_REMOVALS = 1_000
+"""Names that do not exist, beyond which a response is not kept: they are what one client made up, and nobody else will ask."""
 
 # Tags of the length-delimited fields (field number << 3 | 2) in envoy/service/discovery/v3/discovery.proto.
 _RESPONSE_VERSION, _RESPONSE_RESOURCE, _RESPONSE_TYPE_URL, _RESPONSE_NONCE = b"\x0a", b"\x12", b"\x22", b"\x2a"
@@ -59,7 +63,7 @@ class Encoder:
 
     Args:
         control_plane: who we are; goes into `control_plane.identifier`.
-        cache_bytes: how much of recent responses is kept for streams that need the same.
+        cache_bytes: how much of recent responses, with all that they hold, is kept for streams that need the same.
     """
 
     def __init__(self, control_plane: str = "", *, cache_bytes: int = CACHE_BYTES) -> None:
@@ -145,12 +149,18 @@ class Encoder:
         names = frozenset([*[resource.name for resource in resources], *removed])
         followers = followers_of(type_url, resources)
         response = Response(type_url, str(self._last_nonce), body, version, resources, removed, followers, names)
-        before = self._cache.pop(key, None)
-        self._cached_bytes += len(response.body) - (len(before.body) if before else 0)
-        self._cache[key] = response
-        while self._cached_bytes > self._cache_bytes:
-            self._cached_bytes -= len(self._cache.popitem(last=False)[1].body)
+        self._keep(key, response)
         return response
+
+    def _keep(self, key: tuple[object, ...], response: Response) -> None:
+        before = self._cache.pop(key, None)
+        self._cached_bytes -= _kept_bytes(before) if before else 0
+        if len(response.removed) > max(SHARED_REMOVALS, len(response.resources)):
+            return
+        self._cache[key] = response
+        self._cached_bytes += _kept_bytes(response)
+        while self._cached_bytes > self._cache_bytes:
+            self._cached_bytes -= _kept_bytes(self._cache.popitem(last=False)[1])
 
 
 def followers_of(type_url: str, resources: Iterable[Resource]) -> Mapping[str, frozenset[str]]:
@@ -167,6 +177,12 @@ def encoded_bytes(resources: Sequence[Resource]) -> int:
         return 0
     texts = sum([len(resource.body) + len(resource.name) for resource in resources])
     return texts + len(resources) * (len(resources[0].type_url) + 40)
+
+
+def _kept_bytes(response: Response) -> int:
+    """Return roughly what a response keeps in memory; resources belong to the snapshot, removed names to nobody else."""
+    body_bytes = len(response.body)
+    return body_bytes * (2 if response.removed else 1) + NAME_BYTES * len(response.names)
 
 
 def _content_version(resources: Sequence[Resource], removed: Sequence[str]) -> str:

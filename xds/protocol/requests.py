@@ -11,6 +11,9 @@ from xds.wire.redaction import redacted_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+ERROR_CHARS = 64 * 1024
+"""Of a client's error, that are kept: with each resource that it names, until that changes."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeltaRequest:
@@ -57,7 +60,7 @@ def parse_delta(message: bytes | envoy.DeltaDiscoveryRequest) -> DeltaRequest:
         tuple(message.resource_names_unsubscribe),
         dict(message.initial_resource_versions),
         message.response_nonce,
-        redacted_text(message.error_detail.message) if message.HasField("error_detail") else None,
+        _error_of(message),
         message.node if message.HasField("node") else None,
     )
 
@@ -75,6 +78,12 @@ def parse_sotw(message: bytes | envoy.DiscoveryRequest) -> SotwRequest:
         tuple(message.resource_names),
         message.version_info,
         message.response_nonce,
-        redacted_text(message.error_detail.message) if message.HasField("error_detail") else None,
+        _error_of(message),
         message.node if message.HasField("node") else None,
     )
+
+
+def _error_of(message: envoy.DeltaDiscoveryRequest | envoy.DiscoveryRequest) -> str | None:
+    if not message.HasField("error_detail"):
+        return None
+    return redacted_text(message.error_detail.message[:ERROR_CHARS])

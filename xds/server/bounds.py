@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -11,7 +12,7 @@ from xds.server.ending import StreamEndError
 from xds.wire import envoy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from xds.server.limits import Limits
     from xds.server.services import StreamKind
@@ -29,12 +30,14 @@ def parser(kind: StreamKind, limits: Limits) -> Callable[[bytes], Request]:
 
     def delta(data: bytes) -> Request:
         message = envoy.DeltaDiscoveryRequest.FromString(data)
+        check_node(message.node, limits)
         for field in (message.resource_names_subscribe, message.resource_names_unsubscribe, message.initial_resource_versions):
             _check_names(len(field), limits)
         return _checked(parse_delta(message), limits)
 
     def sotw(data: bytes) -> Request:
         message = envoy.DiscoveryRequest.FromString(data)
+        check_node(message.node, limits)
         _check_names(len(message.resource_names), limits)
         return _checked(parse_sotw(message), limits)
 
@@ -60,6 +63,19 @@ def check_types(types: int, limits: Limits) -> None:
         raise _exhausted(f"this stream asks for more than {limits.types} types; open another one for further types")
 
 
+def check_node(node: envoy.Node, limits: Limits) -> None:
+    """See that what a client says of itself may be kept.
+
+    Raises:
+        StreamEndError: RESOURCE_EXHAUSTED.
+    """
+    size_bytes = node.ByteSize()
+    if size_bytes > limits.node_bytes:
+        remedy = "leave out of its metadata what is not for the control plane"
+        raise _exhausted(f"`node` has {size_bytes} bytes, more than {limits.node_bytes}: {remedy}")
+    _check_lengths("`node.id`", (node.id,), limits)
+
+
 def _check_names(names: int, limits: Limits) -> None:
     if names > limits.names:
         remedy = "subscribe to fewer, to '*', or over several streams"
@@ -69,11 +85,18 @@ def _check_names(names: int, limits: Limits) -> None:
 def _checked(request: Request, limits: Limits) -> Request:
     if len(request.type_url) > limits.type_url_chars:
         raise _exhausted(f"`type_url` has {len(request.type_url)} characters, more than {limits.type_url_chars}")
-    names = request.subscribe if isinstance(request, DeltaRequest) else request.names
-    longest = max(map(len, names), default=0)
-    if longest > limits.name_chars:
-        raise _exhausted(f"a resource name has {longest} characters, more than the {limits.name_chars} that one may have")
+    if isinstance(request, DeltaRequest):
+        _check_lengths("a resource name", chain(request.subscribe, request.initial_versions), limits)
+        _check_lengths("the version of a resource", request.initial_versions.values(), limits)
+    else:
+        _check_lengths("a resource name", request.names, limits)
     return request
+
+
+def _check_lengths(what: str, texts: Iterable[str], limits: Limits) -> None:
+    longest = max(map(len, texts), default=0)
+    if longest > limits.name_chars:
+        raise _exhausted(f"{what} has {longest} characters, more than the {limits.name_chars} that one may have")
 
 
 def _exhausted(text: str) -> StreamEndError:

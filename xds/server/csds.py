@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from xds.protocol import State
 from xds.server.node_matchers import UnsupportedMatcherError, node_match
@@ -60,10 +61,8 @@ class ClientStatus:
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Return the service for a gRPC server."""
-        codec: Any = {
-            "request_deserializer": envoy.ClientStatusRequest.FromString,
-            "response_serializer": envoy.ClientStatusResponse.SerializeToString,
-        }
+        # Requests are decoded here: gRPC would end the call with UNKNOWN and a traceback in the log.
+        codec: Any = {"request_deserializer": None, "response_serializer": envoy.ClientStatusResponse.SerializeToString}
         methods = {
             "FetchClientStatus": grpc.unary_unary_rpc_method_handler(self._fetch, **codec),
             "StreamClientStatus": grpc.stream_stream_rpc_method_handler(self._stream, **codec),
@@ -93,9 +92,11 @@ class ClientStatus:
                 response.config.append(config)
         return response
 
-    async def _fetch(self, request: envoy.ClientStatusRequest, context: Context) -> envoy.ClientStatusResponse:
+    async def _fetch(self, data: bytes, context: Context) -> envoy.ClientStatusResponse:
         try:
-            return await self.answer(request)
+            return await self.answer(envoy.ClientStatusRequest.FromString(data))
+        except DecodeError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"the request cannot be decoded: {error}")
         except UnsupportedMatcherError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except TooLargeError:

@@ -31,7 +31,9 @@ class Limits:
     names: int = 200_000
     """Names that a stream may subscribe to, all types together."""
     name_chars: int = 2_048
-    """Length of such a name."""
+    """Length of such a name, and of a version that a client says it holds."""
+    node_bytes: int = 256 * 1024
+    """Size of what a client says of itself; we keep it as long as the stream, in a form that takes several times as much."""
     types: int = 64
     """Types that a stream may ask for."""
     type_url_chars: int = 512

@@ -22,6 +22,8 @@ LOCALITIES = 64
 """Localities of one cluster that are told apart; requests to any further one count as OTHER."""
 CATEGORIES = 16
 """Kinds of dropped requests of one cluster that are told apart; as above."""
+TEXT_CHARS = 256
+"""Characters of a part of a locality, and of a category; what is longer counts as OTHER."""
 CLUSTERS = 20_000
 """Clusters remembered, and as many pairs of view and cluster."""
 OTHER_NAME = "other"
@@ -164,9 +166,10 @@ def _load_of(stats: envoy.ClusterStats) -> ClusterLoad:
         # One locality appears once for each priority that it has.
         result.localities.setdefault(_locality_of(found), Load()).add(load)
     for drop in stats.dropped_requests:
-        result.categories[drop.category] += drop.dropped_count
+        result.categories[drop.category if len(drop.category) <= TEXT_CHARS else OTHER_NAME] += drop.dropped_count
     return result
 
 
 def _locality_of(stats: envoy.UpstreamLocalityStats) -> Locality:
-    return Locality(stats.locality.region, stats.locality.zone, stats.locality.sub_zone)
+    found = Locality(stats.locality.region, stats.locality.zone, stats.locality.sub_zone)
+    return found if max(map(len, (found.region, found.zone, found.cluster))) <= TEXT_CHARS else OTHER

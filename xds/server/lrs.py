@@ -15,6 +15,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from xds.errors import NodeRejectedError
+from xds.server.bounds import check_node
 from xds.server.ending import StreamEndError, clipped, refusal
 from xds.server.loads import Loads
 from xds.server.node import node_of
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from xds.model.node import Node
+    from xds.server.limits import Limits
     from xds.server.source import ViewSource
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -42,12 +44,16 @@ class LoadReporting:
     Args:
         source: gives nodes their views; a report counts only for clusters that the view has.
         clock: seconds since the epoch.
+        limits: what one client may take.
         interval_s: how often clients are to report.
     """
 
-    def __init__(self, source: ViewSource[Any], clock: Callable[[], float], *, interval_s: float = INTERVAL_S) -> None:
+    def __init__(
+        self, source: ViewSource[Any], clock: Callable[[], float], limits: Limits, *, interval_s: float = INTERVAL_S
+    ) -> None:
         self.source = source
         self.clock = clock
+        self.limits = limits
         self.interval_s = interval_s
         self.loads = Loads()
         self._ids = itertools.count(1)
@@ -161,6 +167,7 @@ class _Stream:
             raise refusal(
                 "the first load report of a stream must carry `node` with an `id`; set node.id in the client's bootstrap"
             )
+        check_node(request.node, self._service.limits)
         node, source = node_of(request.node), self._service.source
         await source.wait_ready()
         try:

@@ -10,8 +10,13 @@ if TYPE_CHECKING:
     from xds.wire import envoy
 
 
+LEVELS = 24
+"""Objects and lists inside one another in metadata: protobuf reads a hundred levels of messages, and what tells others of a
+node, as CSDS does, needs some above it."""
+
+
 def node_of(message: envoy.Node) -> Node:
-    """Return what a client says of itself; the metadata as JSON values, numbers as floats."""
+    """Return what a client says of itself; the metadata as JSON values, numbers as floats, None for what is below LEVELS."""
     return Node(
         id=message.id,
         workload=message.cluster,
@@ -30,18 +35,18 @@ def _user_agent_version(message: envoy.Node) -> str:
     return message.user_agent_version
 
 
-def _struct(struct: envoy.Struct) -> dict[str, Any]:
-    return {key: _value(value) for key, value in struct.fields.items()}
+def _struct(struct: envoy.Struct, levels: int = LEVELS) -> dict[str, Any]:
+    return {key: _value(value, levels - 1) for key, value in struct.fields.items()}
 
 
-def _value(value: Any) -> Any:
+def _value(value: Any, levels: int) -> Any:
     # By hand: json_format refuses NaN and infinity, which would make a proxy's odd metadata fatal to its stream.
     match value.WhichOneof("kind"):
-        case "struct_value":
-            return _struct(value.struct_value)
-        case "list_value":
-            return [_value(item) for item in value.list_value.values]
-        case "null_value" | None:
+        case "struct_value" if levels:
+            return _struct(value.struct_value, levels)
+        case "list_value" if levels:
+            return [_value(item, levels - 1) for item in value.list_value.values]
+        case "struct_value" | "list_value" | "null_value" | None:
             return None
         case kind:
             return getattr(value, kind)

@@ -154,6 +154,7 @@ class Stream:
             await self._take_seat(request)
         while request is not None:
             self._apply(request)
+            del request  # it may be large, and the next one far away
             request = await self._read()
         self._half_closed = True
         self.wake()

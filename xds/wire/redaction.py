@@ -42,7 +42,7 @@ _ALSO = frozenset(
 """Fields that hold secrets although Envoy's API does not mark them."""
 _TYPED_STRUCTS = frozenset(("xds.type.v3.TypedStruct", "udpa.type.v1.TypedStruct"))
 _KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
-_QUOTED = r"""("(?:[^"\\]|\\.)*(?:"|\Z)|'(?:[^'\\]|\\.)*(?:'|\Z))"""
+_QUOTED = r"""("(?:[^"\\]|\\.)*(?:"|\\?\Z)|'(?:[^'\\]|\\.)*(?:'|\\?\Z))"""
 _INLINE = re.compile(rf"""(\binline_?(?:bytes|Bytes|string|String)\b["']?\s*:\s*){_QUOTED}""", re.DOTALL)
 
 
