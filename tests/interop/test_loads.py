@@ -4,8 +4,8 @@ import json
 from collections import Counter
 
 import pytest
+from grpc_scripts import answers, ask, bootstrap_of_client, script
 from interop_waiting import eventually
-from test_grpc_proxyless import ask, bootstrap_of_client, script
 
 from xds.cli.demo.control_plane import ControlPlaneProcess
 from xds.cli.demo.lab import EAST, WEST, Lab, gateway, sidecar
@@ -53,11 +53,11 @@ async def test_a_proxyless_grpc_client_reports_every_call(tmp_path):
         for pod in world.pods:
             ask(pods, f"start {pod.address} {pod.place}")
         bootstrap = {"GRPC_XDS_BOOTSTRAP_CONFIG": json.dumps(bootstrap_of_client(control_plane))}
-        with script("grpc_client.py", f"xds:///{HOST}:80", env=bootstrap) as client:
-            sent = Counter(json.loads(ask(client, "120")))
+        with script("grpc_client.py", env=bootstrap) as client:
+            sent = Counter(answers(client, 120))
             assert sum(sent.values()) == 120
             await eventually(lambda: has_reported(control_plane, sent))
-            sent += Counter(json.loads(ask(client, "33")))
+            sent += Counter(answers(client, 33))
             await eventually(lambda: has_reported(control_plane, sent))
             assert (await control_plane.metrics())["xds_load_streams"] == 1
         await eventually(lambda: streams(control_plane, 0))

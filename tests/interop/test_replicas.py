@@ -6,8 +6,8 @@ import os
 import signal
 from contextlib import asynccontextmanager
 
+from grpc_scripts import ask, bootstrap_of_client, calls, eventually_calls, script
 from interop_waiting import eventually, health_of
-from test_grpc_proxyless import ask, bootstrap_of_client, calls, eventually_calls, script
 
 from xds.cli.demo.control_plane import ControlPlaneProcess
 from xds.cli.demo.lab import EAST, WEST, Lab, sidecar
@@ -126,7 +126,7 @@ async def test_a_proxyless_client_leaves_an_old_connection_without_a_failed_call
         for pod in world.pods:
             ask(pods, f"start {pod.address} {pod.place}")
         bootstrap = {"GRPC_XDS_BOOTSTRAP_CONFIG": json.dumps(bootstrap_of_client(control_plane))}
-        with script("grpc_client.py", f"xds:///{HOST}:80", env=bootstrap) as client:
+        with script("grpc_client.py", env=bootstrap) as client:
             while not await aged([control_plane], 3):
                 assert await calls(client) == {"east/east-a", "east/east-b"}
             manifests.write(world.not_ready(in_zone(Place("east", "east-a"))))

@@ -46,6 +46,7 @@ async def lab(binaries, tmp_path, delta):
         yield lab
 
 
+@pytest.mark.storm
 async def test_a_storm_fails_no_request(lab):
     callers = lab.callers()
     async with calling(callers, rate=RATE):
@@ -63,6 +64,7 @@ async def test_a_storm_fails_no_request(lab):
     assert_only_the_spoilt_were_rejected(lab)
 
 
+@pytest.mark.storm
 async def test_a_control_plane_that_comes_back_in_the_storm_fails_no_request(lab, delta):
     lab.storm.weights["spoils"] = 0
     callers, weights = lab.callers(), dict(lab.storm.weights)

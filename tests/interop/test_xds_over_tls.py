@@ -5,13 +5,13 @@ import json
 import pytest
 import trustme
 from click.testing import CliRunner
+from grpc_scripts import ask, calls, script
 from interop_waiting import eventually
-from test_grpc_proxyless import ask, calls, script
 
 from xds.cli.demo.control_plane import ControlPlaneProcess
 from xds.cli.demo.envoy import EnvoyProcess
 from xds.cli.demo.lab import EAST, WEST, Lab, sidecar
-from xds.cli.demo.manifests import HOST, Manifests
+from xds.cli.demo.manifests import Manifests
 from xds.cli.demo.places import World
 from xds.cli.demo.processes import free_port
 from xds.cli.demo.traffic import measure_shares
@@ -124,5 +124,5 @@ async def test_a_proxyless_client_with_a_certificate_of_its_own(tmp_path, pki, x
         node = ("--node", "grpc-client", "--cluster", EAST.name, "--region", EAST.region, "--zone", EAST.zones[0])
         address = ("--namespace", "shop", "--xds-address", control_plane.xds_address)
         bootstrap = xdsctl("bootstrap", "--grpc", *node, *address, *pki.bootstrap()).stdout
-        with script("grpc_client.py", f"xds:///{HOST}:80", env={"GRPC_XDS_BOOTSTRAP_CONFIG": bootstrap}) as client:
+        with script("grpc_client.py", env={"GRPC_XDS_BOOTSTRAP_CONFIG": bootstrap}) as client:
             assert await calls(client) == {"east/east-a", "east/east-b"}

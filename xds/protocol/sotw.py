@@ -90,7 +90,7 @@ class SotwStream(Stream["_SotwType"]):
         self._add(kind, now_s)
         self._resubscribe(kind, request)
         kind.claimed = request.version if kind.complete else ""
-        kind.synced = kind.reconnected = bool(request.version)
+        kind.reconnected = bool(request.version)  # with what, nobody can tell: its first set is complete, and waits for nothing
         # A client that reconnects may hold what is gone: a set of which nothing is left is sent, too (R11). "" is no name (R4).
         kind.answer_due |= kind.complete and any(request.names)
 
@@ -277,7 +277,11 @@ class _SotwType(Kind):
         content = {name: resource for name, resource in self.changes.items() if resource is not None}
         suspects = self.interest.reject(content, error, now_s)
         blamed = suspects & self.interest.client.withheld.keys()
-        if self.complete:
+        if self.complete and self.reconnected and not self.synced:
+            # What the client came with is not known, and to leave something out would delete it: the set stays as it is.
+            self.interest.apart.clear()
+            self.interest.client.held.update({name: content[name] for name in suspects})
+        elif self.complete:
             self.interest.client.restore(suspects)
             self.in_doubt = suspects
             # The client may have applied any part of the set: it gets one that it accepts, with whatever can be changed by then.
