@@ -9,9 +9,13 @@ Resources are written `type:name=content`; a cluster `cds:web=1` refers to the e
     snapshot cds:a=1 eds:a=1       the world is this and nothing else; the stream is told what changed
     change cds:a=2 eds:b=-         something changes or is removed (`-`)
     change untold cds:a=2          the stream is not told
+    fleet CASE [ROLE]              the world is what `tests/translate/testdata/CASE` is translated to, for a client of that role;
+                                   of real resources a trace has the names, and a line or more with what is inside
+    replica                        another control plane with the same world, made anew, answers from the next stream on
     request TYPE ...               delta: `+name -name name=content` (subscribe, unsubscribe, initial version);
                                    sotw: names, or none; `version=current` names the snapshot's version, `version=X` is itself;
-                                   both: `nonce=N`, `error="text"`
+                                   both: `nonce=N`, `error="text"`; `held`: the initial versions, or the version, that the
+                                   client was sent on this stream and those before it
     ack TYPE ... / nack TYPE ...   answers the oldest unanswered response of the type, or `nonce=N`; what else it says is
                                    written as for `request`; sotw: the names of the last request if none are given, `none`
                                    for an empty list
@@ -29,8 +33,12 @@ Every response in a trace is decoded from its bytes: `-> cds #3 a=1 b=2 -c` has 
 from __future__ import annotations
 
 import shlex
+from collections import defaultdict
+
+import protocol_fleet
 
 from xds.protocol import DeltaRequest, DeltaStream, Encoder, SotwRequest, SotwStream
+from xds.protocol.traits import COMPLETE
 from xds.snapshot.resource import Resource, content_version
 from xds.snapshot.store import SnapshotStore
 from xds.wire import SHORT_NAMES, envoy, short_name
@@ -53,7 +61,18 @@ def resource(kind: str, name: str, content: str) -> Resource:
     return Resource.of(type_url(kind), name, f"{name}={content}".encode(), refs=refs)
 
 
-def decode(response, encoder_name: str, *, delta: bool) -> tuple[list[tuple[str, str]], list[str]]:
+def toy(_type_url: str, body: bytes) -> tuple[str, str]:
+    """Return name and content of a resource that a script made up."""
+    name, _, content = body.decode().partition("=")
+    return name, content
+
+
+def real(type_url: str, body: bytes) -> tuple[str, str]:
+    """Return the name that a translated resource carries inside; its content is shown apart."""
+    return protocol_fleet.name_in(type_url, body), ""
+
+
+def decode(response, encoder_name: str, *, delta: bool, understand=toy) -> tuple[list[tuple[str, str]], list[str]]:
     """Return (name, content) pairs and removed names, after checking the bytes against what the response says of itself."""
     if delta:
         message = envoy.DeltaDiscoveryResponse.FromString(response.body)
@@ -66,13 +85,13 @@ def decode(response, encoder_name: str, *, delta: bool) -> tuple[list[tuple[str,
         assert [list(r.aliases) for r in empty] == [[r.name] for r in empty], "Envoy rejects one without alias"
     else:
         message = envoy.DiscoveryResponse.FromString(response.body)
-        named = [(r.value.decode().partition("=")[0], r) for r in message.resources]
+        named = [(understand(r.type_url, r.value)[0], r) for r in message.resources]
         assert message.version_info == response.version
         removed, empty = [], []
     assert (message.type_url, message.nonce) == (response.type_url, response.nonce)
     assert message.control_plane.identifier == encoder_name
     assert {body.type_url for _, body in named} <= {message.type_url}, "R29: an Any of another type"
-    pairs = [(name, body.value.decode().partition("=")[2]) for name, body in named] + [(r.name, "absent") for r in empty]
+    pairs = [(name, understand(body.type_url, body.value)[1]) for name, body in named] + [(r.name, "absent") for r in empty]
     names = [name for name, _ in pairs] + removed
     assert len(names) == len(set(names)), f"R29: a name twice in {names}"
     assert response.content().keys() == set(names)
@@ -89,6 +108,11 @@ class Player:
         self.stream = None
         self.now_s = 0.0
         self.paused = False
+        self.fleet: tuple[str, str] | None = None
+        self.client: dict[str, dict[str, str]] = defaultdict(dict)
+        """Type -> name -> version, as the client was sent them; those that it was told to drop are gone."""
+        self.versions: dict[str, str] = {}
+        """Type -> version of the last state-of-the-world response."""
 
     def play(self, line: str) -> list[str]:
         verb, *words = shlex.split(line)
@@ -98,16 +122,28 @@ class Player:
         return trace
 
     def poll(self) -> list[str]:
-        return [self.show(response) for response in self.stream.poll(self.store.current(VIEW), self.now_s)]
+        responses = self.stream.poll(self.store.current(VIEW), self.now_s)
+        return [line for response in responses for line in self.show(response)]
 
-    def show(self, response) -> str:
-        pairs, removed = decode(response, "isthmus", delta=self.delta)
+    def show(self, response) -> list[str]:
+        pairs, removed = decode(response, "isthmus", delta=self.delta, understand=real if self.fleet else toy)
         assert int(response.nonce) > self.last_nonce, "R16: nonces must rise"
         self.last_nonce = int(response.nonce)
         kind = short_name(response.type_url)
         self.unanswered.setdefault(kind, []).append(response.nonce)
-        words = [f"{name}={content}" for name, content in pairs] + [f"-{name}" for name in removed]
-        return " ".join((f"-> {kind} #{response.nonce}", *(words or ["empty"])))
+        self.remember(kind, response)
+        words = [name if self.fleet else f"{name}={content}" for name, content in pairs] + [f"-{name}" for name in removed]
+        inside = [line for r in response.resources for line in protocol_fleet.lines(r.type_url, r.body)] if self.fleet else []
+        return [" ".join((f"-> {kind} #{response.nonce}", *(words or ["empty"]))), *inside]
+
+    def remember(self, kind: str, response) -> None:
+        held = self.client[kind]
+        if response.type_url in COMPLETE and not self.delta:
+            held.clear()
+        held.update({resource.name: resource.version for resource in response.resources})
+        for name in response.removed:
+            held.pop(name, None)
+        self.versions[kind] = response.version
 
     def connect(self, stream, *, delta: bool) -> None:
         self.stream, self.delta = stream, delta
@@ -135,7 +171,9 @@ class Player:
         self.now_s += float(seconds)
 
     def do_snapshot(self, *words: str) -> None:
-        wanted = self.parse(words)
+        self.become(self.parse(words))
+
+    def become(self, wanted: dict[str, dict[str, Resource | None]]) -> None:
         current = self.store.current(VIEW)
         gone = {url: dict.fromkeys(held.keys() - wanted.get(url, {}).keys()) for url, held in current.types.items()}
         self.publish({url: {**gone.get(url, {}), **wanted.get(url, {})} for url in {*gone, *wanted}})
@@ -143,6 +181,22 @@ class Player:
     def do_change(self, *words: str) -> None:
         told = words[0] != "untold"
         self.publish(self.parse(words if told else words[1:]), told=told)
+
+    def do_fleet(self, case: str, role: str = "") -> None:
+        self.fleet = case, role
+        self.become(protocol_fleet.translated(case, role))
+
+    def do_replica(self) -> None:
+        world = self.store.current(VIEW).types
+        anew = {
+            type_url: {
+                name: Resource.of(type_url, name, bytes(bytearray(old.body)), refs=old.refs)
+                for name, old in sorted(held.items(), reverse=True)
+            }
+            for type_url, held in reversed(world.items())
+        }
+        self.encoder, self.store, self.stream = Encoder("isthmus"), SnapshotStore(), None
+        self.store.publish(VIEW, protocol_fleet.translated(*self.fleet) if self.fleet else anew, at_s=self.now_s, trigger="")
 
     def parse(self, words) -> dict[str, dict[str, Resource | None]]:
         result: dict[str, dict[str, Resource | None]] = {}
@@ -189,11 +243,14 @@ class Player:
 
     def delta_request(self, kind: str, words, nonce: str, error: str | None) -> DeltaRequest:
         held = dict(word.split("=") for word in words if "=" in word)
+        versions = {name: resource(kind, name, content).version for name, content in held.items()}
+        if "held" in words:
+            versions = dict(self.client[kind])
         return DeltaRequest(
             type_url(kind),
             tuple(word[1:] for word in words if word[0] == "+"),
             tuple(word[1:] for word in words if word[0] == "-"),
-            {name: resource(kind, name, content).version for name, content in held.items()},
+            versions,
             nonce,
             error,
         )
@@ -203,6 +260,8 @@ class Player:
         if words and words[0].startswith("version="):
             version = words[0].removeprefix("version=").replace("current", self.store.current(VIEW).type_version(type_url(kind)))
             words = words[1:]
+        elif words and words[0] == "held":
+            version, words = self.versions[kind], words[1:]
         names = () if words == ["none"] else tuple(words) or (self.names.get(kind, ()) if nonce else ())
         self.names[kind] = names
         return SotwRequest(type_url(kind), names, version, nonce, error)

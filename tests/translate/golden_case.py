@@ -48,8 +48,8 @@ class Outcome:
 
 
 @cache
-def outcome(case: str) -> Outcome:
-    """Run one case, once a session."""
+def outcome(case: str, role: str = "") -> Outcome:
+    """Run one case, once a session; for a client of another role than the case's if one is given."""
     given = yaml.safe_load((TESTDATA / case / "in.yaml").read_text())
     assert given["about"].endswith("."), "about is one sentence"
     assert given.keys() <= KEYS, f"unknown keys {given.keys() - KEYS}"
@@ -61,6 +61,8 @@ def outcome(case: str) -> Outcome:
             problems = files.tell(step, fleet)
     problems |= set(fleet.problems())
     try:
+        if role:
+            given["node"]["metadata"]["isthmus"]["role"] = role
         node = node_of(json_format.ParseDict(given["node"], envoy.Node()))
         view, noted = view_of(node, fleet.members, by_node=fleet.prefers_node)
     except NodeRejectedError as error:

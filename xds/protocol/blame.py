@@ -13,15 +13,22 @@ if TYPE_CHECKING:
     from xds.problems import Ref
 
 
+_INSIDE = re.compile(r"^ .*$", re.MULTILINE)
+"""Lines inside a resource that Envoy quotes in whole: its own name begins a line, what it refers to is indented."""
+_CUT = "...(truncated)"
+"""How Envoy ends a text of more than 4 KiB, in the middle of a word."""
+
+
 def named_in(error: str, names: Iterable[str]) -> frozenset[str]:
     """Return the names that stand in an error text as a whole, so that `web` is not found in `web:80` or `my-web`.
 
     Envoy and gRPC name the resources that they reject where they can, e.g. `Error adding/updating cluster(s) web: ...`.
     """
+    said = _INSIDE.sub("", error)
+    if said.endswith(_CUT):
+        said = said.rpartition(" ")[0]
     return frozenset(
-        name
-        for name in names
-        if name and name in error and re.search(rf"(?<![\w.@/-]){re.escape(name)}(?![\w@/-]|[.:]\w)", error)
+        name for name in names if name and name in said and re.search(rf"(?<![\w.@/-]){re.escape(name)}(?![\w@/-]|[.:]\w)", said)
     )
 
 
