@@ -42,6 +42,26 @@ def test_every_setting_is_documented_with_its_variable_and_default():
             assert said[field.encode_name] == "–"
 
 
+def test_every_rule_of_xds_is_documented_with_its_scripts():
+    rows = re.findall(r"^\| (R\d+[a-d]?) \|.*\|([^|]*)\|$", (ROOT / "docs" / "xds.md").read_text(), re.MULTILINE)
+    scripts = [path.stem for path in (ROOT / "tests" / "protocol" / "testdata").glob("R*.txt")]
+    assert [rule for rule, _ in rows] == sorted({rule for rule, _ in rows}, key=_numbered)
+    assert {script.partition("-")[0] for script in scripts} <= {rule for rule, _ in rows}
+    named = [(rule, name) for rule, told in rows for name in re.findall(r"`(R[^`]+)`", told)]
+    assert sorted(name for _, name in named) == sorted(scripts)
+    assert [(rule, name) for rule, name in named if name.partition("-")[0] != rule] == []
+
+
+def _numbered(rule):
+    return int(re.sub(r"\D", "", rule)), rule
+
+
+def test_every_file_that_is_named_as_a_test_exists():
+    named = re.findall(r"`(tests/[\w/]+\.\w+)`", "".join(path.read_text() for path in ROOT.glob("docs/*.md")))
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_the_example_has_no_problems():
     reading = read_directory(ROOT / "docs" / "example" / "clusters")
     assert reading.problems == ()

@@ -10,7 +10,7 @@ from xds.wire import CLUSTER, ENDPOINT, LISTENER, envoy, unpack
 
 sys.path.append(str(Path(__file__).parents[1] / "translate"))
 
-from golden_case import outcome  # noqa: E402 - a test of another stage, wherever pytest was started
+from golden_case import outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def _cluster(message: envoy.Cluster) -> Iterator[str]:
 def _assignment(message: envoy.ClusterLoadAssignment) -> Iterator[str]:
     yield f"{message.cluster_name}: overprovisioning {message.policy.overprovisioning_factor.value} %"
     for group in message.endpoints:
-        place = "/".join((group.locality.region, group.locality.zone, group.locality.sub_zone)).strip("/") or "nowhere"
+        place = f"{group.locality.region}/{group.locality.zone}/{group.locality.sub_zone}".strip("/") or "nowhere"
         weight = group.load_balancing_weight.value
         yield f"  priority {group.priority} {place} weight {weight}: {' '.join(map(_endpoint, group.lb_endpoints)) or 'none'}"
 

@@ -9,8 +9,8 @@ Resources are written `type:name=content`; a cluster `cds:web=1` refers to the e
     snapshot cds:a=1 eds:a=1       the world is this and nothing else; the stream is told what changed
     change cds:a=2 eds:b=-         something changes or is removed (`-`)
     change untold cds:a=2          the stream is not told
-    fleet CASE [ROLE]              the world is what `tests/translate/testdata/CASE` is translated to, for a client of that role; of real
-                                   resources a trace has the names, and a line or more with what is inside
+    fleet CASE [ROLE]              the world is what `tests/translate/testdata/CASE` is translated to, for a client of that role;
+                                   of real resources a trace has the names, and a line or more with what is inside
     replica                        another control plane with the same world, made anew, answers from the next stream on
     request TYPE ...               delta: `+name -name name=content` (subscribe, unsubscribe, initial version);
                                    sotw: names, or none; `version=current` names the snapshot's version, `version=X` is itself;
@@ -190,7 +190,8 @@ class Player:
         world = self.store.current(VIEW).types
         anew = {
             type_url: {
-                name: Resource.of(type_url, name, bytes(bytearray(old.body)), refs=old.refs) for name, old in sorted(held.items(), reverse=True)
+                name: Resource.of(type_url, name, bytes(bytearray(old.body)), refs=old.refs)
+                for name, old in sorted(held.items(), reverse=True)
             }
             for type_url, held in reversed(world.items())
         }

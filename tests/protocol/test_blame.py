@@ -3,8 +3,7 @@ import pytest
 from xds.problems import Ref
 from xds.protocol.blame import named_in, objects_named_in
 
-
-QUOTED_CLUSTER = """goo.gle/debugproto    
+QUOTED_CLUSTER = """goo.gle/debugproto
 name: "one"
 type: EDS
 eds_cluster_config {
@@ -23,7 +22,7 @@ transport_socket {
 : Proto constraint validation failed (ClusterValidationError.TransportSocket: embedded message failed validation | caused by \
 TransportSocketValidationError.Name: value length must be at least 1 characters)"""
 
-QUOTED_MANAGER = """Error adding/updating listener(s) web.shop:80: goo.gle/debugstr  
+QUOTED_MANAGER = """Error adding/updating listener(s) web.shop:80: goo.gle/debugstr
 route_config {
   name: "inline"
   virtual_hosts {
@@ -39,15 +38,15 @@ api: error adding listener named 'api': address is necessary
 """
 
 DUPLICATE_ADDRESS = (
-    "Error adding/updating listener(s) m: error adding listener: 'm' has duplicate address '127.0.0.1:15510' as existing listener, "
-    "to check if the listener has duplicated addresses with other listeners or 'enable_reuse_port' is set to 'false' for the "
-    "listener\n"
+    "Error adding/updating listener(s) m: error adding listener: 'm' has duplicate address '127.0.0.1:15510' as existing "
+    "listener, to check if the listener has duplicated addresses with other listeners or 'enable_reuse_port' is set to 'false' "
+    "for the listener\n"
 )
 
 NOT_PROVIDED = (
-    "Error adding/updating cluster(s) bad.shop:80: cluster manager: cluster provided LB specified but cluster 'bad.shop:80' did not "
-    "provide one. Check cluster documentation., worse:80: Didn't find a registered implementation for 'nonexistent.socket' with type "
-    "URL: ''"
+    "Error adding/updating cluster(s) bad.shop:80: cluster manager: cluster provided LB specified but cluster 'bad.shop:80' "
+    "did not provide one. Check cluster documentation., worse:80: Didn't find a registered implementation for "
+    "'nonexistent.socket' with type URL: ''"
 )
 
 CUT = "Error adding/updating cluster(s) web: no, db-1.some-rather-long-name: no, bad...(truncated)"
@@ -63,7 +62,11 @@ REAL = [  # watched on Envoy 1.40
     ("duplicate name a found among added/updated resources", {"a", "b"}, {"a"}),
     ("duplicate name b found in the union of added+removed resources", {"b", "c"}, {"b"}),
     ("route: unknown cluster 'nowhere'", {"r1", "r2"}, set()),
-    ("malformed IP address: not-an-ip. Consider setting resolver_name or setting cluster type to 'STRICT_DNS'", {"web:80"}, set()),
+    (
+        "malformed IP address: not-an-ip. Consider setting resolver_name or setting cluster type to 'STRICT_DNS'",
+        {"web:80"},
+        set(),
+    ),
     ("Invalid duration: Expected positive duration: goo.gle/debugproto   \nseconds: -1\n", {"web:80"}, set()),
     (CUT, {"web", "db-1.some-rather-long-name", "bad"}, {"web", "db-1.some-rather-long-name"}),
 ]

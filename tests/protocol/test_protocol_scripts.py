@@ -30,5 +30,10 @@ def test_every_rule_has_a_script(rule):
     assert any(re.match(rf"{rule}-", path.name) for path in SCRIPTS)
 
 
+def test_the_rules_are_those_of_the_document():
+    document = Path(__file__).parents[2] / "docs" / "xds.md"
+    assert set(re.findall(r"^\| (R\d+[a-d]?) \|", document.read_text(), re.MULTILINE)) == set(RULES)
+
+
 def test_a_wrong_expectation_is_found():
     assert play("delta\nrequest cds\n----\nnothing\n") == "delta\nrequest cds\n----\n-> cds #1 empty\n"

@@ -28,9 +28,7 @@ def named_in(error: str, names: Iterable[str]) -> frozenset[str]:
     if said.endswith(_CUT):
         said = said.rpartition(" ")[0]
     return frozenset(
-        name
-        for name in names
-        if name and name in said and re.search(rf"(?<![\w.@/-]){re.escape(name)}(?![\w@/-]|[.:]\w)", said)
+        name for name in names if name and name in said and re.search(rf"(?<![\w.@/-]){re.escape(name)}(?![\w@/-]|[.:]\w)", said)
     )
 
 
