@@ -18,6 +18,9 @@ _INSIDE = re.compile(r"^ .*$", re.MULTILINE)
 _CUT = "...(truncated)"
 """How Envoy ends a text of more than 4 KiB, in the middle of a word."""
 
+CONTESTED = "duplicate address"
+"""What Envoy 1.36 to 1.40 says of a listener whose address another one has, without saying which."""
+
 
 def named_in(error: str, names: Iterable[str]) -> frozenset[str]:
     """Return the names that stand in an error text as a whole, so that `web` is not found in `web:80` or `my-web`.

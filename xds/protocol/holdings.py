@@ -34,8 +34,8 @@ class Rejection:
     error: str
     """The client's own words."""
     at_s: float
-    about: frozenset[str] = frozenset()
-    """Others that the client holds and that the error names, e.g. the listener whose address this one wants as well."""
+    contested: bool = False
+    """Another resource has what this one wants, e.g. its address; the error does not say which."""
     lacking: frozenset[str] = frozenset()
     """Clusters that it refers to and that the client did not have then."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakValueDictionary
 
-from xds.protocol.blame import named_in
+from xds.protocol.blame import CONTESTED, named_in
 from xds.protocol.holdings import Holdings, Rejection, version_of
 
 if TYPE_CHECKING:
@@ -155,10 +155,10 @@ class Interest:
         for name in suspects:
             client.held.pop(name, None)  # absent for a removal
         guilty = named_in(error, content)
-        about = named_in(error, client.held.keys() - content.keys())
+        contested = CONTESTED in error
         if not guilty and (len(content) == 1 or self.rejections_in_a_row > PATIENCE):
             guilty = frozenset(content)
-        client.withheld.update({name: Rejection(content[name], error, now_s, about) for name in suspects if name in guilty})
+        client.withheld.update({name: Rejection(content[name], error, now_s, contested) for name in suspects if name in guilty})
         rest = [name for name in suspects if name not in guilty]
         # Smaller than what was rejected in any case: without the guilty, without what was sent anew since, or a half.
         middle = len(rest) if len(rest) < len(content) else (len(rest) + 1) // 2
@@ -166,10 +166,10 @@ class Interest:
         return frozenset(suspects)
 
     def accept(self, content: Mapping[str, Resource | None]) -> None:
-        """Record that the client accepted this content; what it rejected because of something in it may go out again now."""
+        """Record that the client accepted this content; what another resource was in the way of may go out again now."""
         self.rejections_in_a_row = 0
         self.client.accept(content)
-        for name in [name for name, rejection in self.client.withheld.items() if not rejection.about.isdisjoint(content)]:
+        for name in [name for name, rejection in self.client.withheld.items() if rejection.contested and content]:
             self.release(name)
 
     def outdated(self, available: Mapping[str, Resource]) -> Iterator[Resource | Claim]:
