@@ -215,7 +215,11 @@ class _SotwType(Kind):
 
     def _take_changes(self, look: Look, gates: Gates, limit_bytes: int = 0) -> None:
         """Find what the next response changes, and record it as sent; names that must go apart make one response each."""
-        gone = [name for names in look.apart for name in names if name not in look.available] if self.complete else []
+        gone: list[str] = []
+        if self.complete:
+            apart = [name for names in look.apart for name in names]
+            self.interest.client.restore([name for name in apart if name not in self.interest.client.held])  # until its turn
+            gone = [name for name in apart if name not in look.available]
         self.changes = self._found(look.names + gone, look.owed, look, gates, limit_bytes)
         while look.apart and not self.changes:
             names = look.apart.pop(0)
@@ -277,11 +281,7 @@ class _SotwType(Kind):
         content = {name: resource for name, resource in self.changes.items() if resource is not None}
         suspects = self.interest.reject(content, error, now_s)
         blamed = suspects & self.interest.client.withheld.keys()
-        if self.complete and self.reconnected and not self.synced:
-            # What the client came with is not known, and to leave something out would delete it: the set stays as it is.
-            self.interest.apart.clear()
-            self.interest.client.held.update({name: content[name] for name in suspects})
-        elif self.complete:
+        if self.complete:
             self.interest.client.restore(suspects)
             self.in_doubt = suspects
             # The client may have applied any part of the set: it gets one that it accepts, with whatever can be changed by then.
