@@ -44,7 +44,8 @@ class Envoy:
     def connect(self) -> None:
         """Begin a stream: everything that it had asked for in the first requests, with what it holds."""
         self.up.clear()
-        self.parked: tuple[str, str] | None = None
+        self.parked: list[tuple[str, str]] = []
+        """Nonce and version of the clusters' responses that it will answer once they are warm."""
         self.asked: dict[str, frozenset[str]] = {}
         self.last: dict[str, tuple[str, str]] = {}
         self.ask("cds")
@@ -99,7 +100,7 @@ class Envoy:
         if rejected:
             error = f"cannot apply {', '.join(sorted(rejected))}" if self.blames else "validation failed"
         if kind == "cds" and error is None and self.warming:
-            self.parked = (response.nonce, response.version)
+            self.parked.append((response.nonce, response.version))
         else:
             self.answer(kind, response.nonce, response.version, error)
         for follower in ("eds", "rds"):
@@ -116,8 +117,8 @@ class Envoy:
 
     def unpark(self) -> None:
         """Answer the clusters that were waited for."""
-        if self.parked:
-            (nonce, version), self.parked = self.parked, None
+        parked, self.parked = self.parked, []
+        for nonce, version in parked:
             self.answer("cds", nonce, version, None)
         self.initialise()
 
@@ -129,7 +130,10 @@ class Envoy:
     def remember(self, kind: str, response, rejected, removed) -> None:
         versions = self.versions[kind]
         if self.delta:
-            versions.update({r.name: r.version for r in response.resources if r.name not in rejected})
+            wanted = self.wanted(kind)
+            versions.update(
+                {r.name: r.version for r in response.resources if r.name not in rejected and (not wanted or r.name in wanted)}
+            )
             for name in removed:
                 versions.pop(name, None)
         elif not rejected:

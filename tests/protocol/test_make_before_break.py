@@ -152,6 +152,7 @@ class MakeBeforeBreak(RuleBasedStateMachine):
             )
 
 
+@pytest.mark.timeout(900)  # a failure is worth the minutes that it takes to make it small
 @pytest.mark.parametrize("spoils", [False, True], ids=["good", "spoilt"])
 @pytest.mark.parametrize("variant", ["delta", "sotw"])
 def test_make_before_break(variant, spoils):

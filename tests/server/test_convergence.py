@@ -95,7 +95,8 @@ async def test_every_client_ends_with_what_its_view_holds(world, server, seed):
             disturb(world, server, chance, step)
             await asyncio.sleep(chance.choice((0, 0, 0.001, 0.01)))
         await eventually(
-            lambda: any(task.done() for task in tasks) or all(proxy.held == wanted(world, proxy) for proxy in proxies)
+            lambda: any(task.done() for task in tasks) or all(proxy.held == wanted(world, proxy) for proxy in proxies),
+            within_s=30,  # a removal waits 5 s for the listeners of a client that reconnects, and some do so twice
         )
         assert not any(task.done() for task in tasks)
     finally:

@@ -14,7 +14,7 @@ from xds.protocol.interest import NO_NAMES, WILDCARD, Subscription
 from xds.protocol.kind import Kind
 from xds.protocol.ledger import Nack, State
 from xds.protocol.stream import RESPONSE_BYTES, Stream
-from xds.protocol.traits import EMPTY_IF_ABSENT, LEGACY_WILDCARD, NEVER_REMOVED, REPLACING, removal_rank
+from xds.protocol.traits import EMPTY_IF_ABSENT, FOLLOWERS, LEGACY_WILDCARD, NEVER_REMOVED, REPLACING, removal_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -70,7 +70,7 @@ class DeltaStream(Stream["_DeltaType"]):
                 gone: list[str] = []
                 sent = self._send_found(kind, look, gates, now_s, gone)
                 for response in sent:
-                    self._keep_spare(response.followers, snapshot)
+                    self._keep_spare(response.type_url, response.awaited, snapshot)
                 responses += sent
                 looked_at.append((kind, look, gone))
         for kind, look, gone in sorted(looked_at, key=lambda item: removal_rank(item[0].type_url)):
@@ -206,13 +206,13 @@ class DeltaStream(Stream["_DeltaType"]):
 
     def _follow(self, response: Response) -> None:
         """Owe the client what it will wait for because its parents were sent, unchanged or not (R19, R20, R21)."""
-        for type_url, names in response.followers.items():
-            kind = self._types.get(type_url)
-            if kind is None:
-                before = self._followers_due.get(type_url)
-                self._followers_due[type_url] = before | names if before else names
-            else:
-                kind.interest.owe(kind.interest.wanted(names))
+        type_url = FOLLOWERS.get(response.type_url)
+        if type_url is None:
+            return
+        if kind := self._types.get(type_url):
+            kind.interest.owe(kind.interest.wanted(response.awaited))
+        else:
+            self._followers_due[type_url] = self._followers_due.get(type_url, NO_NAMES) | response.awaited
 
 
 class _DeltaType(Kind):

@@ -12,10 +12,10 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from xds.protocol.traits import followers as follower_types
+from xds.protocol.traits import WAITS_FOR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from xds.snapshot.resource import Resource
 
@@ -47,9 +47,8 @@ class Response:
     resources: tuple[Resource, ...]
     removed: tuple[str, ...] = ()
     """Delta: names in `removed_resources`."""
-    followers: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
-    """Type URL -> names of what the client will wait for because of these resources (R20)."""
-
+    awaited: frozenset[str] = field(default=frozenset(), compare=False)
+    """Names of what the client will wait for because of these resources, of the type that `WAITS_FOR` says (R20, R27)."""
     names: frozenset[str] = field(default=frozenset(), compare=False)
     """All names in it."""
 
@@ -147,8 +146,8 @@ class Encoder:
         parts.append(_nonce_field(self._last_nonce))
         body = b"".join(parts)
         names = frozenset([*[resource.name for resource in resources], *removed])
-        followers = followers_of(type_url, resources)
-        response = Response(type_url, str(self._last_nonce), body, version, resources, removed, followers, names)
+        awaited = awaited_by(type_url, resources)
+        response = Response(type_url, str(self._last_nonce), body, version, resources, removed, awaited, names)
         self._keep(key, response)
         return response
 
@@ -163,12 +162,10 @@ class Encoder:
             self._cached_bytes -= _kept_bytes(self._cache.popitem(last=False)[1])
 
 
-def followers_of(type_url: str, resources: Iterable[Resource]) -> Mapping[str, frozenset[str]]:
-    """Return what must follow these resources on a stream: type URL -> names (R19, R20)."""
-    return {
-        follower: frozenset().union(*[resource.refs.get(follower, ()) for resource in resources])
-        for follower in follower_types(type_url)
-    }
+def awaited_by(type_url: str, resources: Iterable[Resource]) -> frozenset[str]:
+    """Return the names of what a client waits for that is sent these resources of one type."""
+    needed_url = WAITS_FOR.get(type_url)
+    return frozenset().union(*[resource.refs.get(needed_url, ()) for resource in resources]) if needed_url else frozenset()
 
 
 def encoded_bytes(resources: Sequence[Resource]) -> int:

@@ -15,8 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xds.protocol.holdings import Claim, version_of
-from xds.protocol.traits import AWAITED, REFERRERS, REPLACING, UNGATED, WAITS_FOR, WARMED_BY
-from xds.protocol.traits import followers as follower_types
+from xds.protocol.traits import AWAITED, FOLLOWERS, REFERRERS, REPLACING, UNGATED, WAITS_FOR, WARMED_BY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -80,6 +79,14 @@ class Gates:
         must_wait = kind.type_url not in UNGATED and self._must_wait(kind, resource)
         return (must_wait or self._would_disturb(kind, resource)) and self.wait(kind, resource.name, deadlines)
 
+    def can_be_used(self, resource: Resource) -> bool:
+        """Return whether the client has, or is to have, all that a resource that is gone refers to."""
+        return all(
+            url not in self._kinds or name in self._kinds[url].interest.client.held or name in self._snapshot.resources(url)
+            for url in AWAITED
+            for name in resource.refs.get(url, ())
+        )
+
     def released(self, kind: Kind, names: Iterable[str], look: Look) -> list[str]:
         """Return which removals may go; the others wait because the client may still use the names, and are looked at again."""
         if kind.type_url in REPLACING and kind.interest.waiting:
@@ -119,10 +126,8 @@ class Gates:
         """
         client = kind.interest.client
         accepted = client.before.get(resource.name, client.held.get(resource.name))
-        if version_of(accepted) == resource.version or (
-            kind.type_url in UNGATED and (accepted is None or resource.name in kind.spare)
-        ):
-            return False  # the client has it, or a cluster waits for it
+        if version_of(accepted) == resource.version:
+            return False  # the client has it
         available = self._snapshot.resources(kind.type_url)
         awaited: set[str] = set()
         for url, needed_url in WAITS_FOR.items():
@@ -162,11 +167,11 @@ class Gates:
         if other is None:  # a client that reconnects asks for its types in any order (R18)
             return self._aggregated and kind.reconnected
         client = other.interest.client
-        followers = [self._kinds[url] for url in follower_types(type_url) if url in self._kinds]
-        settled = not any(follower.in_flight or follower.interest.pending for follower in followers)
+        follower = self._kinds.get(FOLLOWERS.get(type_url, ""))
+        settled = not (follower and (follower.in_flight or follower.interest.pending))
         if settled and not client.before and not other.interest.pending:
             return False
-        return any(self._is_new(other, name) or self._follower_is_new(client.held.get(name), followers) for name in names)
+        return any(self._is_new(other, name) or self._follower_is_new(client.held.get(name), follower) for name in names)
 
     def _is_new(self, kind: Kind, name: str) -> bool:
         """Return whether the client is to get a name that it does not have, and has not said yet that it has it, or rejects it.
@@ -182,11 +187,11 @@ class Gates:
             return False
         return client.before[name] is None or any(name in response.removed for response, _ in kind.in_flight.values())
 
-    def _follower_is_new(self, held: Resource | Claim | None, followers: list[Kind]) -> bool:
+    def _follower_is_new(self, held: Resource | Claim | None, follower: Kind | None) -> bool:
         """Return whether a cluster's first endpoints are unanswered: were they rejected, it would be warm without any."""
-        if held is None or isinstance(held, Claim):
+        if follower is None or held is None or isinstance(held, Claim):
             return False
-        return any(self._is_new(follower, name) for follower in followers for name in held.refs.get(follower.type_url, ()))
+        return any(self._is_new(follower, name) for name in held.refs.get(follower.type_url, ()))
 
     def _sent_lately(self, kind: Kind) -> frozenset[str]:
         """Return the names in responses that the client has not answered, and need not have answered yet."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from xds.protocol.deliveries import Deliveries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from xds.snapshot.resource import Resource
@@ -102,11 +102,18 @@ class Holdings:
         for name in self.withheld.keys() & names:
             del self.withheld[name]
 
-    def accept(self, content: Mapping[str, Resource | None]) -> None:
-        """Record that the client accepted this content, perhaps after it had rejected the same."""
+    def accept(self, content: Mapping[str, Resource | None], later: Sequence[AbstractSet[str]] = ()) -> None:
+        """Record that the client accepted this content, perhaps after it had rejected the same.
+
+        Args:
+            content: name -> resource, None for what is gone.
+            later: the names in each response that was sent after this content and is not answered yet. Such a name is not settled
+                even if it is sent as it is here: it may have been gone in between.
+        """
         for name in self.before.keys() & content.keys():
             accepted = content[name]
-            if version_of(self.held.get(name)) == version_of(accepted):
+            overtaken = any(name in names for names in later)
+            if not overtaken and version_of(self.held.get(name)) == version_of(accepted):
                 del self.before[name]
             else:
                 self.before[name] = accepted

@@ -9,7 +9,7 @@ from xds.protocol.blame import CONTESTED, named_in
 from xds.protocol.holdings import Holdings, Rejection, version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from xds.protocol.holdings import Claim
@@ -165,10 +165,18 @@ class Interest:
         self.apart += [half for half in (rest[:middle], rest[middle:]) if half]
         return frozenset(suspects)
 
-    def accept(self, content: Mapping[str, Resource | None]) -> None:
-        """Record that the client accepted this content; what another resource was in the way of may go out again now."""
+    def accept(self, content: Mapping[str, Resource | None], later: Sequence[AbstractSet[str]]) -> None:
+        """Record that the client accepted this content; what another resource was in the way of may go out again now.
+
+        Args:
+            content: name -> resource, None for what is gone.
+            later: as for `Holdings.accept`.
+        """
         self.rejections_in_a_row = 0
-        self.client.accept(content)
+        self.client.accept(content, later)
+        for name in self.owed & content.keys():  # asked for anew while it was on its way
+            if (accepted := content[name]) is not None:
+                self.client.before.setdefault(name, accepted)
         for name in [name for name, rejection in self.client.withheld.items() if rejection.contested and content]:
             self.release(name)
 

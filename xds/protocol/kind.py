@@ -34,10 +34,17 @@ class Found(NamedTuple):
     """Names that the client holds, and there is no such resource any more."""
 
 
+class Spare(NamedTuple):
+    """What there was when something that waits for it was sent: the answer should it be gone when the client asks."""
+
+    names: frozenset[str]
+    available: Mapping[str, Resource]
+
+
 class Kind:
     """One type of a stream."""
 
-    __slots__ = ("answer_due", "in_flight", "interest", "reconnected", "spare", "synced", "type_url")
+    __slots__ = ("answer_due", "in_flight", "interest", "reconnected", "spares", "synced", "type_url")
 
     def __init__(self, type_url: str) -> None:
         self.type_url = type_url
@@ -50,8 +57,8 @@ class Kind:
         """The client came with something of the type."""
         self.synced = False
         """The client has accepted something of the type, or came with something."""
-        self.spare: dict[str, Resource] = {}
-        """What there was when something that waits for it was sent: the answer should it be gone when the client asks."""
+        self.spares: list[Spare] = []
+        """Of what the client was sent and may still ask for, the oldest first."""
 
     def standing(self, now_s: float) -> tuple[State, float]:
         """Return how the type stands, and since when."""
@@ -74,9 +81,12 @@ class Kind:
         client = self.interest.client
         for name in names:
             resource = look.available.get(name)
-            if resource is None and name in owed and name in self.spare:
-                resource = self.spare[name]
-                gates.wait(self, name, look.deadlines)  # until what waits for it is gone as well
+            if resource is None and name in owed:
+                resource = self.spare(name)
+                if resource is not None and gates.can_be_used(resource):
+                    gates.wait(self, name, look.deadlines)  # until what waits for it is gone as well
+                else:
+                    resource = None
             if resource is None:
                 if name in owed:
                     found.absent.append(name)
@@ -96,6 +106,12 @@ class Kind:
             found.resources[:] = [resource for resource in found.resources if resource.name not in kept]
         return found
 
+    def spare(self, name: str) -> Resource | None:
+        """Return what there was of a name when something that waits for it was sent."""
+        return next(
+            (found for names, available in reversed(self.spares) if name in names and (found := available.get(name))), None
+        )
+
     def portions(self, resources: list[Resource]) -> list[list[Resource]]:
         """Cut up what had better not share a response, because a NACK covers all of it.
 
@@ -113,7 +129,7 @@ class Kind:
             accepted = before.get(resource.name)
             if version_of(accepted) == resource.version:
                 sure.append(resource)
-            elif self.type_url == ROUTE or (accepted is not None and resource.name in self.spare):
+            elif self.type_url == ROUTE or (accepted is not None and self.spare(resource.name)):
                 alone.append([resource])
             else:
                 rest.append(resource)
@@ -128,7 +144,8 @@ class Kind:
             replaced = [(name, was) for name in content if (was := client.before.get(name))]
             client.replaced += [Replaced(name, was, now_s, now_s + LINGER_S) for name, was in replaced]
         if self.in_flight or interest.owed or interest.apart or client.withheld:
-            interest.accept(content)
+            later = [response.names for response, _ in self.in_flight.values() if int(response.nonce) > int(nonce)]
+            interest.accept(content, later)
         else:  # nothing else is unsettled, and names may be many
             interest.rejections_in_a_row = 0
             client.before.clear()

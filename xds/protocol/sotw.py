@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xds.protocol.encoder import Response, encoded_bytes, followers_of
+from xds.protocol.encoder import Response, awaited_by, encoded_bytes
 from xds.protocol.gates import Gates
 from xds.protocol.holdings import Claim
 from xds.protocol.interest import NO_NAMES, WILDCARD, Subscription, shared
 from xds.protocol.kind import Kind
 from xds.protocol.ledger import Nack, State
 from xds.protocol.stream import Stream
-from xds.protocol.traits import COMPLETE, LEGACY_WILDCARD, leaders
+from xds.protocol.traits import COMPLETE, FOLLOWERS, LEGACY_WILDCARD, leaders
 from xds.snapshot.snapshot import set_version
 from xds.wire.type_urls import ENDPOINT
 
@@ -81,7 +81,7 @@ class SotwStream(Stream["_SotwType"]):
             elif resources := kind.take_part(available, gates, self._response_bytes):
                 responses.append(self._response(kind, resources, version, now_s))
             if kind.last is not None and kind.in_flight:
-                self._keep_spare(followers_of(kind.type_url, kind.news(kind.last)), snapshot)
+                self._keep_spare(kind.type_url, awaited_by(kind.type_url, kind.news(kind.last)), snapshot)
             kind.claimed = ""
         return responses
 
@@ -168,12 +168,11 @@ class SotwStream(Stream["_SotwType"]):
 
     def _follow(self, kind: _SotwType, response: Response) -> None:
         """Owe the client what it will wait for because its parents were sent anew (R19, R20)."""
-        news = kind.news(response)
-        all_new = len(news) == len(response.resources)
-        for type_url, names in (response.followers if all_new else followers_of(kind.type_url, news)).items():
-            follower = self._types.get(type_url)
-            if follower is not None:
-                follower.interest.owe(follower.interest.wanted(names))
+        if follower := self._types.get(FOLLOWERS.get(kind.type_url, "")):
+            news = kind.news(response)
+            all_new = len(news) == len(response.resources)
+            awaited = response.awaited if all_new else awaited_by(kind.type_url, news)
+            follower.interest.owe(follower.interest.wanted(awaited))
 
 
 class _SotwType(Kind):
@@ -237,10 +236,12 @@ class _SotwType(Kind):
             first, *rest = self.portions(found.resources)
             self._put_back([resource for portion in rest for resource in portion], owed)
             return {resource.name: resource for resource in self._up_to(limit_bytes, first, owed)}
-        self.interest.client.restore(self.interest.waiting)  # what waits stays in the set as it was
         client = self.interest.client
+        client.restore(self.interest.waiting)  # what waits stays in the set as it was
         gone = found.gone + [name for name in found.absent if name in client.held or client.before.get(name)]
-        gone = gates.released(self, gone, look) if gone else []
+        if gone:
+            gone = gates.released(self, gone, look)
+            client.restore(self.interest.waiting)
         return {**{resource.name: resource for resource in found.resources}, **dict.fromkeys(gone)}
 
     def _up_to(self, limit_bytes: int, resources: Iterable[Resource], owed: AbstractSet[str]) -> list[Resource]:

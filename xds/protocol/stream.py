@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from xds.protocol.kind import Kind
+from xds.protocol.kind import Kind, Spare
 from xds.protocol.ledger import Ledger, ResourceStatus, resource_statuses
-from xds.protocol.traits import AWAITED, followers, send_rank
+from xds.protocol.traits import AWAITED, WAITS_FOR, WARMED_BY, send_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,8 +45,8 @@ class Stream(Generic[K]):
         self._encoder = encoder
         self._response_bytes = response_bytes
         self._aggregated = aggregated
-        self._spare: dict[str, dict[str, Resource]] = {}
-        """Spare resources (`Kind.spare`) of types not asked for yet."""
+        self._spares: dict[str, list[Spare]] = {}
+        """`Kind.spares` of types not asked for yet."""
         self._last_nonce = 0
         self._polled_at_s = float("-inf")
         self._types: dict[str, K] = {}
@@ -91,13 +91,13 @@ class Stream(Generic[K]):
         for kind in self._types.values():
             kind.interest.everything = True
 
-    def _keep_spare(self, due: Mapping[str, Iterable[str]], snapshot: Snapshot) -> None:
-        """Remember what there is of that which the client will ask for because of what it is sent: type URL -> names."""
-        for type_url, names in due.items():
-            available = snapshot.resources(type_url)
-            found = {name: resource for name in names if (resource := available.get(name)) is not None}
-            kind = self._types.get(type_url)
-            (kind.spare if kind else self._spare.setdefault(type_url, {})).update(found)
+    def _keep_spare(self, type_url: str, awaited: frozenset[str], snapshot: Snapshot) -> None:
+        """Remember what there is of that which the client will ask for because it is sent something of a type."""
+        if awaited:
+            needed_url = WAITS_FOR[type_url]
+            kind = self._types.get(needed_url)
+            spares = kind.spares if kind else self._spares.setdefault(needed_url, [])
+            spares.append(Spare(awaited, snapshot.resources(needed_url)))
 
     def _blame(self, kind: K, names: Iterable[str]) -> None:
         """Note of what is withheld now which clusters the client did not have that it refers to."""
@@ -116,18 +116,29 @@ class Stream(Generic[K]):
 
     def _accepted(self, kind: K, content: Mapping[str, Resource | None]) -> None:
         """Draw the consequences for other types of what the client accepted of one."""
-        for url in followers(kind.type_url):
-            if url in self._types and not kind.in_flight:
-                self._types[url].spare.clear()  # nothing waits for it any more
+        if not kind.in_flight:
+            self._drop_spares(kind.type_url)
         if kind.type_url in AWAITED:  # what was rejected may go out again if the client has now what was lacking
             for other in self._types.values():
                 withheld = other.interest.client.withheld
                 for name in [name for name, rejection in withheld.items() if not rejection.lacking.isdisjoint(content)]:
                     other.interest.release(name)
 
+    def _drop_spares(self, type_url: str) -> None:
+        """Forget what the client will not ask for any more, all of a type being answered.
+
+        Clusters are answered once they are warm, listeners at once: the routes of the last ones are still to be asked for.
+        """
+        needed = self._types.get(WAITS_FOR.get(type_url, ""))
+        if needed:
+            needed.spares[:] = needed.spares[-1:] if type_url in WARMED_BY else []
+        for url, needed_url in WARMED_BY.items():
+            if needed_url == type_url and url in self._types and not self._types[url].in_flight:
+                self._types[type_url].spares.clear()
+
     def _add(self, kind: K, now_s: float) -> None:
         """Enter a type that the client asks for the first time."""
         self._types[kind.type_url] = kind
-        kind.spare = self._spare.pop(kind.type_url, {})
+        kind.spares = self._spares.pop(kind.type_url, [])
         self._types = dict(sorted(self._types.items(), key=lambda item: send_rank(item[0])))
         self.ledger.asked(kind.type_url, now_s)

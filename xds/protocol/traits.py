@@ -65,12 +65,11 @@ def removal_rank(type_url: str) -> tuple[int, str]:
     return _REMOVAL_RANK.get(type_url, _REMOVAL_RANK[""]), type_url
 
 
-def followers(type_url: str) -> tuple[str, ...]:
-    """Types whose resources must follow on a stream whenever a resource of this type that refers to them was sent.
+FOLLOWERS = {CLUSTER: ENDPOINT}
+"""Type -> the one whose resources must follow on a stream whenever a resource of this type that refers to them was sent.
 
-    Envoy warms a cluster anew on every update of it and waits for its endpoints, even if those did not change (R19, R20).
-    """
-    return (ENDPOINT,) if type_url == CLUSTER else ()
+Envoy warms a cluster anew on every update of it and waits for its endpoints, even if those did not change (R19, R20).
+"""
 
 
 def leaders(type_url: str) -> tuple[str, ...]:
