@@ -18,6 +18,8 @@ from xds.protocol import Encoder
 from xds.server import XdsServer
 from xds.wire import short_name
 
+NODE = "envoy-{}"
+"""Each release has a view of its own, and one node."""
 DRAIN_S = 5
 STATISTICS = "warming|update_rejected|connected_state|init_fetch_timeout|assignment_use_cached"
 NEVER = ("warming_clusters", "warming_state", "total_listeners_warming", "init_fetch_timeout", "assignment_use_cached")
@@ -33,7 +35,7 @@ class StormEnvoy(EnvoyProcess):
     """An Envoy whose listeners, when they drain, tell every client so at once."""
 
     def __init__(self, release, host, binary, *, xds_address, directory, delta):
-        node = NodeFlags(f"envoy-{release}", region=release)
+        node = NodeFlags(NODE.format(release), region=release)
         bootstrap = envoy_bootstrap(node, xds_address, admin_address="127.0.0.1:0", delta=delta)
         super().__init__(node.node_id, bootstrap, directory, binary)
         self.command += ("--drain-time-s", str(DRAIN_S), "--drain-strategy", "immediate")
@@ -57,7 +59,7 @@ class StormLab:
         self.journal = Journal()
         self.hosts = {release: f"127.9.0.{number}" for number, release in enumerate(binaries, start=1)}
         self.spoilt = Counter()
-        """(type URL, name, version) of everything invalid -> how often it was published, over all views."""
+        """(node, type URL, name, version) of everything invalid -> how often it was published."""
         self.backends = Backends(self.world.backend_port, delay_s=BACKEND_DELAY_S)
         self.envoys = []
         self.server = None
@@ -112,7 +114,8 @@ class StormLab:
         for view, host in self.hosts.items():
             resources = [spec.resource(host) for spec in put.values()]
             faults = zip(resources, put.values(), strict=True)
-            self.spoilt.update((made.type_url, made.name, made.version) for made, spec in faults if spec.fault)
+            node = NODE.format(view)
+            self.spoilt.update((node, made.type_url, made.name, made.version) for made, spec in faults if spec.fault)
             self._source.put(*resources, view=view, gone=gone)
         self._published = wanted
 

@@ -87,6 +87,19 @@ class Gates:
             for name in resource.refs.get(url, ())
         )
 
+    def must_finish(self, kind: Kind, name: str, deadlines: Mapping[str, float]) -> bool:
+        """Return whether a listener that is to go has to become warm before, and have it looked at again if so.
+
+        It may have taken over the address of one that is gone already; were it to go before it is in force, Envoy would close the
+        socket, and refuse connections until the next one has its own.
+        """
+        needed_url = WARMED_BY.get(kind.type_url, "")
+        if needed_url not in self._kinds:
+            return False
+        needed, routes = self._kinds[needed_url], self._snapshot.resources(needed_url)
+        missing = self._not_accepted(needed_url, kind.interest.client.held.get(name))
+        return any(route in routes or needed.spare(route) for route in missing) and self.wait(kind, name, deadlines)
+
     def released(self, kind: Kind, names: Iterable[str], look: Look) -> list[str]:
         """Return which removals may go; the others wait because the client may still use the names, and are looked at again."""
         if kind.type_url in REPLACING and kind.interest.waiting:
@@ -136,15 +149,15 @@ class Gates:
                 awaited.update(*[self._not_accepted(needed_url, held.get(name), was) for name, was in self._moving(url)])
         return resource.name not in awaited and any(name in available for name in awaited)
 
-    def _moving(self, type_url: str) -> Iterator[tuple[str, Resource | Claim]]:
-        """Return what may be warming in place of something else, with what that is."""
+    def _moving(self, type_url: str) -> Iterator[tuple[str, Resource | Claim | None]]:
+        """Return what may be warming in place of something else, with what that is if it has the same name."""
         kind = self._kinds[type_url]
         client = kind.interest.client
         for replaced in client.replaced:
             if replaced.at_s > self._now_s - WAIT_S:
                 yield replaced.name, replaced.resource
         for name in client.before.keys() & self._sent_lately(kind) if client.before else ():
-            if (was := client.before[name]) is not None:
+            if (was := client.before[name]) is not None or type_url in REPLACING:
                 yield name, was
 
     def _not_accepted(self, type_url: str, held: Resource | Claim | None, was: Resource | Claim | None = None) -> list[str]:

@@ -44,7 +44,8 @@ class Replaced(NamedTuple):
     """What goes on being used for a while although the client accepted something else, or nothing, instead."""
 
     name: str
-    resource: Resource | Claim
+    resource: Resource | Claim | None
+    """None: there was nothing before."""
     at_s: float
     """When the client accepted what is there instead."""
     until_s: float
@@ -141,7 +142,7 @@ class Holdings:
     def superseded(self) -> Iterator[Resource | Claim]:
         """Return what the client may still use although something else, or that there is nothing, was sent since."""
         yield from [accepted for accepted in self.before.values() if accepted is not None]
-        yield from [replaced.resource for replaced in self.replaced]
+        yield from [replaced.resource for replaced in self.replaced if replaced.resource is not None]
 
     def outdated(self, names: AbstractSet[str], available: Mapping[str, Resource]) -> Iterator[Resource | Claim]:
         """Return what the client has of some names and that is no longer what there is."""

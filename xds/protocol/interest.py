@@ -182,7 +182,8 @@ class Interest:
 
     def outdated(self, available: Mapping[str, Resource]) -> Iterator[Resource | Claim]:
         """Return what the client has and is to be replaced or removed, but was not yet."""
-        names = self.client.held.keys() if self.everything else self.dirty | self.owed | self.waiting.keys()
+        due = self.dirty | self.owed | self.waiting.keys()
+        names = self.client.held.keys() if self.everything else due.union(*self.apart)
         return self.client.outdated(names, available)
 
     def release(self, name: str, *, still_exists: bool = True) -> None:

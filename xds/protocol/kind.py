@@ -90,7 +90,7 @@ class Kind:
             if resource is None:
                 if name in owed:
                     found.absent.append(name)
-                elif name in client.held:
+                elif name in client.held and not gates.must_finish(self, name, look.deadlines):
                     found.gone.append(name)
             elif client.holds(resource):  # nothing owed is held
                 continue
@@ -138,11 +138,11 @@ class Kind:
     def accept(self, nonce: str, content: Mapping[str, Resource | None], now_s: float) -> None:
         """Record an ACK of this content."""
         interest, client = self.interest, self.interest.client
-        self.synced = True
         client.deliveries.accepted(nonce, now_s)
-        if self.type_url in WARMED_BY:
-            replaced = [(name, was) for name in content if (was := client.before.get(name))]
+        if self.type_url in WARMED_BY and self.synced:
+            replaced = [(name, client.before[name]) for name in content if name in client.before]
             client.replaced += [Replaced(name, was, now_s, now_s + LINGER_S) for name, was in replaced]
+        self.synced = True
         if self.in_flight or interest.owed or interest.apart or client.withheld:
             later = [response.names for response, _ in self.in_flight.values() if int(response.nonce) > int(nonce)]
             interest.accept(content, later)
