@@ -112,6 +112,11 @@ class Kind:
             (found for names, available in reversed(self.spares) if name in names and (found := available.get(name))), None
         )
 
+    def drop_spares(self, *, but_last: bool = False) -> None:
+        """Forget what there was of names that the client needs not be answered any more."""
+        last = self.spares[-1:] if but_last else []
+        self.spares = [spare for spare in self.spares if (last and spare is last[0]) or not spare.names.isdisjoint(self.interest.owed)]
+
     def portions(self, resources: list[Resource]) -> list[list[Resource]]:
         """Cut up what had better not share a response, because a NACK covers all of it.
 

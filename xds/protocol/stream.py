@@ -129,12 +129,11 @@ class Stream(Generic[K]):
 
         Clusters are answered once they are warm, listeners at once: the routes of the last ones are still to be asked for.
         """
-        needed = self._types.get(WAITS_FOR.get(type_url, ""))
-        if needed:
-            needed.spares[:] = needed.spares[-1:] if type_url in WARMED_BY else []
+        if needed := self._types.get(WAITS_FOR.get(type_url, "")):
+            needed.drop_spares(but_last=type_url in WARMED_BY)
         for url, needed_url in WARMED_BY.items():
             if needed_url == type_url and url in self._types and not self._types[url].in_flight:
-                self._types[type_url].spares.clear()
+                self._types[type_url].drop_spares()
 
     def _add(self, kind: K, now_s: float) -> None:
         """Enter a type that the client asks for the first time."""
