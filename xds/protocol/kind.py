@@ -8,6 +8,7 @@ from xds.protocol.holdings import Replaced, version_of
 from xds.protocol.interest import Interest
 from xds.protocol.ledger import State
 from xds.protocol.traits import REPLACING, WAITED_FOR, WARMED_BY
+from xds.snapshot.resource import Resource
 from xds.wire.type_urls import ROUTE
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from xds.protocol.gates import Gates
     from xds.protocol.holdings import Claim
     from xds.protocol.interest import Look
-    from xds.snapshot.resource import Resource
 
 LINGER_S: Final = 1.0
 """How long the connections of a listener that was replaced or removed go on using what it refers to, at the least."""
@@ -107,10 +107,13 @@ class Kind:
         return found
 
     def spare(self, name: str) -> Resource | None:
-        """Return what there was of a name when something that waits for it was sent."""
-        return next(
-            (found for names, available in reversed(self.spares) if name in names and (found := available.get(name))), None
-        )
+        """Return what there was of a name when something that waits for it was sent, or else what the client had then."""
+        there_were = [available for names, available in self.spares if name in names]
+        found = next((available[name] for available in reversed(there_were) if name in available), None)
+        if found is None and there_were:  # e.g. a cluster goes back to what it was, as its new content was rejected
+            had = self.interest.client.before.get(name)
+            return had if isinstance(had, Resource) else None
+        return found
 
     def drop_spares(self, *, but_last: bool = False) -> None:
         """Forget what there was of names that the client needs not be answered any more."""
