@@ -39,6 +39,8 @@ class Spare(NamedTuple):
 
     names: frozenset[str]
     available: Mapping[str, Resource]
+    had: Mapping[str, Resource]
+    """What the client had of names that were not available."""
 
 
 class Kind:
@@ -108,17 +110,27 @@ class Kind:
 
     def spare(self, name: str) -> Resource | None:
         """Return what there was of a name when something that waits for it was sent, or else what the client had then."""
-        there_were = [available for names, available in self.spares if name in names]
-        found = next((available[name] for available in reversed(there_were) if name in available), None)
-        if found is None and there_were:  # e.g. a cluster goes back to what it was, as its new content was rejected
-            had = self.interest.client.before.get(name)
-            return had if isinstance(had, Resource) else None
-        return found
+        for names, available, had in reversed(self.spares):
+            if name in names and (found := available.get(name) or had.get(name)):
+                return found
+        return None
+
+    def keep_spare(self, names: frozenset[str], available: Mapping[str, Resource]) -> None:
+        """Remember what there is of names that the client may ask for, or has of those that are gone already.
+
+        The client may have to go back to these: a cluster is left as it was if its new content is rejected.
+        """
+        client = self.interest.client
+        known = {name: client.held.get(name) or client.before.get(name) for name in names if name not in available}
+        had = {name: resource for name, resource in known.items() if isinstance(resource, Resource)}
+        self.spares.append(Spare(names, available, had))
 
     def drop_spares(self, *, but_last: bool = False) -> None:
         """Forget what there was of names that the client needs not be answered any more."""
         last = self.spares[-1:] if but_last else []
-        self.spares = [spare for spare in self.spares if (last and spare is last[0]) or not spare.names.isdisjoint(self.interest.owed)]
+        self.spares = [
+            spare for spare in self.spares if (last and spare is last[0]) or not spare.names.isdisjoint(self.interest.owed)
+        ]
 
     def portions(self, resources: list[Resource]) -> list[list[Resource]]:
         """Cut up what had better not share a response, because a NACK covers all of it.

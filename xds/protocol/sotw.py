@@ -22,6 +22,7 @@ from xds.protocol.kind import Kind
 from xds.protocol.ledger import Nack, State
 from xds.protocol.stream import Stream
 from xds.protocol.traits import COMPLETE, FOLLOWERS, LEGACY_WILDCARD, leaders
+from xds.snapshot.resource import Resource
 from xds.snapshot.snapshot import set_version
 from xds.wire.type_urls import ENDPOINT
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from xds.protocol.interest import Look
     from xds.protocol.requests import SotwRequest
-    from xds.snapshot.resource import Resource
     from xds.snapshot.snapshot import Snapshot
 
 EVERYTHING = Subscription(wildcard=True, names=NO_NAMES)
@@ -81,7 +81,8 @@ class SotwStream(Stream["_SotwType"]):
             elif resources := kind.take_part(available, gates, self._response_bytes):
                 responses.append(self._response(kind, resources, version, now_s))
             if kind.last is not None and kind.in_flight:
-                self._keep_spare(kind.type_url, awaited_by(kind.type_url, kind.news(kind.last)), snapshot)
+                resources = kind.news(kind.last) + kind.predecessors()
+                self._keep_spare(kind.type_url, awaited_by(kind.type_url, resources), snapshot)
             kind.claimed = ""
         return responses
 
@@ -263,6 +264,11 @@ class _SotwType(Kind):
         """Return what of the last response may be other than what the client has: it waits for what follows that (R20)."""
         changed = [resource for resource in self.changes.values() if resource is not None]
         return changed + [r for r in response.resources if r.name in self.in_doubt and r.name not in self.changes]
+
+    def predecessors(self) -> list[Resource]:
+        """Return what the client goes back to if it rejects the last response."""
+        found = [self.interest.client.before.get(name) for name in self.changes]
+        return [resource for resource in found if isinstance(resource, Resource)]
 
     def sent(self, response: Response, now_s: float) -> None:
         """Record a response."""

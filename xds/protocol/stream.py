@@ -95,9 +95,11 @@ class Stream(Generic[K]):
         """Remember what there is of that which the client will ask for because it is sent something of a type."""
         if awaited:
             needed_url = WAITS_FOR[type_url]
-            kind = self._types.get(needed_url)
-            spares = kind.spares if kind else self._spares.setdefault(needed_url, [])
-            spares.append(Spare(awaited, snapshot.resources(needed_url)))
+            available = snapshot.resources(needed_url)
+            if needed := self._types.get(needed_url):
+                needed.keep_spare(awaited, available)
+            else:
+                self._spares.setdefault(needed_url, []).append(Spare(awaited, available, {}))
 
     def _blame(self, kind: K, names: Iterable[str]) -> None:
         """Note of what is withheld now which clusters the client did not have that it refers to."""
