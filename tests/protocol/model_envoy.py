@@ -38,14 +38,14 @@ class Envoy:
         self.rejected: dict[str, set[str]] = {kind: set() for kind in self.versions}
         self.up: deque = deque()
         self.initialised = False
-        """Once it has had clusters, it asks for listeners."""
+        """Once it has answered for clusters, it asks for listeners."""
         self.connect()
 
     def connect(self) -> None:
         """Begin a stream: everything that it had asked for in the first requests, with what it holds."""
         self.up.clear()
-        self.parked: list[tuple[str, str]] = []
-        """Nonce and version of the clusters' responses that it will answer once they are warm."""
+        self.parked: list[tuple[str, str, str | None]] = []
+        """Nonce, version and error of the clusters' responses that it will answer, in this order, once all are warm."""
         self.asked: dict[str, frozenset[str]] = {}
         self.last: dict[str, tuple[str, str]] = {}
         self.ask("cds")
@@ -99,13 +99,13 @@ class Envoy:
         error = None
         if rejected:
             error = f"cannot apply {', '.join(sorted(rejected))}" if self.blames else "validation failed"
-        if kind == "cds" and error is None and self.warming:
-            self.parked.append((response.nonce, response.version))
+        if kind == "cds":
+            self.parked.append((response.nonce, response.version, error))
         else:
             self.answer(kind, response.nonce, response.version, error)
         for follower in ("eds", "rds"):
             self.ask(follower)
-        if kind == "eds" and not self.warming:
+        if kind in ("cds", "eds") and not self.warming:
             self.unpark()
 
     def answer(self, kind: str, nonce: str, version: str, error: str | None) -> None:
@@ -113,17 +113,13 @@ class Envoy:
             accepted = self.last.get(kind, (self.versions[kind].get("", ""), ""))[0] if error else version
             self.last[kind] = (accepted, nonce)
         self.ask(kind, nonce=nonce, error=error)
-        self.initialise()
 
     def unpark(self) -> None:
         """Answer the clusters that were waited for."""
         parked, self.parked = self.parked, []
-        for nonce, version in parked:
-            self.answer("cds", nonce, version, None)
-        self.initialise()
-
-    def initialise(self) -> None:
-        if not self.warming and self.versions["cds"] and not self.initialised:
+        for nonce, version, error in parked:
+            self.answer("cds", nonce, version, error)
+        if (parked or self.versions["cds"]) and not self.initialised:
             self.initialised = True
             self.ask("lds")
 

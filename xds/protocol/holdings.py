@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from xds.protocol.deliveries import Deliveries
+from xds.snapshot.resource import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
-
-    from xds.snapshot.resource import Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +95,21 @@ class Holdings:
             self.held[name] = resource if resource is not None and resource.version == version else Claim(version)
 
     def doubt(self, names: AbstractSet[str]) -> None:
-        """Take into account that the client may have dropped these, or that they must be sent whatever it has."""
+        """Take into account that the client may have dropped these, or that they must be sent whatever it has.
+
+        What it rejected stays withheld if there is something that it accepted to be sent instead.
+        """
         for name in self.held.keys() & names:
             self.before.setdefault(name, self.held[name])
             del self.held[name]
         for name in self.withheld.keys() & names:
-            del self.withheld[name]
+            if self.instead_of_rejected(name) is None:
+                del self.withheld[name]
+
+    def instead_of_rejected(self, name: str) -> Resource | None:
+        """Return what the client accepted of a name before it rejected what there is, for when it has to be answered (R16b)."""
+        rejection, accepted = self.withheld.get(name), self.before.get(name)
+        return accepted if rejection and rejection.resource and isinstance(accepted, Resource) else None
 
     def accept(self, content: Mapping[str, Resource | None], later: Sequence[AbstractSet[str]] = ()) -> None:
         """Record that the client accepted this content, perhaps after it had rejected the same.

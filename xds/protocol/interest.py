@@ -126,7 +126,8 @@ class Interest:
         look = Look([], owed, apart, self.waiting, available)
         for name in names & withheld.keys():
             if version_of(withheld[name].resource) == version_of(available.get(name)):
-                names.discard(name)
+                if name not in owed:
+                    names.discard(name)
             else:
                 self.release(name, still_exists=name in available)
         self.dirty, self.owed, self.everything, self.apart, self.waiting = set(), set(), False, [], {}

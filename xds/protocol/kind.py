@@ -82,7 +82,7 @@ class Kind:
         found = Found([], [], [])
         client = self.interest.client
         for name in names:
-            resource = look.available.get(name)
+            resource = client.instead_of_rejected(name) or look.available.get(name)
             if resource is None and name in owed:
                 resource = self.spare(name)
                 if resource is not None and gates.can_be_used(resource):
