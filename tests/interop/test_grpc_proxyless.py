@@ -8,6 +8,7 @@ from proxyless_clients import CLIENTS
 from proxyless_lab import TARGET, ProxylessLab
 
 from xds.cli.demo.places import Place, in_cluster, in_zone
+from xds.protocol.encoder import NOT_FOUND
 
 pytestmark = [pytest.mark.interop, pytest.mark.clients]
 
@@ -124,6 +125,17 @@ async def test_a_service_that_is_not_there_is_an_error_until_it_is_there(lab, cl
     else:
         await lab.eventually_calls(EAST_PLACES, target)
     await lab.settled()
+
+
+async def test_a_client_that_reads_resource_errors_is_told_at_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRPC_EXPERIMENTAL_XDS_DATA_ERROR_HANDLING", "true")
+    program = CLIENTS["python"]
+    async with ProxylessLab(tmp_path, program, program.directory()) as lab:
+        ((error, _),) = (await lab.calls(1, f"xds:///{ABSENT}")).items()
+        assert f"LDS resource {ABSENT}: {NOT_FOUND}" in error
+        lab.add_service("later")
+        await lab.eventually_calls(EAST_PLACES, f"xds:///{ABSENT}")
+        await lab.settled()
 
 
 async def fails_at_once(lab, target):

@@ -5,7 +5,7 @@ Resources are written `type:name=content`; a cluster `cds:web=1` refers to the e
 `rds:r=1>web,db` to clusters, a listener `lds:l=1>r` to routes and, without any, `lds:l=1>cds:web` to a cluster.
 
     delta [limit=BYTES]            a new incremental stream; the old one is gone
-    sotw [limit=BYTES]             a new state-of-the-world stream
+    sotw [limit=BYTES] [errors]    a new state-of-the-world stream; the client reads `resource_errors`
     snapshot cds:a=1 eds:a=1       the world is this and nothing else; the stream is told what changed
     change cds:a=2 eds:b=-         something changes or is removed (`-`)
     change untold cds:a=2          the stream is not told
@@ -26,7 +26,8 @@ Resources are written `type:name=content`; a cluster `cds:web=1` refers to the e
     resources TYPE                 prints the ledger of each resource
     deadline                       prints when the stream has something to do by itself
 
-Every response in a trace is decoded from its bytes: `-> cds #3 a=1 b=2 -c` has nonce 3, resources a and b, and removes c;
+Every response in a trace is decoded from its bytes: `-> cds #3 a=1 b=2 -c` has nonce 3, resources a and b, and removes c, or says
+by an error that there is no c;
 `c=absent` is a resource without a body.
 """
 
@@ -87,7 +88,8 @@ def decode(response, encoder_name: str, *, delta: bool, understand=toy) -> tuple
         message = envoy.DiscoveryResponse.FromString(response.body)
         named = [(understand(r.type_url, r.value)[0], r) for r in message.resources]
         assert message.version_info == response.version
-        removed, empty = [], []
+        removed, empty = [error.resource_name.name for error in message.resource_errors], []
+        assert {error.error_detail.code for error in message.resource_errors} <= {5}, "NOT_FOUND"
     assert (message.type_url, message.nonce) == (response.type_url, response.nonce)
     assert message.control_plane.identifier == encoder_name
     assert {body.type_url for _, body in named} <= {message.type_url}, "R29: an Any of another type"
@@ -155,8 +157,10 @@ class Player:
     def do_delta(self, limit: str = "limit=3500000") -> None:
         self.connect(DeltaStream(self.encoder, response_bytes=int(limit.removeprefix("limit="))), delta=True)
 
-    def do_sotw(self, limit: str = "limit=3500000") -> None:
+    def do_sotw(self, *options: str) -> None:
+        limit = next((option for option in options if option.startswith("limit=")), "limit=3500000")
         self.connect(SotwStream(self.encoder, response_bytes=int(limit.removeprefix("limit="))), delta=False)
+        self.stream.reads_errors = "errors" in options
 
     def do_pause(self) -> None:
         self.paused = True

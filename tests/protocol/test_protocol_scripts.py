@@ -12,7 +12,7 @@ RULES = [
     *["R13", "R14", "R15", "R16", "R16a", "R16b", "R16c", "R16d"],  # nonce, ACK, NACK
     *["R17", "R18", "R19", "R19a"],  # reconnect
     *["R20", "R21", "R22", "R23", "R24", "R25", "R26", "R27", "R28"],  # warming, order
-    *["R29", "R30", "R31", "R32", "R33", "R35", "R36", "R37", "R38", "R39", "R40"],  # payload, proxyless, size
+    *["R29", "R30", "R31", "R32", "R33", "R34", "R35", "R36", "R37", "R38", "R39", "R40"],  # payload, proxyless, size
 ]
 
 

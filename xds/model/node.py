@@ -40,6 +40,11 @@ class Node:
     features: frozenset[str] = frozenset()
     """`client_features`."""
 
+    @property
+    def is_grpc(self) -> bool:
+        """Whether it is a gRPC library, which says so whatever its language: `gRPC C-core`, `gRPC Go`, `grpc-node` ..."""
+        return self.user_agent.lower().startswith("grpc")
+
 
 DEFAULT_LISTEN = {Intercept.EXPLICIT: "127.0.0.1:15001", Intercept.TRANSPARENT: "0.0.0.0:15001"}
 """Where the `outbound` listener of a sidecar listens unless its metadata says `listen: ADDRESS:PORT`."""
@@ -99,7 +104,7 @@ class _Resolution:
             raise NodeRejectedError(self.node.id, f"metadata.{METADATA_KEY}.{key} is {text!r}; use one of {names}") from None
 
     def view(self, *, by_node: bool) -> tuple[View, tuple[Problem, ...]]:
-        role = self.choice("role", Role, Role.PROXYLESS if self.node.user_agent.lower().startswith("grpc") else Role.SIDECAR)
+        role = self.choice("role", Role, Role.PROXYLESS if self.node.is_grpc else Role.SIDECAR)
         member = self.member()
         intercepts = role in (Role.SIDECAR, Role.NODE)
         intercept = self.choice("intercept", Intercept, Intercept.EXPLICIT) if intercepts else Intercept.EXPLICIT

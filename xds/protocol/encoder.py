@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from xds.snapshot.resource import Resource
 
+NOT_FOUND = "the control plane has no such resource for this client"
+"""Shown by gRPC to whoever made the call, behind the type and the name."""
 CACHE_BYTES = 64 << 20
 NAME_BYTES = 160
 """What a name costs in the cache beside the bytes of its response: its places in the key, the content and the set of names."""
@@ -27,7 +29,9 @@ SHARED_REMOVALS = 1_000
 
 # Tags of the length-delimited fields (field number << 3 | 2) in envoy/service/discovery/v3/discovery.proto.
 _RESPONSE_VERSION, _RESPONSE_RESOURCE, _RESPONSE_TYPE_URL, _RESPONSE_NONCE = b"\x0a", b"\x12", b"\x22", b"\x2a"
-_DELTA_REMOVED, _DELTA_CONTROL_PLANE, _SOTW_CONTROL_PLANE = b"\x32", b"\x3a", b"\x32"
+_DELTA_REMOVED, _DELTA_CONTROL_PLANE, _SOTW_CONTROL_PLANE, _SOTW_ERROR = b"\x32", b"\x3a", b"\x32", b"\x3a"
+_ERROR_NAME, _ERROR_DETAIL, _NAME = b"\x0a", b"\x12", b"\x0a"
+_STATUS_NOT_FOUND, _STATUS_MESSAGE = b"\x08\x05", b"\x12"
 _RESOURCE_VERSION, _RESOURCE_BODY, _RESOURCE_NAME = b"\x0a", b"\x12", b"\x1a"
 _RESOURCE_ALIAS = b"\x22"
 _ANY_TYPE_URL, _ANY_VALUE = b"\x0a", b"\x12"
@@ -46,7 +50,7 @@ class Response:
     """SotW: the `version_info` of the type. Delta: a version of this response's content (`system_version_info`)."""
     resources: tuple[Resource, ...]
     removed: tuple[str, ...] = ()
-    """Delta: names in `removed_resources`."""
+    """Names of what does not exist: in `removed_resources`, or SotW in `resource_errors`."""
     awaited: frozenset[str] = field(default=frozenset(), compare=False)
     """Names of what the client will wait for because of these resources, of the type that `WAITS_FOR` says (R20, R27)."""
     names: frozenset[str] = field(default=frozenset(), compare=False)
@@ -103,7 +107,9 @@ class Encoder:
                 parts.append(_field(_DELTA_REMOVED, name.encode()))
         return self._finish(key, type_url, version, parts, tuple(resources), tuple(removed))
 
-    def sotw(self, type_url: str, resources: Sequence[Resource], version: str, *, above: int) -> Response:
+    def sotw(
+        self, type_url: str, resources: Sequence[Resource], version: str, *, above: int, absent: Sequence[str] = ()
+    ) -> Response:
         """Return a state-of-the-world response whose nonce is above the last one of the stream that asks.
 
         Args:
@@ -111,8 +117,9 @@ class Encoder:
             resources: what the client is to hold; no name twice (R29).
             version: `version_info`.
             above: the last nonce of the stream, 0 for none.
+            absent: names, none of which is in `resources`, whose absence is to be said in `resource_errors` (R34).
         """
-        key = ("sotw", type_url, version, *[r.name for r in resources], *[r.version for r in resources])
+        key = ("sotw", type_url, version, *[r.name for r in resources], *[r.version for r in resources], len(resources), *absent)
         found = self._shared(key, above)
         if found is not None:
             return found
@@ -120,7 +127,8 @@ class Encoder:
         for resource in resources:
             any_head = _any_head(resource)
             parts += (_RESPONSE_RESOURCE, _varint(len(any_head) + len(resource.body)), any_head, resource.body)
-        return self._finish(key, type_url, version, parts, tuple(resources), ())
+        parts += [_field(_SOTW_ERROR, _not_found(name)) for name in absent]
+        return self._finish(key, type_url, version, parts, tuple(resources), tuple(absent))
 
     def _shared(self, key: tuple[object, ...], above: int) -> Response | None:
         found = self._cache.get(key)
@@ -206,6 +214,12 @@ def _delta_head(resource: Resource) -> tuple[bytes, ...]:
         )
     )
     return _RESPONSE_RESOURCE, _varint(len(head) + any_bytes), head, any_head
+
+
+def _not_found(name: str) -> bytes:
+    """Return a `ResourceError` (gRFC A88)."""
+    status = _STATUS_NOT_FOUND + _field(_STATUS_MESSAGE, NOT_FOUND.encode())
+    return _field(_ERROR_NAME, _field(_NAME, name.encode())) + _field(_ERROR_DETAIL, status)
 
 
 def _any_head(resource: Resource) -> bytes:

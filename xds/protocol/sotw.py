@@ -78,7 +78,7 @@ class SotwStream(Stream["_SotwType"]):
                         (there := available.get(r.name)) is r or there == r for r in resources
                     )
                     responses.append(self._response(kind, resources, version if whole else set_version(resources), now_s))
-            elif resources := kind.take_part(available, gates, self._response_bytes):
+            elif (resources := kind.take_part(available, gates, self._response_bytes)) or kind.absent:
                 responses.append(self._response(kind, resources, version, now_s))
             if kind.last is not None and kind.in_flight:
                 resources = kind.news(kind.last) + kind.predecessors()
@@ -87,7 +87,7 @@ class SotwStream(Stream["_SotwType"]):
         return responses
 
     def _begin(self, request: SotwRequest, now_s: float) -> None:
-        kind = _SotwType(request.type_url)
+        kind = _SotwType(request.type_url, tells_absent=self.reads_errors)
         self._add(kind, now_s)
         self._resubscribe(kind, request)
         kind.claimed = request.version if kind.complete else ""
@@ -134,6 +134,7 @@ class SotwStream(Stream["_SotwType"]):
             return False
         self.subscription_changes += 1
         kind.interest.subscribe(subscription)
+        kind.told_absent &= names
         kind.interest.owe(names - before.names)
         if wildcard and not before.wildcard:
             kind.interest.everything = kind.answer_due = True
@@ -160,7 +161,7 @@ class SotwStream(Stream["_SotwType"]):
         return any(leader.last and int(leader.last.nonce) > int(kind.last.nonce) for leader in present)
 
     def _response(self, kind: _SotwType, resources: list[Resource], version: str, now_s: float) -> Response:
-        response = self._encoder.sotw(kind.type_url, resources, version, above=self._last_nonce)
+        response = self._encoder.sotw(kind.type_url, resources, version, above=self._last_nonce, absent=kind.take_absent())
         self._last_nonce = int(response.nonce)
         kind.sent(response, now_s)
         self._follow(kind, response)
@@ -179,10 +180,15 @@ class SotwStream(Stream["_SotwType"]):
 class _SotwType(Kind):
     """One type of a state-of-the-world stream."""
 
-    __slots__ = ("changes", "claimed", "complete", "ever_named", "in_doubt", "last")
+    __slots__ = ("absent", "changes", "claimed", "complete", "ever_named", "in_doubt", "last", "tells_absent", "told_absent")
 
-    def __init__(self, type_url: str) -> None:
+    def __init__(self, type_url: str, *, tells_absent: bool) -> None:
         super().__init__(type_url)
+        self.tells_absent = tells_absent
+        self.absent: list[str] = []
+        """Names of which the next response says that there is no such resource."""
+        self.told_absent: set[str] = set()
+        """Names of which the client was told so; once is enough, until that changes."""
         self.complete = type_url in COMPLETE
         self.claimed = ""
         """The version that the first request says is held; until the first poll (R19a)."""
@@ -203,7 +209,7 @@ class _SotwType(Kind):
         """Return the whole set to be sent (R11), or None if the client was sent it already."""
         look = self.interest.take(available)
         self._take_changes(look, gates)
-        if not self.changes and not self.answer_due:
+        if not self.changes and not self.answer_due and not self.absent:
             return None
         return [resource for _, resource in sorted(self.interest.client.held.items()) if not isinstance(resource, Claim)]
 
@@ -232,18 +238,35 @@ class _SotwType(Kind):
         self, names: Iterable[str], owed: AbstractSet[str], look: Look, gates: Gates, limit_bytes: int
     ) -> dict[str, Resource | None]:
         found = self.find(names, owed, look, gates)
-        if not self.complete:  # that something is gone cannot be said; the client drops it when it no longer refers to it
+        self.told_absent.difference_update([resource.name for resource in found.resources])
+        if not self.complete:  # that something is gone: a client drops it when it no longer refers to it, unless it can be told
+            gone = gates.released(self, found.gone, look) if self.tells_absent and found.gone else []
             self.interest.abandoned.update(found.gone)
+            self.interest.abandoned.difference_update(gone)
+            self._tell_absent(found.absent + gone)
             first, *rest = self.portions(found.resources)
             self._put_back([resource for portion in rest for resource in portion], owed)
-            return {resource.name: resource for resource in self._up_to(limit_bytes, first, owed)}
+            return {**{r.name: r for r in self._up_to(limit_bytes, first, owed)}, **dict.fromkeys(gone)}
         client = self.interest.client
         client.restore(self.interest.waiting)  # what waits stays in the set as it was
         gone = found.gone + [name for name in found.absent if name in client.held or client.before.get(name)]
         if gone:
             gone = gates.released(self, gone, look)
             client.restore(self.interest.waiting)
+        self._tell_absent([name for name in found.absent if name not in self.interest.waiting] + gone)
         return {**{resource.name: resource for resource in found.resources}, **dict.fromkeys(gone)}
+
+    def _tell_absent(self, names: Iterable[str]) -> None:
+        """Have the next response say that there are no such resources, as far as the client asks for them by name (R34)."""
+        if self.tells_absent:
+            asked = self.interest.subscription.names
+            self.absent += [name for name in names if name in asked and name not in self.told_absent]
+            self.told_absent.update(self.absent)
+
+    def take_absent(self) -> list[str]:
+        """Return the names whose absence is to be told now."""
+        absent, self.absent = sorted(self.absent), []
+        return absent
 
     def _up_to(self, limit_bytes: int, resources: Iterable[Resource], owed: AbstractSet[str]) -> list[Resource]:
         result: list[Resource] = []

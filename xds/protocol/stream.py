@@ -42,6 +42,9 @@ class Stream(Generic[K]):
         self.ledger = Ledger()
         self.subscription_changes = 0
         """Rises whenever `subscriptions()` has something new to say."""
+        self.reads_errors = False
+        """The client reads `resource_errors`: it waits for what does not exist unless it is told (R34). Set before the first
+        request; of no account in the incremental variant, which has `removed_resources`."""
         self._encoder = encoder
         self._response_bytes = response_bytes
         self._aggregated = aggregated

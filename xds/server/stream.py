@@ -187,6 +187,9 @@ class Stream:
             raise refusal(str(error)) from error
         self._board.source.acquire(view)
         self._seat = (node, view)
+        self._protocol.reads_errors = (
+            node.is_grpc
+        )  # older ones ignore them, and Envoy must not get answers that hold nothing else
         self._board.accepted(node)
         if self._board.on_ack:
             self._protocol.ledger.on_ack = self._acked
