@@ -28,7 +28,7 @@ Resources are written `type:name=content`; a cluster `cds:web=1` refers to the e
 
 Every response in a trace is decoded from its bytes: `-> cds #3 a=1 b=2 -c` has nonce 3, resources a and b, and removes c, or says
 by an error that there is no c;
-`c=absent` is a resource without a body.
+`c=absent` is a resource without a body, `a=kept for 30 s as VERSION` a heartbeat. A resource `eds:a=1~30` has a TTL of 30 s.
 """
 
 from __future__ import annotations
@@ -53,13 +53,14 @@ def type_url(name: str) -> str:
 
 
 def resource(kind: str, name: str, content: str) -> Resource:
+    content, _, ttl = content.partition("~")
     content, _, referred = content.partition(">")
     target = {"cds": "eds", "rds": "cds", "lds": "rds"}.get(kind)
     if ":" in referred:
         target, _, referred = referred.partition(":")
     names = frozenset((referred or name * (kind == "cds")).split(",")) - {""}
     refs = {type_url(target): names} if names else {}
-    return Resource.of(type_url(kind), name, f"{name}={content}".encode(), refs=refs)
+    return Resource.of(type_url(kind), name, f"{name}={content}".encode(), refs=refs, ttl_s=float(ttl) if ttl else None)
 
 
 def toy(_type_url: str, body: bytes) -> tuple[str, str]:
@@ -82,12 +83,15 @@ def decode(response, encoder_name: str, *, delta: bool, understand=toy) -> tuple
         assert [r.version for r in full] == [content_version(r.resource.value) for r in full]
         assert message.system_version_info == response.version
         removed = list(message.removed_resources)
-        empty = [r for r in message.resources if not r.HasField("resource")]
+        beats = [r for r in message.resources if r.name in response.heartbeats]
+        assert not any(r.HasField("resource") for r in beats)
+        empty = [r for r in message.resources if not r.HasField("resource") and r not in beats]
         assert [list(r.aliases) for r in empty] == [[r.name] for r in empty], "Envoy rejects one without alias"
     else:
         message = envoy.DiscoveryResponse.FromString(response.body)
         named = [(understand(r.type_url, r.value)[0], r) for r in message.resources]
         assert message.version_info == response.version
+        beats: list = []
         removed, empty = [error.resource_name.name for error in message.resource_errors], []
         assert {error.error_detail.code for error in message.resource_errors} <= {5}, "NOT_FOUND"
     assert (message.type_url, message.nonce) == (response.type_url, response.nonce)
@@ -97,7 +101,7 @@ def decode(response, encoder_name: str, *, delta: bool, understand=toy) -> tuple
     names = [name for name, _ in pairs] + removed
     assert len(names) == len(set(names)), f"R29: a name twice in {names}"
     assert response.content().keys() == set(names)
-    return pairs, removed
+    return pairs + [(r.name, f"kept for {r.ttl.ToSeconds()} s as {r.version}") for r in beats], removed
 
 
 class Player:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from xds.protocol.encoder import Encoder, Response, encoded_bytes
 from xds.protocol.gates import Gates
+from xds.protocol.heartbeats import Heartbeats
 from xds.protocol.interest import NO_NAMES, WILDCARD, Subscription
 from xds.protocol.kind import Kind
 from xds.protocol.ledger import Nack, State
@@ -66,7 +67,7 @@ class DeltaStream(Stream["_DeltaType"]):
         looked_at: list[tuple[_DeltaType, Look, list[str]]] = []
         for kind in self._types.values():
             if kind.interest.pending:
-                look = kind.look(snapshot.resources(kind.type_url))
+                look = kind.look(snapshot.resources(kind.type_url), now_s)
                 gone: list[str] = []
                 sent = self._send_found(kind, look, gates, now_s, gone)
                 for response in sent:
@@ -81,7 +82,16 @@ class DeltaStream(Stream["_DeltaType"]):
                 responses.append(self._response(kind, (), (), now_s))  # even if it is empty, or Envoy waits (R12)
             elif kind.interest.client.held:
                 self.ledger.held_already(kind.type_url, now_s)
-        return responses
+        return responses + self._send_heartbeats(now_s)
+
+    def _send_heartbeats(self, now_s: float) -> list[Response]:
+        due = [(kind, beats) for kind in self._types.values() if (beats := kind.heartbeats.due(now_s))]
+        return [
+            self._sent(kind, self._encoder.heartbeat(kind.type_url, beats, above=self._last_nonce), now_s) for kind, beats in due
+        ]
+
+    def _heartbeats_s(self) -> list[float]:
+        return [at_s for kind in self._types.values() if (at_s := kind.heartbeats.next_s) is not None]
 
     def _send_found(self, kind: _DeltaType, look: Look, gates: Gates, now_s: float, gone: list[str]) -> list[Response]:
         """Return additions and answers of one type; what the client is to drop is added to `gone`, if it goes later."""
@@ -127,6 +137,7 @@ class DeltaStream(Stream["_DeltaType"]):
             self.ledger.acked(response, *kind.standing(now_s))
             return None, NO_NAMES
         rejected = kind.interest.reject(response.content(), request.error, now_s)
+        kind.interest.owe(frozenset(response.heartbeats) & kind.interest.client.held.keys())  # it wants the body
         blamed = tuple(sorted(rejected & kind.interest.client.withheld.keys()))
         self._blame(kind, blamed)
         nack = Nack(kind.type_url, response.nonce, request.error, response.resources, response.removed, now_s, blamed)
@@ -171,7 +182,11 @@ class DeltaStream(Stream["_DeltaType"]):
     def _response(
         self, kind: _DeltaType, resources: Sequence[Resource], removed: Sequence[str], now_s: float, *, empty: bool = False
     ) -> Response:
-        response = self._encoder.delta(kind.type_url, resources, removed, above=self._last_nonce, empty=empty)
+        return self._sent(
+            kind, self._encoder.delta(kind.type_url, resources, removed, above=self._last_nonce, empty=empty), now_s
+        )
+
+    def _sent(self, kind: _DeltaType, response: Response, now_s: float) -> Response:
         self._last_nonce = int(response.nonce)
         kind.sent(response, now_s)
         self.ledger.sent(response, now_s, state=State.ERROR if kind.interest.client.withheld else State.STALE)
@@ -218,19 +233,21 @@ class DeltaStream(Stream["_DeltaType"]):
 class _DeltaType(Kind):
     """One type of an incremental stream."""
 
-    __slots__ = ("claims", "removable")
+    __slots__ = ("claims", "heartbeats", "removable")
 
     def __init__(self, type_url: str) -> None:
         super().__init__(type_url)
         self.removable = type_url not in NEVER_REMOVED
         self.claims: Mapping[str, str] = {}
         """Name -> version that the client said it has in its first request; until the first poll (R17)."""
+        self.heartbeats = Heartbeats(type_url, self.interest.client)
 
     def sent(self, response: Response, now_s: float) -> None:
         self.answer_due = False
         client = self.interest.client
         client.put(response.resources, response.removed)
         client.deliveries.sent(response.nonce, response.names, now_s)
+        self.heartbeats.begin(response.perishable, now_s)
         self.in_flight[response.nonce] = response, now_s
         if len(self.in_flight) > IN_FLIGHT:  # who never answers has to be taken to accept
             client.accept(self.in_flight.pop(next(iter(self.in_flight)))[0].content())
@@ -242,11 +259,12 @@ class _DeltaType(Kind):
         client.restore(gone)
         return frozenset(names) - gone
 
-    def look(self, available: Mapping[str, Resource]) -> Look:
+    def look(self, available: Mapping[str, Resource], now_s: float) -> Look:
         """Take out what is to be looked at now."""
         interest = self.interest
         if self.claims:
             claims = {n: version for n, version in self.claims.items() if interest.wants(n) and n not in interest.owed}
             interest.client.claim(claims, available)
+            self.heartbeats.claimed(claims, now_s)
             self.claims = {}
         return interest.take(available)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from google.protobuf.duration_pb2 import Duration
 
 from xds.protocol.traits import WAITS_FOR
 
@@ -33,7 +35,7 @@ _DELTA_REMOVED, _DELTA_CONTROL_PLANE, _SOTW_CONTROL_PLANE, _SOTW_ERROR = b"\x32"
 _ERROR_NAME, _ERROR_DETAIL, _NAME = b"\x0a", b"\x12", b"\x0a"
 _STATUS_NOT_FOUND, _STATUS_MESSAGE = b"\x08\x05", b"\x12"
 _RESOURCE_VERSION, _RESOURCE_BODY, _RESOURCE_NAME = b"\x0a", b"\x12", b"\x1a"
-_RESOURCE_ALIAS = b"\x22"
+_RESOURCE_ALIAS, _RESOURCE_TTL = b"\x22", b"\x32"
 _ANY_TYPE_URL, _ANY_VALUE = b"\x0a", b"\x12"
 _CONTROL_PLANE_IDENTIFIER = b"\x0a"
 
@@ -43,18 +45,22 @@ class Response:
     """One response, ready to write, and what is in it; shared by all streams that are sent the same."""
 
     type_url: str
-    nonce: str
-    body: bytes
-    """The encoded `DeltaDiscoveryResponse` or `DiscoveryResponse`."""
     version: str
     """SotW: the `version_info` of the type. Delta: a version of this response's content (`system_version_info`)."""
-    resources: tuple[Resource, ...]
+    resources: tuple[Resource, ...] = ()
     removed: tuple[str, ...] = ()
     """Names of what does not exist: in `removed_resources`, or SotW in `resource_errors`."""
+    heartbeats: tuple[str, ...] = ()
+    """Delta: names of what it says, without a body, that the client is to keep."""
+    nonce: str = ""
+    body: bytes = b""
+    """The encoded `DeltaDiscoveryResponse` or `DiscoveryResponse`."""
+    names: frozenset[str] = field(default=frozenset(), compare=False)
+    """Of the resources, and of what does not exist."""
     awaited: frozenset[str] = field(default=frozenset(), compare=False)
     """Names of what the client will wait for because of these resources, of the type that `WAITS_FOR` says (R20, R27)."""
-    names: frozenset[str] = field(default=frozenset(), compare=False)
-    """All names in it."""
+    perishable: tuple[Resource, ...] = field(default=(), compare=False)
+    """Those of the resources that have a time to live."""
 
     def content(self) -> dict[str, Resource | None]:
         """Return what it says: name -> resource, None for what does not exist."""
@@ -105,7 +111,19 @@ class Encoder:
                 parts.append(_field(_RESPONSE_RESOURCE, names))
             else:
                 parts.append(_field(_DELTA_REMOVED, name.encode()))
-        return self._finish(key, type_url, version, parts, tuple(resources), tuple(removed))
+        return self._finish(key, Response(type_url, version, tuple(resources), tuple(removed)), parts)
+
+    def heartbeat(self, type_url: str, resources: Sequence[Resource], *, above: int) -> Response:
+        """Return a delta response that tells a client to keep resources that it has (R30)."""
+        key = ("heartbeat", type_url, *[r.name for r in resources], *[r.version for r in resources])
+        found = self._shared(key, above)
+        if found is not None:
+            return found
+        version = _content_version(resources, ())
+        parts = [_field(_RESPONSE_TYPE_URL, type_url.encode()), _field(_RESPONSE_VERSION, version.encode()), self._delta_tail]
+        parts += [_field(_RESPONSE_RESOURCE, _delta_names(resource)) for resource in resources]
+        draft = Response(type_url, version, heartbeats=tuple(resource.name for resource in resources))
+        return self._finish(key, draft, parts)
 
     def sotw(
         self, type_url: str, resources: Sequence[Resource], version: str, *, above: int, absent: Sequence[str] = ()
@@ -128,7 +146,7 @@ class Encoder:
             any_head = _any_head(resource)
             parts += (_RESPONSE_RESOURCE, _varint(len(any_head) + len(resource.body)), any_head, resource.body)
         parts += [_field(_SOTW_ERROR, _not_found(name)) for name in absent]
-        return self._finish(key, type_url, version, parts, tuple(resources), tuple(absent))
+        return self._finish(key, Response(type_url, version, tuple(resources), tuple(absent)), parts)
 
     def _shared(self, key: tuple[object, ...], above: int) -> Response | None:
         found = self._cache.get(key)
@@ -138,24 +156,22 @@ class Encoder:
         if int(found.nonce) > above:
             return found
         body = found.body[: -len(_nonce_field(int(found.nonce)))]
-        return self._finish(key, found.type_url, found.version, [body], found.resources, found.removed)
+        return self._finish(key, found, [body])
 
-    def _finish(
-        self,
-        key: tuple[object, ...],
-        type_url: str,
-        version: str,
-        parts: list[bytes],
-        resources: tuple[Resource, ...],
-        removed: tuple[str, ...],
-    ) -> Response:
+    def _finish(self, key: tuple[object, ...], draft: Response, parts: list[bytes]) -> Response:
+        """Return the draft with its nonce, and its bytes put together from these parts."""
         self._last_nonce += 1
         # The nonce stands last, so that a copy with another nonce is a slice and not a new encoding.
         parts.append(_nonce_field(self._last_nonce))
-        body = b"".join(parts)
-        names = frozenset([*[resource.name for resource in resources], *removed])
-        awaited = awaited_by(type_url, resources)
-        response = Response(type_url, str(self._last_nonce), body, version, resources, removed, awaited, names)
+        resources = draft.resources
+        response = replace(
+            draft,
+            nonce=str(self._last_nonce),
+            body=b"".join(parts),
+            names=frozenset([*[resource.name for resource in resources], *draft.removed]),
+            awaited=awaited_by(draft.type_url, resources),
+            perishable=tuple(resource for resource in resources if resource.ttl_s is not None),
+        )
         self._keep(key, response)
         return response
 
@@ -205,15 +221,18 @@ def _delta_head(resource: Resource) -> tuple[bytes, ...]:
     """Return everything of a `Resource` in a response up to the bytes of its body, which come last."""
     any_head = _any_head(resource)
     any_bytes = len(any_head) + len(resource.body)
-    head = b"".join(
-        (
-            _field(_RESOURCE_NAME, resource.name.encode()),
-            _field(_RESOURCE_VERSION, resource.version.encode()),
-            _RESOURCE_BODY,
-            _varint(any_bytes),
-        )
-    )
+    head = b"".join((_delta_names(resource), _RESOURCE_BODY, _varint(any_bytes)))
     return _RESPONSE_RESOURCE, _varint(len(head) + any_bytes), head, any_head
+
+
+def _delta_names(resource: Resource) -> bytes:
+    """Return everything of a `Resource` but its body: alone, a heartbeat."""
+    names = _field(_RESOURCE_NAME, resource.name.encode()) + _field(_RESOURCE_VERSION, resource.version.encode())
+    if resource.ttl_s is None:
+        return names
+    ttl = Duration()
+    ttl.FromMilliseconds(round(resource.ttl_s * 1000))
+    return names + _field(_RESOURCE_TTL, ttl.SerializeToString(deterministic=True))
 
 
 def _not_found(name: str) -> bytes:

@@ -80,7 +80,12 @@ class Stream(Generic[K]):
         waits = [at_s for kind in ready for at_s in kind.interest.waiting.values()]
         if waits:
             waits += [replaced.until_s for kind in ready for replaced in kind.interest.client.replaced]
+        waits += self._heartbeats_s()
         return min((at_s for at_s in waits if at_s > self._polled_at_s), default=None)
+
+    def _heartbeats_s(self) -> list[float]:
+        """Return when heartbeats are due."""
+        return []
 
     def on_change(self, change: ChangeSet) -> None:
         """Mark the names of a change set dirty, as far as they are subscribed to."""

@@ -34,6 +34,8 @@ class Resource:
     """Type URL -> names of the resources that this one needs, e.g. a cluster its CLA and its secrets."""
     origins: tuple[Ref, ...] = field(default=(), compare=False)
     """The source objects, e.g. to blame for a NACK."""
+    ttl_s: float | None = field(default=None, compare=False)
+    """How long a client that understands it keeps the resource without hearing of it, in seconds; None: for ever."""
 
     @classmethod
     def of(
@@ -44,6 +46,7 @@ class Resource:
         *,
         refs: Mapping[str, frozenset[str]] | None = None,
         origins: tuple[Ref, ...] = (),
+        ttl_s: float | None = None,
     ) -> Resource:
         """Return a resource with the version of its bytes."""
-        return cls(type_url, name, body, content_version(body), refs or {}, origins)
+        return cls(type_url, name, body, content_version(body), refs or {}, origins, ttl_s)
