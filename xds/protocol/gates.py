@@ -4,7 +4,8 @@
   ACK back until the cluster is warm, so it is the signal that requests may be routed there.
 - A removal waits until the client has accepted what stopped using the name. What uses what is said by `Resource.refs`.
 - Listeners wait for each other: one that is new, or that goes, waits while another does: it may want or give up an address.
-- Routes wait while a listener that replaces another waits for its own (endpoints likewise, if a cluster moves to others).
+- Routes wait while a listener that replaces another waits for its own (endpoints likewise, if a cluster moves to others), and
+  such moves are made one at a time.
 
 Each wait is one resource's and ends WAIT_S after what is waited for was sent, in any case; a type that nobody asked for, a
 NACK or a client that never answers holds nothing up. What follows a cluster never waits: the cluster waits for it (R21).
@@ -68,6 +69,7 @@ class Gates:
         self._now_s = now_s
         self._aggregated = aggregated
         self._fresh: dict[str, frozenset[str]] = {}
+        self._moves: dict[str, set[str]] = {}
 
     def hold_back(self, kind: Kind, resource: Resource, deadlines: Mapping[str, float]) -> bool:
         """Return whether a resource has to wait for what it refers to, and have it looked at again if so.
@@ -77,7 +79,8 @@ class Gates:
         if not kind.synced:
             return False
         must_wait = kind.type_url not in UNGATED and self._must_wait(kind, resource)
-        return (must_wait or self._would_disturb(kind, resource)) and self.wait(kind, resource.name, deadlines)
+        must_wait = must_wait or self._would_disturb(kind, resource) or self._moves_beside_another(kind, resource)
+        return must_wait and self.wait(kind, resource.name, deadlines)
 
     def can_be_used(self, resource: Resource) -> bool:
         """Return whether the client has, or is to have, all that a resource that is gone refers to."""
@@ -147,7 +150,24 @@ class Gates:
             if needed_url == kind.type_url and url in self._kinds:
                 held = self._kinds[url].interest.client.held
                 awaited.update(*[self._not_accepted(needed_url, held.get(name), was) for name, was in self._moving(url)])
-        return resource.name not in awaited and any(name in available for name in awaited)
+        return resource.name not in awaited and any(name in available or kind.spare(name) for name in awaited)
+
+    def _moves_beside_another(self, kind: Kind, resource: Resource) -> bool:
+        """Return whether this moves to others while another resource of the type does: if those are rejected, it hurts both."""
+        needed_url = WAITS_FOR.get(kind.type_url)
+        client = kind.interest.client
+        accepted = client.before.get(resource.name, client.held.get(resource.name))
+        if needed_url is None or accepted is None or not self._not_accepted(needed_url, resource, accepted):
+            return False
+        moves = self._moves.get(kind.type_url)
+        if moves is None:
+            moving = [(name, was) for name, was in self._moving(kind.type_url) if was is not None]
+            moves = {name for name, was in moving if self._not_accepted(needed_url, client.held.get(name), was)}
+            self._moves[kind.type_url] = moves
+        if moves - {resource.name}:
+            return True
+        moves.add(resource.name)
+        return False
 
     def _moving(self, type_url: str) -> Iterator[tuple[str, Resource | Claim | None]]:
         """Return what may be warming in place of something else, with what that is if it has the same name."""

@@ -25,7 +25,8 @@ EMPTY_IF_ABSENT = frozenset((VIRTUAL_HOST,))
 hears nothing in `removed_resources`, which are for virtual hosts that it has."""
 
 NEVER_REMOVED = frozenset((SECRET, EXTENSION_CONFIG))
-"""Envoy rejects `removed_resources` for these; their parents drop the reference instead (R10)."""
+"""Not named in `removed_resources`: for extension configs Envoy rejects that; with a secret it ACKs it, and takes it for an
+answer to whoever waits for the secret. Their parents drop the reference instead (R10)."""
 
 WARMED_BY = {LISTENER: ROUTE}
 """A listener that was accepted replaces the one before it only when it has the routes that it refers to."""
@@ -43,7 +44,7 @@ AWAITED = (CLUSTER,)
 """A resource that refers to new ones of these types waits until the client has accepted them (R24)."""
 
 UNGATED = frozenset((CLUSTER, ENDPOINT, SECRET))
-"""Never waits for anything: a cluster that is warming waits for its endpoints and secrets (R21)."""
+"""Never waits for the ACK of what it refers to: a cluster that is warming waits for its endpoints and secrets (R21)."""
 
 REFERRERS = {CLUSTER: frozenset((LISTENER, ROUTE)), ROUTE: frozenset((LISTENER,)), ENDPOINT: frozenset((CLUSTER,))}
 """Type -> those whose resources refer to it: what a client that reconnects holds of them may be versions that we do not know."""
