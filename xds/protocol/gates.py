@@ -68,7 +68,7 @@ class Gates:
         self._snapshot = snapshot
         self._now_s = now_s
         self._aggregated = aggregated
-        self._fresh: dict[str, frozenset[str]] = {}
+        self._fresh: dict[tuple[str, str], frozenset[str]] = {}
         self._moves: dict[str, set[str]] = {}
 
     def hold_back(self, kind: Kind, resource: Resource, deadlines: Mapping[str, float]) -> bool:
@@ -228,10 +228,11 @@ class Gates:
 
     def _sent_lately(self, kind: Kind) -> frozenset[str]:
         """Return the names in responses that the client has not answered, and need not have answered yet."""
-        found = self._fresh.get(kind.type_url)
+        newest = next(reversed(kind.in_flight), "")  # responses are sent in between
+        found = self._fresh.get((kind.type_url, newest))
         if found is None:
             lately = [response.names for response, sent_at_s in kind.in_flight.values() if sent_at_s > self._now_s - WAIT_S]
-            found = self._fresh[kind.type_url] = frozenset().union(*lately)
+            found = self._fresh[kind.type_url, newest] = frozenset().union(*lately)
         return found
 
     def _usage(self, kind: Kind) -> _Usage:
