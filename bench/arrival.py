@@ -62,6 +62,9 @@ class Source:
     def current(self, view: str) -> object:
         return self.store.current(view)
 
+    def history(self, view: str) -> object:
+        return self.store.history(view)
+
     async def wait_ready(self) -> None: ...
 
     def release(self, view: str) -> None: ...

@@ -30,7 +30,7 @@ from xds.server.tls import TlsFiles
 from xds.views import LiveViews, describe_services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from xds.config import Config
     from xds.model.events import Event
@@ -215,6 +215,10 @@ class ControlPlane:
     def current(self, view: View) -> Snapshot:
         """Return the newest snapshot of a live view."""
         return self._views.store.current(view)
+
+    def history(self, view: View) -> Sequence[Snapshot]:
+        """Return the latest snapshots of a live view, oldest first."""
+        return self._views.store.history(view)
 
     def release(self, view: View) -> None:
         """Take back one `acquire`."""

@@ -153,6 +153,7 @@ class Player:
 
     def connect(self, stream, *, delta: bool) -> None:
         self.stream, self.delta = stream, delta
+        self.stream.earlier = lambda: self.store.history(VIEW)
         self.last_nonce = 0
         self.unanswered: dict[str, list[str]] = {}
         self.names: dict[str, tuple[str, ...]] = {}

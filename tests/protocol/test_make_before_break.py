@@ -65,6 +65,7 @@ class MakeBeforeBreak(RuleBasedStateMachine):
 
     def open(self):
         self.stream = (DeltaStream if self.delta else SotwStream)(ENCODER)
+        self.stream.earlier = lambda: self.store.history(VIEW)
         self.down: deque = deque()
 
     @rule(
@@ -94,7 +95,7 @@ class MakeBeforeBreak(RuleBasedStateMachine):
     def reconnect(self, traffic):
         self.open()
         self.envoy.connect()
-        # State of the world: the first set leaves out what is gone, and nobody can tell what the client still uses.
+        # State of the world: unless a snapshot has the version of what the client holds, the first set leaves out what is gone.
         self.unsure = not self.delta
         self.flow(traffic)
 

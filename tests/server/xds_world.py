@@ -83,6 +83,9 @@ class World:
         assert self.users[view] > 0, "a stream reads a view that it did not acquire"
         return self.store.current(view)
 
+    def history(self, view):
+        return self.store.history(view)
+
     def release(self, view):
         self.users[view] -= 1
         assert self.users[view] >= 0

@@ -239,7 +239,7 @@ class Gates:
         """Return which names of a type the client may use, though what uses them is no longer what there is."""
         referrers = REFERRERS.get(kind.type_url, frozenset())
         # What a client came with may use anything, until it has said what that is.
-        usage = _Usage(set(), set(), unknown=kind.reconnected and not self._kinds.keys() >= referrers)
+        usage = _Usage(set(), set(), unknown=kind.reconnected and not all(self._is_known(url) for url in referrers))
         for other in self._kinds.values():
             self._settle(other)
             available = self._snapshot.resources(other.type_url)
@@ -253,6 +253,11 @@ class Gates:
                 superseded, outdated = superseded + outdated, []  # who does not answer has had its time
             usage = usage.with_refs(kind.type_url, outdated, superseded, claims_count=other.type_url in referrers)
         return usage
+
+    def _is_known(self, type_url: str) -> bool:
+        """Return whether it is known what of a type a client has that came with something."""
+        kind = self._kinds.get(type_url)
+        return kind is not None and (kind.synced or not kind.reconnected)
 
     def _settle(self, kind: Kind) -> None:
         """Forget what was replaced, once what replaced it has all that it needs to take over, and its connections are gone."""

@@ -66,32 +66,51 @@ class SotwStream(Stream["_SotwType"]):
         for kind in self._types.values():
             if kind.in_flight or not (kind.interest.pending or kind.answer_due):
                 continue
-            available = snapshot.resources(kind.type_url)
-            version = snapshot.type_version(kind.type_url)
-            if kind.claimed == version and kind.interest.subscription == EVERYTHING:  # R19a
-                kind.hold(available)
-                self.ledger.held_already(kind.type_url, now_s, version=version)
-            elif kind.complete:
-                resources = kind.take_complete(available, gates)
-                if resources is not None:
-                    whole = len(resources) == len(available) and all(
-                        (there := available.get(r.name)) is r or there == r for r in resources
-                    )
-                    responses.append(self._response(kind, resources, version if whole else set_version(resources), now_s))
-            elif (resources := kind.take_part(available, gates, self._response_bytes)) or kind.absent:
-                responses.append(self._response(kind, resources, version, now_s))
-            if kind.last is not None and kind.in_flight:
-                resources = kind.news(kind.last) + kind.predecessors()
-                self._keep_spare(kind.type_url, awaited_by(kind.type_url, resources), snapshot)
+            if kind.claimed and kind.interest.subscription == EVERYTHING:
+                self._go_on(kind, snapshot, now_s)
             kind.claimed = ""
+            if kind.interest.pending or kind.answer_due:
+                responses += self._news(kind, snapshot, gates, now_s)
         return responses
+
+    def _news(self, kind: _SotwType, snapshot: Snapshot, gates: Gates, now_s: float) -> list[Response]:
+        """Return the response of one type, if there is something to say."""
+        available, version = snapshot.resources(kind.type_url), snapshot.type_version(kind.type_url)
+        if kind.complete:
+            resources = kind.take_complete(available, gates)
+            if resources is None:
+                return []
+            if not (
+                len(resources) == len(available) and all((there := available.get(r.name)) is r or there == r for r in resources)
+            ):
+                version = set_version(resources)
+        else:
+            resources = kind.take_part(available, gates, self._response_bytes)
+            if not resources and not kind.absent:
+                return []
+        response = self._response(kind, resources, version, now_s)
+        may_need = kind.news(response) + kind.predecessors()
+        self._keep_spare(kind.type_url, awaited_by(kind.type_url, may_need), snapshot)
+        return [response]
+
+    def _go_on(self, kind: _SotwType, snapshot: Snapshot, now_s: float) -> None:
+        """Find out from its version what a client that reconnects holds: all that there is (R19a), or what there was."""
+        if kind.claimed == snapshot.type_version(kind.type_url):
+            kind.hold(snapshot.resources(kind.type_url))
+            self.ledger.held_already(kind.type_url, now_s, version=kind.claimed)
+            return
+        for earlier in reversed(self.earlier()):
+            if earlier.type_version(kind.type_url) == kind.claimed:
+                kind.hold(earlier.resources(kind.type_url))
+                kind.interest.everything = True
+                return
 
     def _begin(self, request: SotwRequest, now_s: float) -> None:
         kind = _SotwType(request.type_url, tells_absent=self.reads_errors)
         self._add(kind, now_s)
         self._resubscribe(kind, request)
         kind.claimed = request.version if kind.complete else ""
-        kind.reconnected = bool(request.version)  # with what, nobody can tell: its first set is complete, and waits for nothing
+        kind.reconnected = bool(request.version)  # with what, only a version says, and that of whole sets alone
         # A client that reconnects may hold what is gone: a set of which nothing is left is sent, too (R11). "" is no name (R4).
         kind.answer_due |= kind.complete and any(request.names)
 
@@ -199,11 +218,12 @@ class _SotwType(Kind):
         self.changes: dict[str, Resource | None] = {}
         """What the last response changed of what the client held; None for what it left out."""
 
-    def hold(self, available: Mapping[str, Resource]) -> None:
-        """Record that the client holds all that there is."""
-        self.interest.take(available)
-        self.interest.client.held = dict(available)
+    def hold(self, resources: Mapping[str, Resource]) -> None:
+        """Record that the client holds these, and need not be answered."""
+        self.interest.take(resources)
+        self.interest.client.held = dict(resources)
         self.answer_due = False
+        self.synced = True
 
     def take_complete(self, available: Mapping[str, Resource], gates: Gates) -> list[Resource] | None:
         """Return the whole set to be sent (R11), or None if the client was sent it already."""

@@ -10,7 +10,7 @@ from xds.protocol.ledger import Ledger, ResourceStatus, resource_statuses
 from xds.protocol.traits import AWAITED, WAITS_FOR, WARMED_BY, send_rank
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from xds.protocol.encoder import Encoder
@@ -45,6 +45,8 @@ class Stream(Generic[K]):
         self.reads_errors = False
         """The client reads `resource_errors`: it waits for what does not exist unless it is told (R34). Set before the first
         request; of no account in the incremental variant, which has `removed_resources`."""
+        self.earlier: Callable[[], Sequence[Snapshot]] = tuple
+        """Returns earlier snapshots of the view, oldest first: a client that reconnects over SotW may hold one of them."""
         self._encoder = encoder
         self._response_bytes = response_bytes
         self._aggregated = aggregated

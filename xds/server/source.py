@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ class ViewSource(Protocol[V]):
 
     def current(self, view: V) -> Snapshot:
         """Return the newest snapshot of a live view."""
+
+    def history(self, view: V) -> Sequence[Snapshot]:
+        """Return the latest snapshots of a live view, oldest first."""
 
     def release(self, view: V) -> None:
         """Take back one `acquire`."""

@@ -187,6 +187,7 @@ class Stream:
             raise refusal(str(error)) from error
         self._board.source.acquire(view)
         self._seat = (node, view)
+        self._protocol.earlier = lambda: self._board.source.history(self._seat[1]) if self._seat else ()
         self._protocol.reads_errors = (
             node.is_grpc
         )  # older ones ignore them, and Envoy must not get answers that hold nothing else
