@@ -22,9 +22,10 @@ EXTENSIONS = "type.googleapis.com/envoy.extensions"
 ROUTER = {"name": "router", "typed_config": {"@type": f"{EXTENSIONS}.filters.http.router.v3.Router"}}
 
 
-def resource(type_url, name, message):
+def resource(type_url, name, message, *, ttl_s=None):
     """Return a resource with a message of any protobuf library in it."""
-    return Resource.of(type_url, name, to_bytes(message) if hasattr(message, "DESCRIPTOR") else bytes(message))
+    body = to_bytes(message) if hasattr(message, "DESCRIPTOR") else bytes(message)
+    return Resource.of(type_url, name, body, ttl_s=ttl_s)
 
 
 class Source:

@@ -45,10 +45,10 @@ def http():
     return Http()
 
 
-def runtime(name, **values):
+def runtime(name, *, ttl_s=None, **values):
     message = message_class("envoy.service.runtime.v3.Runtime")(name=name)
     message.layer.update(values)
-    return resource(RUNTIME, name, message)
+    return resource(RUNTIME, name, message, ttl_s=ttl_s)
 
 
 async def test_runtime_layers(envoy, tmp_path, plane, source):
@@ -65,6 +65,23 @@ async def test_runtime_layers(envoy, tmp_path, plane, source):
             await eventually(lambda: shows(process, {}))
         plane.put(runtime("flags", colour="white"))
         await eventually(lambda: shows(process, {"colour": "white"}))
+
+
+async def test_what_has_a_ttl_stays_for_as_long_as_the_control_plane_does(envoy, tmp_path, plane, source):
+    ttl_s = 1.5
+    plane.put(runtime("flags", ttl_s=ttl_s, colour="blue"))
+    layers = [{"name": "ours", "rtds_layer": {"name": "flags", "rtds_config": source.config}}]
+    async with running_envoy(envoy, tmp_path, bootstrap(plane, source, layered_runtime={"layers": layers})) as process:
+        for _ in range(3):
+            assert await entries(process) == {"colour": "blue"}
+            await asyncio.sleep(ttl_s)
+        assert await entries(process) == {"colour": "blue"}
+        plane.put(runtime("flags", ttl_s=ttl_s, colour="green"))
+        await eventually(lambda: shows(process, {"colour": "green"}))
+        await plane.server.stop(1)
+        await asyncio.sleep(2 * ttl_s)
+        # State of the world has no place for a TTL, so there it stays.
+        assert await entries(process) == ({} if source.delta else {"colour": "green"})
 
 
 async def entries(process):
