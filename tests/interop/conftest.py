@@ -1,6 +1,7 @@
 """Real Envoys, real backends and the real control plane; every process ends with its test, or with pytest."""
 
 import pytest
+from static_envoy import Http, running_plane
 
 from xds.cli.demo.envoy import find_envoy
 from xds.cli.demo.lab import EAST, Lab, sidecar
@@ -34,3 +35,17 @@ async def sidecar_lab(envoy, tmp_path, delta):
     async with Lab(tmp_path, envoy, [sidecar(EAST)], delta=delta) as lab:
         yield lab
         lab.check()
+
+
+@pytest.fixture
+async def plane():
+    """A server with a source in memory, whose client rejects nothing."""
+    async with running_plane() as plane:
+        yield plane
+        assert plane.nacks == []
+
+
+@pytest.fixture
+def http():
+    """A client of a listener on a free port."""
+    return Http()

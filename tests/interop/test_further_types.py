@@ -12,14 +12,12 @@ from envoy_data_plane.envoy.type.v3 import FractionalPercent, FractionalPercentD
 from interop_waiting import eventually
 from static_envoy import (
     EXTENSIONS,
-    Http,
     Source,
     answering,
     bootstrap,
     http_listener,
     resource,
     running_envoy,
-    running_plane,
 )
 
 from xds.wire import EXTENSION_CONFIG, ROUTE, RUNTIME, SCOPED_ROUTE, SECRET, envoy, message_class
@@ -31,18 +29,6 @@ pytestmark = pytest.mark.interop
 def source(request, delta):
     """Over ADS, or over a stream of the type alone."""
     return Source(delta=delta, aggregated=request.param == "ads")
-
-
-@pytest.fixture
-async def plane():
-    async with running_plane() as plane:
-        yield plane
-        assert plane.nacks == []
-
-
-@pytest.fixture
-def http():
-    return Http()
 
 
 def runtime(name, *, ttl_s=None, **values):

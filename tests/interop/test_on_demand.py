@@ -5,7 +5,7 @@ import time
 import pytest
 from google.protobuf import json_format
 from interop_waiting import eventually
-from static_envoy import EXTENSIONS, Http, Source, backend, bootstrap, http_listener, resource, running_envoy, running_plane
+from static_envoy import EXTENSIONS, Source, backend, bootstrap, http_listener, resource, running_envoy
 
 from xds.wire import CLUSTER, POOL, ROUTE, VIRTUAL_HOST, envoy
 
@@ -17,18 +17,6 @@ ON_DEMAND = {"@type": f"{EXTENSIONS}.filters.http.on_demand.v3.OnDemand"}
 def source(request):
     """Over ADS, or over a stream of the type alone; on demand there is only incremental xDS."""
     return Source(delta=True, aggregated=request.param == "ads")
-
-
-@pytest.fixture
-async def plane():
-    async with running_plane() as plane:
-        yield plane
-        assert plane.nacks == []
-
-
-@pytest.fixture
-def http():
-    return Http()
 
 
 def virtual_host(host, text):
