@@ -97,14 +97,11 @@ class Holdings:
     def doubt(self, names: AbstractSet[str]) -> None:
         """Take into account that the client may have dropped these, or that they must be sent whatever it has.
 
-        What it rejected stays withheld if there is something that it accepted to be sent instead.
+        What it rejected stays withheld: it is sent what it accepted before, or, if that is nothing, once more what it rejected.
         """
         for name in self.held.keys() & names:
             self.before.setdefault(name, self.held[name])
             del self.held[name]
-        for name in self.withheld.keys() & names:
-            if self.instead_of_rejected(name) is None:
-                del self.withheld[name]
 
     def instead_of_rejected(self, name: str) -> Resource | None:
         """Return what the client accepted of a name before it rejected what there is, for when it has to be answered (R16b)."""
