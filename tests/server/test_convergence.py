@@ -50,7 +50,9 @@ class Proxy:
     async def take_delta(self, response):
         held, versions = self.held[response.type_url], self.versions[response.type_url]
         for resource in response.resources:
-            held[resource.name], versions[resource.name] = resource.resource.value, resource.version
+            # What was on its way when it was unsubscribed is nothing to the client, as for Envoy.
+            if response.type_url == CLUSTER or resource.name in self.held[CLUSTER]:
+                held[resource.name], versions[resource.name] = resource.resource.value, resource.version
         for name in response.removed_resources:
             held.pop(name, None)
             versions.pop(name, None)
