@@ -50,3 +50,13 @@ def script(name, *arguments, env=None):
             yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def client_of(control_plane, pods, world):
+    """Have the world's pods started, and run a client that is given its endpoints by the control plane."""
+    for pod in world.pods:
+        ask(pods, f"start {pod.address} {pod.place}")
+    bootstrap = {"GRPC_XDS_BOOTSTRAP_CONFIG": json.dumps(bootstrap_of_client(control_plane))}
+    with script("grpc_client.py", env=bootstrap) as client:
+        yield client

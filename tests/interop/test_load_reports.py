@@ -1,10 +1,9 @@
 """What real clients report over LRS is what their requests really did."""
 
-import json
 from collections import Counter
 
 import pytest
-from grpc_scripts import answers, ask, bootstrap_of_client, script
+from grpc_scripts import answers, client_of, script
 from interop_waiting import eventually
 
 from xds.cli.demo.control_plane import ControlPlaneProcess
@@ -50,10 +49,7 @@ async def test_a_proxyless_grpc_client_reports_every_call(tmp_path):
         script("grpc_pods.py", str(manifests.backend_port)) as pods,
     ):
         await control_plane.wait_ready()
-        for pod in world.pods:
-            ask(pods, f"start {pod.address} {pod.place}")
-        bootstrap = {"GRPC_XDS_BOOTSTRAP_CONFIG": json.dumps(bootstrap_of_client(control_plane))}
-        with script("grpc_client.py", env=bootstrap) as client:
+        with client_of(control_plane, pods, world) as client:
             sent = Counter(answers(client, 120))
             assert sum(sent.values()) == 120
             await eventually(lambda: has_reported(control_plane, sent))

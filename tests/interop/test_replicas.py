@@ -1,12 +1,11 @@
 """Real clients leave an old connection, or a control plane that drains, without a failed request, and are sent nothing twice."""
 
 import asyncio
-import json
 import os
 import signal
 from contextlib import asynccontextmanager
 
-from grpc_scripts import ask, bootstrap_of_client, calls, eventually_calls, script
+from grpc_scripts import calls, client_of, eventually_calls, script
 from interop_waiting import eventually, health_of
 
 from xds.cli.demo.control_plane import ControlPlaneProcess
@@ -123,10 +122,7 @@ async def test_a_proxyless_client_leaves_an_old_connection_without_a_failed_call
         script("grpc_pods.py", str(manifests.backend_port)) as pods,
     ):
         await control_plane.wait_ready()
-        for pod in world.pods:
-            ask(pods, f"start {pod.address} {pod.place}")
-        bootstrap = {"GRPC_XDS_BOOTSTRAP_CONFIG": json.dumps(bootstrap_of_client(control_plane))}
-        with script("grpc_client.py", env=bootstrap) as client:
+        with client_of(control_plane, pods, world) as client:
             while not await aged([control_plane], 3):
                 assert await calls(client) == {"east/east-a", "east/east-b"}
             manifests.write(world.not_ready(in_zone(Place("east", "east-a"))))

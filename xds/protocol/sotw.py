@@ -21,7 +21,7 @@ from xds.protocol.interest import NO_NAMES, WILDCARD, Subscription, shared
 from xds.protocol.kind import Kind
 from xds.protocol.ledger import Nack, State
 from xds.protocol.stream import Stream
-from xds.protocol.traits import COMPLETE, FOLLOWERS, LEGACY_WILDCARD, leaders
+from xds.protocol.traits import COMPLETE, FOLLOWERS, LEGACY_WILDCARD, WAITS_FOR, leaders
 from xds.snapshot.resource import Resource
 from xds.snapshot.snapshot import set_version
 from xds.wire.type_urls import ENDPOINT
@@ -89,8 +89,9 @@ class SotwStream(Stream["_SotwType"]):
             if not resources and not kind.absent:
                 return []
         response = self._response(kind, resources, version, now_s)
-        may_need = kind.news(response) + kind.predecessors()
-        self._keep_spare(kind.type_url, awaited_by(kind.type_url, may_need), snapshot)
+        if kind.type_url in WAITS_FOR:
+            may_need = kind.news(response) + kind.predecessors()
+            self._keep_spare(kind.type_url, awaited_by(kind.type_url, may_need), snapshot)
         return [response]
 
     def _go_on(self, kind: _SotwType, snapshot: Snapshot, now_s: float) -> None:
