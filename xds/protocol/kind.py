@@ -125,6 +125,10 @@ class Kind:
         had = {name: resource for name, resource in known.items() if isinstance(resource, Resource)}
         self.spares.append(Spare(names, available, had))
 
+    def reject_spares(self, names: frozenset[str]) -> None:
+        """Forget what there was of names that the client rejects: it would do so again, without end."""
+        self.spares = [spare._replace(names=spare.names - names) for spare in self.spares]
+
     def drop_spares(self, *, but_last: bool = False) -> None:
         """Forget what there was of names that the client needs not be answered any more."""
         last = self.spares[-1:] if but_last else []

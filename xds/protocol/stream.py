@@ -10,7 +10,7 @@ from xds.protocol.ledger import Ledger, ResourceStatus, resource_statuses
 from xds.protocol.traits import AWAITED, WAITS_FOR, WARMED_BY, send_rank
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from xds.protocol.encoder import Encoder
@@ -111,8 +111,9 @@ class Stream(Generic[K]):
             else:
                 self._spares.setdefault(needed_url, []).append(Spare(awaited, available, {}))
 
-    def _blame(self, kind: K, names: Iterable[str]) -> None:
-        """Note of what is withheld now which clusters the client did not have that it refers to."""
+    def _blame(self, kind: K, names: Collection[str]) -> None:
+        """Note of what is withheld now which clusters the client did not have that it refers to, and that it is no answer."""
+        kind.reject_spares(frozenset(names))
         withheld = kind.interest.client.withheld
         for name in names:
             resource = withheld[name].resource
