@@ -144,6 +144,7 @@ class SotwMachine(RuleBasedStateMachine):
         told = self.told.setdefault(kind, Asked())
         named_before = frozenset() if first else frozenset(told.names)
         was_wildcard = told.wildcard and not first
+        wanted_before = {name for name in NAMES if told.wants(name)}
         unchanged = not first and (told.wildcard, set(told.names)) == self.after(kind, told, request.names)
         told.replace(kind, request.names)
         self.stream.on_request(request, self.now_s)
@@ -151,14 +152,14 @@ class SotwMachine(RuleBasedStateMachine):
         assert (wants.wildcard, wants.names) == (told.wildcard, frozenset(told.names) - {"*"})
         excused = self.excused[kind]
         excused |= set(request.names) - named_before
-        if first and kind in COMPLETE_KINDS and any(request.names):
-            excused |= {"*"}
+        if kind in COMPLETE_KINDS and (any(request.names) if first else self.may_hold(kind, set(request.names) - named_before)):
+            excused |= {"*"}  # it may hold what is gone by now
         if told.wildcard and not was_wildcard:
             excused |= {*NAMES, "*"}
         if request.nonce and request.nonce == self.unanswered[kind] and not first:
             self.unanswered[kind] = ""
             if kind in COMPLETE_KINDS and request.error is None:
-                self.established[kind] = set(self.in_set)
+                self.established[kind] = self.in_set & wanted_before
             if request.error is not None:
                 excused |= {*NAMES, "*"}
         elif unchanged and kind == "eds":
@@ -166,6 +167,9 @@ class SotwMachine(RuleBasedStateMachine):
         self.sent[kind] = {n: v for n, v in self.sent[kind].items() if told.wants(n)}
         if kind in COMPLETE_KINDS:
             self.established[kind] = {n for n in self.established[kind] if told.wants(n)}
+
+    def may_hold(self, kind, names):
+        return bool(self.unanswered[kind] and names & self.in_set)
 
     def after(self, kind, told, new):
         other = Asked()
@@ -221,6 +225,7 @@ class SotwMachine(RuleBasedStateMachine):
             self.accepted[kind] = response.version
         if kind == "cds" and "eds" in self.asked:
             held = self.held["cds"]
+            self.warming &= held.keys()
             self.warming |= {n for n in held if held[n] != before.get(n) and self.asked["eds"].wants(n)}
         if kind == "eds":
             self.warming -= {name for name, _ in pairs}

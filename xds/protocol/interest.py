@@ -175,8 +175,8 @@ class Interest:
         """
         self.rejections_in_a_row = 0
         self.client.accept(content, later)
-        for name in self.owed & content.keys():  # asked for anew while it was on its way
-            if (accepted := content[name]) is not None:
+        for name in content.keys() - self.client.held.keys():  # asked for anew while it was on its way
+            if (accepted := content[name]) is not None and self.wants(name):
                 self.client.before.setdefault(name, accepted)
         for name in [name for name, rejection in self.client.withheld.items() if rejection.contested and content]:
             self.release(name)

@@ -126,7 +126,7 @@ class SotwStream(Stream["_SotwType"]):
             return None
         response, _ = in_flight
         if request.error is None:
-            kind.accept(response.nonce, kind.changes, now_s)
+            kind.accept(response.nonce, kind.settled_by(response), now_s)
             self._accepted(kind, kind.changes)
             self.ledger.acked(response, *kind.standing(now_s))
             return None
@@ -320,6 +320,17 @@ class _SotwType(Kind):
         self.in_flight[response.nonce] = response, now_s
         names = response.names if self.changes.keys() == response.names else shared(frozenset(self.changes))
         self.interest.client.deliveries.sent(response.nonce, names, now_s)
+
+    def settled_by(self, response: Response) -> Mapping[str, Resource | None]:
+        """Return what the ACK of the last response accepts: its changes, and what it says of all that was not certain."""
+        client = self.interest.client
+        uncertain = self.interest.owed | client.before.keys()
+        if self.interest.everything:
+            uncertain |= response.names - client.held.keys()
+        if uncertain <= self.changes.keys():
+            return self.changes
+        said = {resource.name: resource for resource in response.resources if resource.name in uncertain}
+        return {**(dict.fromkeys(uncertain) if self.complete else {}), **said, **self.changes}
 
     def accept(self, nonce: str, content: Mapping[str, Resource | None], now_s: float) -> None:
         """Record an ACK of this content."""
