@@ -128,6 +128,7 @@ class MakeBeforeBreak(RuleBasedStateMachine):
                 self.client_receives()
             elif self.envoy.warming:  # what never gets endpoints becomes warm without them, after 15 s
                 self.now_s += 15
+                self.unsure = True  # the server waits 5 s for it, no longer
                 self.envoy.apply_eds({}, tuple(self.envoy.warming))
             elif (deadline_s := self.stream.deadline_s()) is not None:
                 self.now_s = deadline_s

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from xds.protocol.encoder import Encoder, Response, encoded_bytes
 from xds.protocol.gates import Gates
 from xds.protocol.heartbeats import Heartbeats
+from xds.protocol.holdings import UNCERTAIN
 from xds.protocol.interest import NO_NAMES, WILDCARD, Subscription
 from xds.protocol.kind import Kind
 from xds.protocol.ledger import Nack, State
@@ -256,7 +257,7 @@ class _DeltaType(Kind):
         """Return which names of a rejected response have to be answered; what is gone by now goes as whatever is in use goes."""
         client = self.interest.client
         gone = {name for name in names if name not in look.available and client.before.get(name) is not None}
-        client.restore(gone)
+        client.held.update(dict.fromkeys(gone, UNCERTAIN))
         return frozenset(names) - gone
 
     def look(self, available: Mapping[str, Resource], now_s: float) -> Look:
@@ -265,6 +266,7 @@ class _DeltaType(Kind):
         if self.claims:
             claims = {n: version for n, version in self.claims.items() if interest.wants(n) and n not in interest.owed}
             interest.client.claim(claims, available)
+            self.came_with(claims, now_s)
             self.heartbeats.claimed(claims, now_s)
             self.claims = {}
         return interest.take(available)

@@ -21,6 +21,7 @@ from xds.protocol.traits import AWAITED, FOLLOWERS, REFERRERS, REPLACING, UNGATE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from xds.protocol.holdings import Replaced
     from xds.protocol.interest import Look
     from xds.protocol.kind import Kind
     from xds.snapshot.resource import Resource
@@ -204,7 +205,7 @@ class Gates:
         settled = not (follower and (follower.in_flight or follower.interest.pending))
         if settled and not client.before and not other.interest.pending:
             return False
-        return any(self._is_new(other, name) or self._follower_is_new(client.held.get(name), follower) for name in names)
+        return any(self._is_new(other, name) or self._follower_is_new(other, name, follower) for name in names)
 
     def _is_new(self, kind: Kind, name: str) -> bool:
         """Return whether the client is to get a name that it does not have, and has not said yet that it has it, or rejects it.
@@ -220,9 +221,15 @@ class Gates:
             return False
         return client.before[name] is None or any(name in response.removed for response, _ in kind.in_flight.values())
 
-    def _follower_is_new(self, held: Resource | Claim | None, follower: Kind | None) -> bool:
-        """Return whether a cluster's first endpoints are unanswered: were they rejected, it would be warm without any."""
-        if follower is None or held is None or isinstance(held, Claim):
+    def _follower_is_new(self, kind: Kind, name: str, follower: Kind | None) -> bool:
+        """Return whether a cluster's first endpoints are unanswered: were they rejected, it would be warm without any.
+
+        A client that reconnects may come with a cluster that still waits for its endpoints.
+        """
+        held = kind.interest.client.held.get(name)
+        if isinstance(held, Claim):
+            held = self._snapshot.resources(kind.type_url).get(name)
+        if follower is None or held is None:
             return False
         return any(self._is_new(follower, name) for name in held.refs.get(follower.type_url, ()))
 
@@ -266,11 +273,14 @@ class Gates:
             client.replaced = [
                 replaced
                 for replaced in client.replaced
-                if replaced.until_s > self._now_s or not self._has_taken_over(client.held.get(replaced.name), needed_url)
+                if replaced.until_s > self._now_s or not self._is_taken_over(kind, replaced, needed_url)
             ]
 
-    def _has_taken_over(self, held: Resource | Claim | None, needed_url: str) -> bool:
-        if held is None or isinstance(held, Claim) or needed_url not in self._kinds:
+    def _is_taken_over(self, kind: Kind, replaced: Replaced, needed_url: str) -> bool:
+        held = kind.interest.client.held.get(replaced.name)
+        if held is None or isinstance(held, Claim):
             return True
+        if needed_url not in self._kinds:  # a client that reconnects is still to say what it has
+            return not kind.reconnected or replaced.at_s <= self._now_s - WAIT_S
         needed = self._kinds[needed_url].interest.client
         return all(name in needed.held and name not in needed.before for name in held.refs.get(needed_url, ()))

@@ -7,7 +7,7 @@ What a client *holds* was sent or is claimed by it. While it has not accepted th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xds.protocol.deliveries import Deliveries
 from xds.snapshot.resource import Resource
@@ -22,6 +22,10 @@ class Claim:
     """What a client says it holds: the version of content that is not the current one, and that we may never have had (R17)."""
 
     version: str
+
+
+UNCERTAIN: Final = Claim("")
+"""What a client has that may have taken what it was sent, or not: part of what it rejected, what it asked for anew meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

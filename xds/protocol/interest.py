@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakValueDictionary
 
 from xds.protocol.blame import CONTESTED, named_in
-from xds.protocol.holdings import Holdings, Rejection, version_of
+from xds.protocol.holdings import UNCERTAIN, Holdings, Rejection, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -175,9 +175,10 @@ class Interest:
         """
         self.rejections_in_a_row = 0
         self.client.accept(content, later)
-        for name in content.keys() - self.client.held.keys():  # asked for anew while it was on its way
-            if (accepted := content[name]) is not None and self.wants(name):
-                self.client.before.setdefault(name, accepted)
+        for name in content.keys() - self.client.held.keys():
+            accepted = content[name]
+            if accepted is not None and self.wants(name) and not any(name in names for names in later):
+                self._asked_anew(name, accepted)
         for name in [name for name, rejection in self.client.withheld.items() if rejection.contested and content]:
             self.release(name)
 
@@ -196,6 +197,14 @@ class Interest:
         if name not in client.held:  # else it is known what the client has
             self.owed.add(name)
         else:
+            self.dirty.add(name)
+
+    def _asked_anew(self, name: str, accepted: Resource) -> None:
+        """Take into account that the client accepted what it had dropped and asked for anew while it was under way."""
+        client = self.client
+        client.before.setdefault(name, accepted)
+        if name not in client.withheld and name not in self.owed.union(*self.apart):
+            client.held[name] = UNCERTAIN
             self.dirty.add(name)
 
     def _forget(self, names: AbstractSet[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from xds.protocol.holdings import Replaced, version_of
+from xds.protocol.holdings import Claim, Replaced, version_of
 from xds.protocol.interest import Interest
 from xds.protocol.ledger import State
 from xds.protocol.traits import REPLACING, WAITED_FOR, WARMED_BY
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from xds.protocol.encoder import Response
     from xds.protocol.gates import Gates
-    from xds.protocol.holdings import Claim
     from xds.protocol.interest import Look
 
 LINGER_S: Final = 1.0
@@ -167,12 +166,21 @@ class Kind:
             replaced = [(name, client.before[name]) for name in content if name in client.before]
             client.replaced += [Replaced(name, was, now_s, now_s + LINGER_S) for name, was in replaced]
         self.synced = True
-        if self.in_flight or interest.owed or interest.apart or client.withheld:
+        if self.in_flight or interest.everything or interest.owed or interest.apart or client.withheld:
             later = [response.names for response, _ in self.in_flight.values() if int(response.nonce) > int(nonce)]
             interest.accept(content, later)
         else:  # nothing else is unsettled, and names may be many
             interest.rejections_in_a_row = 0
             client.before.clear()
+
+    def came_with(self, names: Iterable[str], now_s: float) -> None:
+        """Take into account that listeners which the client came with may wait for routes, and others be in force instead."""
+        if needed_url := WARMED_BY.get(self.type_url):
+            client = self.interest.client
+            for name in names:
+                held = client.held.get(name)
+                if isinstance(held, Resource) and needed_url in held.refs:
+                    client.replaced.append(Replaced(name, Claim(""), now_s, now_s))
 
     def superseded(self) -> Iterator[Resource | Claim]:
         """Return what the client may still use although something else, or that there is nothing, was sent since."""

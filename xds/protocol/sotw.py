@@ -97,12 +97,12 @@ class SotwStream(Stream["_SotwType"]):
     def _go_on(self, kind: _SotwType, snapshot: Snapshot, now_s: float) -> None:
         """Find out from its version what a client that reconnects holds: all that there is (R19a), or what there was."""
         if kind.claimed == snapshot.type_version(kind.type_url):
-            kind.hold(snapshot.resources(kind.type_url))
+            kind.hold(snapshot.resources(kind.type_url), now_s)
             self.ledger.held_already(kind.type_url, now_s, version=kind.claimed)
             return
         for earlier in reversed(self.earlier()):
             if earlier.type_version(kind.type_url) == kind.claimed:
-                kind.hold(earlier.resources(kind.type_url))
+                kind.hold(earlier.resources(kind.type_url), now_s)
                 kind.interest.everything = True
                 return
 
@@ -219,10 +219,11 @@ class _SotwType(Kind):
         self.changes: dict[str, Resource | None] = {}
         """What the last response changed of what the client held; None for what it left out."""
 
-    def hold(self, resources: Mapping[str, Resource]) -> None:
+    def hold(self, resources: Mapping[str, Resource], now_s: float) -> None:
         """Record that the client holds these, and need not be answered."""
         self.interest.take(resources)
         self.interest.client.held = dict(resources)
+        self.came_with(resources, now_s)
         self.answer_due = False
         self.synced = True
 
