@@ -2,7 +2,8 @@
 
 It subscribes to all clusters and listeners, to the endpoints of its clusters and the routes of its listeners; holds the ACK of
 clusters back until they have endpoints, keeps a changed cluster or listener in force until the new one is warm, and rejects
-content that begins with `9`, all else in the response being applied. Content says what a resource refers to: `1.a+b`.
+content that begins with `9`, all else in the response being applied. Content says what a resource refers to: `1.a+b`; a cluster's
+endpoints have its own name unless it says otherwise.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ def referred(content: str) -> frozenset[str]:
     return frozenset(content.partition(".")[2].split("+")) - {""}
 
 
+def claim(name: str, content: str) -> str:
+    """Return the name of a cluster's endpoints."""
+    return next(iter(referred(content)), name)
+
+
 class Envoy:
     """Messages go up into `up` and come down through `receive`; what it has survives a reconnect."""
 
@@ -34,6 +40,8 @@ class Envoy:
         self.versions = {kind: {} for kind in ("cds", "eds", "lds", "rds")}
         """kind -> name -> version of what it holds (delta), or "" -> that of the set (SotW)."""
         self.warming: dict[str, str] = {}
+        self.hostless: set[str] = set()
+        """Active clusters that were told that their endpoints do not exist, or rejected them, while they were warming."""
         self.warming_listeners: dict[str, str] = {}
         self.rejected: dict[str, set[str]] = {kind: set() for kind in self.versions}
         self.up: deque = deque()
@@ -57,7 +65,7 @@ class Envoy:
     def wanted(self, kind: str) -> frozenset[str]:
         """Return the names that it subscribes to; none for the wildcard types."""
         if kind == "eds":
-            return frozenset({*self.clusters, *self.warming})
+            return frozenset([claim(*item) for known in (self.clusters, self.warming) for item in known.items()])
         if kind == "rds":
             listeners = [*self.listeners.values(), *self.warming_listeners.values()]
             return frozenset(name for content in listeners for name in referred(content) if name.startswith("r"))
@@ -94,7 +102,7 @@ class Envoy:
         if not self.delta and kind in ("cds", "lds"):
             held = {"cds": {**self.clusters, **self.warming}, "lds": {**self.listeners, **self.warming_listeners}}[kind]
             removed = [name for name in held if name not in good and name not in rejected]
-        getattr(self, f"apply_{kind}")(good, removed)
+        getattr(self, f"apply_{kind}")(good, [*removed, *rejected] if kind == "eds" else removed)
         self.remember(kind, response, rejected, removed)
         error = None
         if rejected:
@@ -137,21 +145,43 @@ class Envoy:
 
     def apply_cds(self, good, removed) -> None:
         for name in removed:
-            for known in (self.clusters, self.warming, self.endpoints):
-                known.pop(name, None)
-            self.versions["eds"].pop(name, None)
+            self.clusters.pop(name, None)
+            self.warming.pop(name, None)
         for name, content in good.items():
             if {**self.clusters, **self.warming}.get(name) != content:
                 self.warming[name] = content
+        self.settle_endpoints()
 
     def apply_eds(self, good, removed) -> None:
-        for name in (*good, *removed):
-            if name in good:
-                self.endpoints[name] = good[name]
-            if name in self.warming:
-                self.clusters[name] = self.warming.pop(name)
+        self.endpoints.update(good)
+        self.hostless -= {name for name, content in self.clusters.items() if claim(name, content) in good}
+        self.warm(good)
+        self.hostless |= self.warm(removed)
+        self.settle_endpoints()
         if not self.warming:
             self.unpark()
+
+    def warm(self, claims) -> set[str]:
+        """Put into force what waits for these endpoints; return the names of the clusters."""
+        warm = {name for name, content in self.warming.items() if claim(name, content) in claims}
+        self.clusters.update({name: self.warming.pop(name) for name in warm})
+        self.hostless -= warm
+        return warm
+
+    def wait_no_longer(self) -> None:
+        """Put into force what is warming, with the endpoints that are known: after 15 s."""
+        self.hostless |= self.warm([claim(*item) for item in self.warming.items() if claim(*item) not in self.endpoints])
+        self.warm(self.endpoints)
+        self.settle_endpoints()
+        self.ask("eds")
+        self.unpark()
+
+    def settle_endpoints(self) -> None:
+        wanted = self.wanted("eds")
+        for name in [name for name in self.endpoints if name not in wanted]:
+            del self.endpoints[name]
+            self.versions["eds"].pop(name, None)
+        self.hostless &= self.clusters.keys()
 
     def apply_lds(self, good, removed) -> None:
         for name in removed:
@@ -174,10 +204,10 @@ class Envoy:
             del self.routes[name]
             self.versions["rds"].pop(name, None)
 
-    def dangling(self) -> set[str]:
-        """Return the clusters that requests would be sent to and that it does not have (503 NC)."""
+    def unserved(self) -> set[str]:
+        """Return the clusters that requests would be sent to and that it does not have (503 NC), or has no hosts of (503 UH)."""
         used = set()
         for content in self.listeners.values():
             for name in referred(content):
                 used |= referred(self.routes.get(name, "")) if name.startswith("r") else {name}
-        return used - self.clusters.keys()
+        return used - (self.clusters.keys() - self.hostless)

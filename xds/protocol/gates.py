@@ -13,6 +13,7 @@ NACK or a client that never answers holds nothing up. What follows a cluster nev
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xds.protocol.holdings import Claim, version_of
@@ -71,6 +72,7 @@ class Gates:
         self._aggregated = aggregated
         self._fresh: dict[tuple[str, str], frozenset[str]] = {}
         self._moves: dict[str, set[str]] = {}
+        self._may_wait_for: dict[str, set[str] | None] = {}
 
     def hold_back(self, kind: Kind, resource: Resource, deadlines: Mapping[str, float]) -> bool:
         """Return whether a resource has to wait for what it refers to, and have it looked at again if so.
@@ -90,6 +92,16 @@ class Gates:
             for url in AWAITED
             for name in resource.refs.get(url, ())
         )
+
+    def may_be_waited_for(self, kind: Kind, name: str) -> bool:
+        """Return whether a client came with something that is not what there is now, and that may be warming and wait for this.
+
+        To be told that there is no such thing would put that in force.
+        """
+        if kind.type_url not in self._may_wait_for:
+            self._may_wait_for[kind.type_url] = self._unsettled_refs(kind.type_url)
+        awaited = self._may_wait_for[kind.type_url]
+        return awaited is None or name in awaited
 
     def must_finish(self, kind: Kind, name: str, deadlines: Mapping[str, float]) -> bool:
         """Return whether a listener that is to go has to become warm before, and have it looked at again if so.
@@ -124,6 +136,19 @@ class Gates:
             return False
         kind.interest.waiting[name] = deadline_s
         return True
+
+    def _unsettled_refs(self, type_url: str) -> set[str] | None:
+        """Return the names of a type that a client which reconnected may wait for, because of what is to change; None for any."""
+        found: set[str] = set()
+        for url, needed_url in WAITS_FOR.items():
+            if needed_url == type_url and url in self._kinds and self._kinds[url].reconnected:
+                self._settle(self._kinds[url])
+                client = self._kinds[url].interest.client
+                for held in chain(client.outdated(client.held.keys(), self._snapshot.resources(url)), client.superseded()):
+                    if isinstance(held, Claim):
+                        return None
+                    found.update(held.refs.get(type_url, ()))
+        return found
 
     def _must_wait(self, kind: Kind, resource: Resource) -> bool:
         if any(self._lacks(kind, url, resource.refs.get(url)) for url in AWAITED):
@@ -215,11 +240,21 @@ class Gates:
         client = kind.interest.client
         if name in client.withheld:
             return False
-        if name not in client.held:  # not sent yet, or it was gone and is back
-            return name in self._snapshot.resources(kind.type_url) and kind.interest.wants(name)
+        held, available = client.held.get(name), self._snapshot.resources(kind.type_url).get(name)
+        if held is None or isinstance(held, Claim):  # not sent yet, or gone and back; what it came with may not have been warm
+            return available is not None and kind.interest.wants(name)
+        if (
+            available is not None
+            and held.version != available.version
+            and self._not_accepted(FOLLOWERS.get(kind.type_url, ""), held)
+        ):
+            return True  # to be replaced before it was warm
         if name not in client.before or name not in self._sent_lately(kind):
             return False
-        return client.before[name] is None or any(name in response.removed for response, _ in kind.in_flight.values())
+        was = client.before[name]
+        if was is None or isinstance(was, Claim):
+            return True
+        return any(name in response.removed for response, _ in kind.in_flight.values())
 
     def _follower_is_new(self, kind: Kind, name: str, follower: Kind | None) -> bool:
         """Return whether a cluster's first endpoints are unanswered: were they rejected, it would be warm without any.
@@ -231,7 +266,9 @@ class Gates:
             held = self._snapshot.resources(kind.type_url).get(name)
         if follower is None or held is None:
             return False
-        return any(self._is_new(follower, name) for name in held.refs.get(follower.type_url, ()))
+        to_ask = self._snapshot.resources(follower.type_url).keys() if name in self._sent_lately(kind) else ()
+        awaited = held.refs.get(follower.type_url, ())
+        return any(self._is_new(follower, one) or (one in to_ask and one not in follower.interest.client.held) for one in awaited)
 
     def _sent_lately(self, kind: Kind) -> frozenset[str]:
         """Return the names in responses that the client has not answered, and need not have answered yet."""

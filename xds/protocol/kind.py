@@ -83,14 +83,13 @@ class Kind:
         for name in names:
             resource = client.instead_of_rejected(name) or look.available.get(name)
             if resource is None and name in owed:
-                resource = self.spare(name)
-                if resource is not None and gates.can_be_used(resource):
-                    gates.wait(self, name, look.deadlines)  # until what waits for it is gone as well
-                else:
-                    resource = None
+                resource = self._spare_for_now(name, look, gates)
             if resource is None:
                 if name in owed:
-                    found.absent.append(name)
+                    if gates.may_be_waited_for(self, name) and gates.wait(self, name, look.deadlines):
+                        self.interest.owed.add(name)
+                    else:
+                        found.absent.append(name)
                 elif name in client.held and not gates.must_finish(self, name, look.deadlines):
                     found.gone.append(name)
             elif client.holds(resource):  # nothing owed is held
@@ -106,6 +105,14 @@ class Kind:
             self.interest.owed |= kept & owed
             found.resources[:] = [resource for resource in found.resources if resource.name not in kept]
         return found
+
+    def _spare_for_now(self, name: str, look: Look, gates: Gates) -> Resource | None:
+        """Return what there was of a name that has to be answered; it is looked at again until what waits for it is gone, too."""
+        resource = self.spare(name)
+        if resource is None or not gates.can_be_used(resource):
+            return None
+        gates.wait(self, name, look.deadlines)
+        return resource
 
     def spare(self, name: str) -> Resource | None:
         """Return what there was of a name when something that waits for it was sent, or else what the client had then."""
