@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from xds.protocol.encoder import Encoder, Response, encoded_bytes
 from xds.protocol.gates import Gates
 from xds.protocol.heartbeats import Heartbeats
-from xds.protocol.holdings import UNCERTAIN
 from xds.protocol.interest import NO_NAMES, WILDCARD, Subscription
 from xds.protocol.kind import Kind
 from xds.protocol.ledger import Nack, State
@@ -132,12 +131,14 @@ class DeltaStream(Stream["_DeltaType"]):
                 self.ledger.stale(kind.type_url)
             return None, NO_NAMES
         response, _ = kind.in_flight.pop(request.nonce)
+        client = kind.interest.client
         if request.error is None:
             kind.accept(response.nonce, content := response.content(), now_s)
             self._accepted(kind, content)
             self.ledger.acked(response, *kind.standing(now_s))
             return None, NO_NAMES
         rejected = kind.interest.reject(response.content(), request.error, now_s)
+        client.unsure |= (response.names & client.before.keys()) - rejected  # sent anew since
         kind.interest.owe(frozenset(response.heartbeats) & kind.interest.client.held.keys())  # it wants the body
         blamed = tuple(sorted(rejected & kind.interest.client.withheld.keys()))
         self._blame(kind, blamed)
@@ -257,7 +258,8 @@ class _DeltaType(Kind):
         """Return which names of a rejected response have to be answered; what is gone by now goes as whatever is in use goes."""
         client = self.interest.client
         gone = {name for name in names if name not in look.available and client.before.get(name) is not None}
-        client.held.update(dict.fromkeys(gone, UNCERTAIN))
+        client.unsure |= gone
+        client.restore(gone)
         return frozenset(names) - gone
 
     def look(self, available: Mapping[str, Resource], now_s: float) -> Look:

@@ -63,13 +63,15 @@ def version_of(held: Resource | Claim | None) -> str | None:
 class Holdings:
     """What one client has of one type."""
 
-    __slots__ = ("before", "deliveries", "held", "replaced", "withheld")
+    __slots__ = ("before", "deliveries", "held", "replaced", "unsure", "withheld")
 
     def __init__(self) -> None:
         self.held: dict[str, Resource | Claim] = {}
         """Name -> what was sent last, or what the client said it had."""
         self.before: dict[str, Resource | Claim | None] = {}
         """Name -> what the client accepted last, None for nothing; of names whose newest content it has not accepted."""
+        self.unsure: set[str] = set()
+        """Names of `before` of which the client rejected something later: it may have that, or what it had accepted."""
         self.replaced: list[Replaced] = []
         self.withheld: dict[str, Rejection] = {}
         self.deliveries = Deliveries()
@@ -122,6 +124,7 @@ class Holdings:
         """
         for name in self.before.keys() & content.keys():
             accepted = content[name]
+            self.unsure.discard(name)
             overtaken = any(name in names for names in later)
             if not overtaken and version_of(self.held.get(name)) == version_of(accepted):
                 del self.before[name]
@@ -135,15 +138,22 @@ class Holdings:
                 if accepted is not None:
                     self.held[name] = accepted
 
+    def settle(self) -> None:
+        """Record that the client accepted everything that it was sent."""
+        self.before.clear()
+        self.unsure.clear()
+
     def restore(self, names: Iterable[str]) -> None:
         """Go back to what the client had accepted of these: the base of the next complete set."""
         for name in names:
-            accepted = self.before.pop(name, None)
-            if accepted is not None:
+            if name in self.unsure:
+                self.held[name] = UNCERTAIN
+            elif (accepted := self.before.pop(name, None)) is not None:
                 self.held[name] = accepted
 
     def forget(self, names: AbstractSet[str]) -> None:
         """Forget what the client no longer wants."""
+        self.unsure -= names
         for known in (self.held, self.before, self.withheld):
             for name in known.keys() & names:
                 del known[name]

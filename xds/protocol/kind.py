@@ -178,7 +178,7 @@ class Kind:
             interest.accept(content, later)
         else:  # nothing else is unsettled, and names may be many
             interest.rejections_in_a_row = 0
-            client.before.clear()
+            client.settle()
 
     def came_with(self, names: Iterable[str], now_s: float) -> None:
         """Take into account that listeners which the client came with may wait for routes, and others be in force instead."""
