@@ -153,6 +153,8 @@ class Interest:
             for name, sent in content.items()
             if self.wants(name) and version_of(client.held.get(name)) == version_of(sent) and name not in waiting
         ]
+        unknown = content.keys() - client.held.keys() - client.before.keys()
+        self._take_as_uncertain({name for name in unknown if content[name] is not None and self.wants(name)})
         for name in suspects:
             client.held.pop(name, None)  # absent for a removal
         guilty = named_in(error, content)
@@ -175,10 +177,13 @@ class Interest:
         """
         self.rejections_in_a_row = 0
         self.client.accept(content, later)
+        uncertain: set[str] = set()
         for name in content.keys() - self.client.held.keys():
             accepted = content[name]
             if accepted is not None and self.wants(name) and not any(name in names for names in later):
-                self._asked_anew(name, accepted)
+                self.client.before.setdefault(name, accepted)
+                uncertain.add(name)
+        self._take_as_uncertain(uncertain)
         for name in [name for name, rejection in self.client.withheld.items() if rejection.contested and content]:
             self.release(name)
 
@@ -199,13 +204,11 @@ class Interest:
         else:
             self.dirty.add(name)
 
-    def _asked_anew(self, name: str, accepted: Resource) -> None:
-        """Take into account that the client accepted what it had dropped and asked for anew while it was under way."""
-        client = self.client
-        client.before.setdefault(name, accepted)
-        if name not in client.withheld and name not in self.owed.union(*self.apart):
-            client.held[name] = UNCERTAIN
-            self.dirty.add(name)
+    def _take_as_uncertain(self, names: AbstractSet[str]) -> None:
+        """Take into account that the client may have what it had dropped, and asked for anew, while it was under way."""
+        uncertain = names - self.client.withheld.keys() - self.owed.union(*self.apart)
+        self.client.held.update(dict.fromkeys(uncertain, UNCERTAIN))
+        self.dirty |= uncertain
 
     def _forget(self, names: AbstractSet[str]) -> None:
         self.client.forget(names)
