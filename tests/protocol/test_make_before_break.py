@@ -102,8 +102,13 @@ class MakeBeforeBreak(RuleBasedStateMachine):
         self.open()
         self.envoy.connect()
         # State of the world: unless a snapshot has the version of what the client holds, the first set leaves out what is gone.
-        self.unsure = not self.delta
+        self.unsure |= not self.delta and not all(self.is_known(kind) for kind in ("cds", "lds"))
         self.flow(traffic)
+
+    def is_known(self, kind):
+        """Return whether a snapshot had the version of what the client holds."""
+        held = self.envoy.versions[kind].get("", "")
+        return not held or any(one.type_version(type_url(kind)) == held for one in self.store.history(VIEW))
 
     def server_receives(self):
         self.stream.on_request(self.envoy.up.popleft(), self.now_s)

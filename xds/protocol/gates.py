@@ -17,7 +17,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xds.protocol.holdings import Claim, version_of
-from xds.protocol.traits import AWAITED, FOLLOWERS, REFERRERS, REPLACING, UNGATED, WAITS_FOR, WARMED_BY
+from xds.protocol.traits import AWAITED, COMPLETE, FOLLOWERS, REFERRERS, REPLACING, UNGATED, WAITS_FOR, WARMED_BY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -77,9 +77,10 @@ class Gates:
     def hold_back(self, kind: Kind, resource: Resource, deadlines: Mapping[str, float]) -> bool:
         """Return whether a resource has to wait for what it refers to, and have it looked at again if so.
 
-        A client that has nothing of the type yet gets everything at once: its first sync.
+        A client that has nothing of the type yet gets everything at once: its first sync. So does one that has something and
+        does not say what (state of the world), if the type's sets are complete: to leave anything out would take it away.
         """
-        if not kind.synced:
+        if not kind.synced and (kind.type_url in COMPLETE or not kind.reconnected):
             return False
         must_wait = kind.type_url not in UNGATED and self._must_wait(kind, resource)
         must_wait = must_wait or self._would_disturb(kind, resource) or self._moves_beside_another(kind, resource)
