@@ -191,13 +191,14 @@ class Envoy:
             self.warming_listeners[name] = content
         self.settle_listeners()
 
-    def apply_rds(self, good, _) -> None:  # removals are ignored
+    def apply_rds(self, good, removed) -> None:
         self.routes.update(good)
-        self.settle_listeners()
+        self.settle_listeners(told_absent=removed)  # what has routes keeps them
 
-    def settle_listeners(self) -> None:
+    def settle_listeners(self, told_absent=()) -> None:
+        """Put into force the listeners that have their routes, or were told that there are none."""
         for name, content in tuple(self.warming_listeners.items()):
-            if all(route in self.routes for route in referred(content) if route.startswith("r")):
+            if all(route in self.routes or route in told_absent for route in referred(content) if route.startswith("r")):
                 self.listeners[name] = self.warming_listeners.pop(name)
         wanted = self.wanted("rds")
         for name in [name for name in self.routes if name not in wanted]:
@@ -205,9 +206,8 @@ class Envoy:
             self.versions["rds"].pop(name, None)
 
     def unserved(self) -> set[str]:
-        """Return the clusters that requests would be sent to and that it does not have (503 NC), or has no hosts of (503 UH)."""
-        used = set()
-        for content in self.listeners.values():
-            for name in referred(content):
-                used |= referred(self.routes.get(name, "")) if name.startswith("r") else {name}
-        return used - (self.clusters.keys() - self.hostless)
+        """Return what requests would be sent to in vain: missing routes (404), clusters that are not there, or have no hosts (503)."""
+        used = {name for content in self.listeners.values() for name in referred(content)}
+        routes = {name for name in used if name.startswith("r")}
+        used = used - routes | {name for route in routes for name in referred(self.routes.get(route, ""))}
+        return (used - (self.clusters.keys() - self.hostless)) | (routes - self.routes.keys())

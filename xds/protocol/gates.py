@@ -95,7 +95,7 @@ class Gates:
         )
 
     def may_be_waited_for(self, kind: Kind, name: str) -> bool:
-        """Return whether a client came with something that is not what there is now, and that may be warming and wait for this.
+        """Return whether something that is to be replaced or removed may be warming and wait for this.
 
         To be told that there is no such thing would put that in force.
         """
@@ -115,7 +115,8 @@ class Gates:
             return False
         needed, routes = self._kinds[needed_url], self._snapshot.resources(needed_url)
         missing = self._not_accepted(needed_url, kind.interest.client.held.get(name))
-        return any(route in routes or needed.spare(route) for route in missing) and self.wait(kind, name, deadlines)
+        to_come = [route for route in missing if route in routes or ((spare := needed.spare(route)) and self.can_be_used(spare))]
+        return bool(to_come) and self.wait(kind, name, deadlines)
 
     def released(self, kind: Kind, names: Iterable[str], look: Look) -> list[str]:
         """Return which removals may go; the others wait because the client may still use the names, and are looked at again."""
@@ -139,10 +140,10 @@ class Gates:
         return True
 
     def _unsettled_refs(self, type_url: str) -> set[str] | None:
-        """Return the names of a type that a client which reconnected may wait for, because of what is to change; None for any."""
+        """Return the names of a type that what is to change may wait for; None for any, if it is not known what a client has."""
         found: set[str] = set()
         for url, needed_url in WAITS_FOR.items():
-            if needed_url == type_url and url in self._kinds and self._kinds[url].reconnected:
+            if needed_url == type_url and url in self._kinds:
                 self._settle(self._kinds[url])
                 client = self._kinds[url].interest.client
                 for held in chain(client.outdated(client.held.keys(), self._snapshot.resources(url)), client.superseded()):
@@ -316,7 +317,10 @@ class Gates:
 
     def _is_taken_over(self, kind: Kind, replaced: Replaced, needed_url: str) -> bool:
         held = kind.interest.client.held.get(replaced.name)
-        if held is None or isinstance(held, Claim):
+        if isinstance(held, Claim):  # perhaps to what there is again by now; otherwise it is outdated, which counts by itself
+            available = self._snapshot.resources(kind.type_url).get(replaced.name)
+            held = available if version_of(available) == held.version else None
+        if held is None:
             return True
         if needed_url not in self._kinds:  # a client that reconnects is still to say what it has
             return not kind.reconnected or replaced.at_s <= self._now_s - WAIT_S

@@ -186,7 +186,7 @@ class Kind:
             client = self.interest.client
             for name in names:
                 held = client.held.get(name)
-                if isinstance(held, Resource) and needed_url in held.refs:
+                if isinstance(held, Claim) or (held is not None and needed_url in held.refs):
                     client.replaced.append(Replaced(name, Claim(""), now_s, now_s))
 
     def superseded(self) -> Iterator[Resource | Claim]:
