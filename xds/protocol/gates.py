@@ -16,7 +16,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from xds.protocol.holdings import Claim, version_of
+from xds.protocol.holdings import UNCERTAIN, Claim, version_of
 from xds.protocol.traits import AWAITED, COMPLETE, FOLLOWERS, REFERRERS, REPLACING, UNGATED, WAITS_FOR, WARMED_BY
 
 if TYPE_CHECKING:
@@ -218,7 +218,8 @@ class Gates:
         if not names or type_url not in self._kinds:
             return list(names)
         client = self._kinds[type_url].interest.client
-        return [name for name in names if client.before.get(name, client.held.get(name)) is None and name not in client.withheld]
+        nothing = (None, UNCERTAIN)
+        return [n for n in names if client.before.get(n, client.held.get(n)) in nothing and n not in client.withheld]
 
     def _lacks(self, kind: Kind, type_url: str, names: frozenset[str] | None) -> bool:
         """Return whether the client is about to get some of these names, and has not accepted them yet."""

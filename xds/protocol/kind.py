@@ -173,7 +173,8 @@ class Kind:
             replaced = [(name, client.before[name]) for name in content if name in client.before]
             client.replaced += [Replaced(name, was, now_s, now_s + LINGER_S) for name, was in replaced]
         self.synced = True
-        if self.in_flight or interest.everything or interest.owed or interest.apart or client.withheld:
+        unsettled = self.in_flight or interest.everything or interest.owed or interest.apart or client.withheld
+        if unsettled or len(client.before) > len(content):
             later = [response.names for response, _ in self.in_flight.values() if int(response.nonce) > int(nonce)]
             interest.accept(content, later)
         else:  # nothing else is unsettled, and names may be many

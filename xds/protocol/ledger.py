@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from xds.protocol.holdings import Claim
+from xds.protocol.holdings import UNCERTAIN, Claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -185,7 +185,7 @@ def resource_statuses(interest: Interest, among: AbstractSet[str] | None = None)
     result: list[ResourceStatus] = []
     for name in sorted(names):
         rejection, held, before = client.withheld.get(name), client.held.get(name), client.before.get(name)
-        unsettled = name in client.before
+        unsettled = name in client.before and (held is not None or before is not UNCERTAIN)
         shown = rejection.resource if rejection else held
         if rejection:
             state = State.ERROR

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from xds.protocol.encoder import Response, awaited_by, encoded_bytes
 from xds.protocol.gates import Gates
-from xds.protocol.holdings import Claim
+from xds.protocol.holdings import UNCERTAIN, Claim
 from xds.protocol.interest import NO_NAMES, WILDCARD, Subscription, shared
 from xds.protocol.kind import Kind
 from xds.protocol.ledger import Nack, State
@@ -111,7 +111,9 @@ class SotwStream(Stream["_SotwType"]):
         self._add(kind, now_s)
         self._resubscribe(kind, request)
         kind.claimed = request.version if kind.complete else ""
-        kind.reconnected = bool(request.version)  # with what, only a version says, and that of whole sets alone
+        kind.reconnected = bool(request.version)
+        if kind.reconnected and not kind.complete:  # only of whole sets a version says what is held; of parts, each may be
+            kind.interest.client.before.update(dict.fromkeys(kind.interest.subscription.names, UNCERTAIN))
         # A client that reconnects may hold what is gone: a set of which nothing is left is sent, too (R11). "" is no name (R4).
         kind.answer_due |= kind.complete and any(request.names)
 
