@@ -201,7 +201,11 @@ class Gates:
         """Return what may be warming in place of something else, with what that is if it has the same name."""
         kind = self._kinds[type_url]
         client = kind.interest.client
+        available = self._snapshot.resources(type_url)
         for replaced in client.replaced:
+            is_new_to_us = isinstance(replaced.resource, Claim)  # then what is outdated is to be replaced, or goes, in its turn
+            if is_new_to_us and version_of(client.held.get(replaced.name)) != version_of(available.get(replaced.name)):
+                continue
             if replaced.at_s > self._now_s - WAIT_S:
                 yield replaced.name, replaced.resource
         for name in client.before.keys() & self._sent_lately(kind) if client.before else ():

@@ -147,23 +147,30 @@ class Kind:
 
         When an update of endpoints or routes is rejected, Envoy no longer lets clusters and listeners wait for any of what
         was in it: they go on without endpoints or routes. So what the client accepted before does not travel with what it may
-        reject; and routes, and changed endpoints of a cluster that serves requests while it warms anew, travel alone.
+        reject, nor what something waits for with mere changes, nor what is under way already with what is not; and routes,
+        and changed endpoints of a cluster that serves requests while it warms anew, travel alone.
         """
         if self.type_url not in WAITED_FOR or not self.synced:
             return [resources]
-        before = self.interest.client.before
+        client = self.interest.client
+        under_way = frozenset().union(*[response.names for response, _ in self.in_flight.values()])
         sure: list[Resource] = []
-        rest: list[Resource] = []
         alone: list[list[Resource]] = []
+        again: list[Resource] = []
+        new: list[Resource] = []
+        changed: list[Resource] = []
         for resource in resources:
-            accepted = before.get(resource.name)
+            name = resource.name
+            accepted = client.before.get(name, client.held.get(name))
             if version_of(accepted) == resource.version:
                 sure.append(resource)
-            elif self.type_url == ROUTE or (accepted is not None and self.spare(resource.name)):
+            elif self.type_url == ROUTE or (accepted is not None and self.spare(name)):
                 alone.append([resource])
+            elif accepted is not None:
+                changed.append(resource)
             else:
-                rest.append(resource)
-        return [portion for portion in (sure, *alone, rest) if portion] or [[]]
+                (again if name in under_way else new).append(resource)
+        return [portion for portion in (sure, *alone, again, new, changed) if portion] or [[]]
 
     def accept(self, nonce: str, content: Mapping[str, Resource | None], now_s: float) -> None:
         """Record an ACK of this content."""
