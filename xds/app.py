@@ -19,10 +19,12 @@ from xds._version import __version__
 from xds.admin.server import AdminServer
 from xds.admin.state import Timing
 from xds.discovery.files import FileSource
+from xds.discovery.inventory import placed
 from xds.holdoff import Holdoff
 from xds.model.fleet import Fleet
 from xds.model.node import view_of
 from xds.problem_log import ProblemLog
+from xds.problems import worst_first
 from xds.protocol import Encoder
 from xds.server.limits import Limits
 from xds.server.server import Security, XdsServer
@@ -68,6 +70,7 @@ class ControlPlane:
         self.timings: dict[str, Timing] = {"apply": Timing(), "endpoints": Timing(), "translate": Timing()}
         self._ready = asyncio.Event()
         self._draining = False
+        self._files = FileSource(config.clusters)
         self._fleet = Fleet()
         self._views = LiveViews(
             self._fleet, self._publish, idle_s=config.view_idle_s, holders=self._accepted_versions if config.quarantine else None
@@ -104,7 +107,7 @@ class ControlPlane:
             self.admin_address = await admin.start()
             (self.xds_address,) = await self.server.start()
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(FileSource(self.config.clusters).run(self.on_events, self.on_source_problems))
+                tasks.create_task(self._files.run(self.on_events, self.on_source_problems))
                 tasks.create_task(self._keep_house())
                 await self._ready.wait()
                 on_ready(self)
@@ -282,8 +285,8 @@ class ControlPlane:
         return list(self._views.quarantine.quarantined()) if self._views.quarantine else []
 
     def problems(self) -> tuple[Problem, ...]:
-        """Return everything that is wrong now, whichever stage found it."""
-        return tuple(sorted(self._found(), key=str))
+        """Return everything that is wrong now, whichever stage found it, errors first."""
+        return tuple(sorted({placed(problem, self._files.place) for problem in self._found()}, key=worst_first))
 
     def _found(self) -> set[Problem]:
         nodes = (problem for found in self._node_problems.values() for problem in found)

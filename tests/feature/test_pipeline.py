@@ -88,6 +88,21 @@ async def test_a_broken_file_changes_nothing_and_is_reported(running, connect, f
         assert serious(plane) == []
 
 
+async def test_what_a_later_stage_finds_is_told_with_the_place_of_its_object(running, fleet, connect, soon):
+    async with running() as plane:
+        for path in ("web.yaml", "web-endpoints.yaml"):
+            file = fleet.path / "east" / path
+            file.write_text("# a comment\n" + file.read_text())
+        (fleet.path / "east" / "web-endpoints.yaml").unlink()
+        await subscribe(connect(plane), LISTENER)
+        await soon(lambda: any(problem.code == "XDS0215" for problem in plane.problems()))
+        found = {problem.code: problem for problem in plane.problems()}
+        assert found["XDS0215"].source == "east/web.yaml:2"
+        assert list(found) == sorted(found, key=lambda code: ["error", "warning", "info"].index(found[code].severity))
+        (fleet.path / "east" / "web.yaml").unlink()
+        await soon(lambda: not any(problem.code == "XDS0215" for problem in plane.problems()))
+
+
 async def test_a_client_that_reconnects_to_a_restarted_control_plane_is_sent_nothing_it_holds(running, connect):
     held = {}
     async with running() as plane:
