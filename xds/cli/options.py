@@ -17,12 +17,17 @@ TYPES = ("cds", "eds", "lds", "rds", "sds", "rtds", "ecds", "srds", "vhds")
 """What `--type` takes: the short names of `xds.wire`, which is slow to import."""
 
 
+XDS_ADDRESS, ADMIN_ADDRESS = "127.0.0.1:18000", "127.0.0.1:19000"
+"""The defaults of `xds.config`, which is slow to import."""
+
+
 class Address(click.ParamType[str]):
     """`HOST:PORT` or `[IPV6]:PORT`, and `unix:/PATH` where that is possible."""
 
     name = "host:port"
 
-    def __init__(self, *, unix: bool = False) -> None:
+    def __init__(self, example: str, *, unix: bool = False) -> None:
+        self.example = example
         self.unix = unix
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -32,9 +37,14 @@ class Address(click.ParamType[str]):
             click.BadParameter: it has no such form.
         """
         host, _, port = str(value).rpartition(":")
-        is_unix = self.unix and str(value).startswith("unix:/")
-        if not is_unix and not (host and port.isascii() and port.isdecimal() and int(port) <= 65_535):
-            self.fail(f"{value!r} is not an address; use HOST:PORT, e.g. 127.0.0.1:19000", param, ctx)
+        if self.unix and str(value).startswith("unix:/"):
+            return str(value)
+        forms = f"use HOST:PORT, e.g. {self.example}{', or unix:/PATH' if self.unix else ''}"
+        is_number = port.isascii() and port.isdecimal()
+        if is_number and int(port) > 65_535:
+            self.fail(f"port {port} of {value!r} is out of range, ports end at 65535; {forms}", param, ctx)
+        if not (host and is_number):
+            self.fail(f"{value!r} is not an address; {forms}", param, ctx)
         return str(value)
 
 
@@ -47,8 +57,8 @@ def asks_server(command: Command) -> Command:
 
     option = click.option(
         "--admin-address",
-        type=Address(),
-        default="127.0.0.1:19000",
+        type=Address(ADMIN_ADDRESS),
+        default=ADMIN_ADDRESS,
         show_default=True,
         envvar="XDS_ADMIN_ADDRESS",
         show_envvar=True,
@@ -80,7 +90,7 @@ def describes_node(*roles: str) -> Callable[[Command], Command]:
         click.option("--role", type=click.Choice(roles), help="What kind of proxy it is.  [default: sidecar]"),
         click.option("--namespace", default="", help="Its namespace: bare service names mean services in there."),
         click.option("--intercept", type=click.Choice(("explicit", "transparent")), help="How a sidecar gets its traffic."),
-        click.option("--listen", type=Address(), help="Where a sidecar listens for outbound traffic."),
+        click.option("--listen", type=Address("127.0.0.1:15001"), help="Where a sidecar listens for outbound traffic."),
         click.option("--gateway", metavar="NAMESPACE/NAME", default="", help="The Gateway that a gateway serves."),
         click.option("--network", default="", help="Its network, if it is not that of its cluster."),
     ]
