@@ -26,6 +26,7 @@ from xds.model.node import view_of
 from xds.problem_log import ProblemLog
 from xds.problems import worst_first
 from xds.protocol import Encoder
+from xds.server.address import is_local
 from xds.server.limits import Limits
 from xds.server.server import Security, XdsServer
 from xds.server.tls import TlsFiles
@@ -102,9 +103,15 @@ class ControlPlane:
         Raises:
             XdsError: an address cannot be listened on, a certificate cannot be used, or the directory cannot be read.
         """
+        await asyncio.to_thread(self._files.check)  # rather than to say first that we serve, or that a port is taken
         admin = AdminServer(self, self.config.admin_address)
         try:
             self.admin_address = await admin.start()
+            if not is_local(self.admin_address):
+                hint = "keep it on loopback, or let a firewall or a network policy guard it"
+                _log.warning(
+                    "the admin API has no authentication, and other machines can reach it", address=self.admin_address, hint=hint
+                )
             (self.xds_address,) = await self.server.start()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._files.run(self.on_events, self.on_source_problems))
