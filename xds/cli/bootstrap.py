@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from xds.cli.options import XDS_ADDRESS, Address, describes_node, output_option
 from xds.cli.output import print_data
@@ -59,6 +60,8 @@ def bootstrap(  # noqa: PLR0913 - an argument for each option
     if grpc:
         if node.role:
             raise click.UsageError("--role is for Envoy; a gRPC client is always proxyless", ctx)
+        if output == "yaml" and ctx.get_parameter_source("output") is not ParameterSource.DEFAULT:
+            raise click.UsageError("-o yaml is for Envoy; a gRPC client reads JSON", ctx)
         print_data(grpc_bootstrap(node, xds_address, xds_tls), "json")
         return
     from xds.cli.envoy_bootstrap import envoy_bootstrap

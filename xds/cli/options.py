@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -79,10 +80,28 @@ def no_headers(command: Command) -> Command:
     return click.option("--no-headers", is_flag=True, help="Print the table without its first line.")(command)
 
 
+def _checked(pattern: str, otherwise: str) -> Callable[[click.Context, click.Parameter, str], str]:
+    """Return a callback for an option that wants all of its text to match."""
+
+    def check(ctx: click.Context, param: click.Parameter, value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise click.BadParameter(otherwise if not value else f"{value!r}: {otherwise}", ctx, param)
+        return value
+
+    return check
+
+
 def describes_node(*roles: str) -> Callable[[Command], Command]:
     """Add the options that describe a node; the command gets them as `node`, a `NodeFlags`."""
     options = [
-        click.option("--node", "node_id", metavar="ID", required=True, help="node.id: any string that no other proxy uses."),
+        click.option(
+            "--node",
+            "node_id",
+            metavar="ID",
+            required=True,
+            callback=_checked(r"(?s).+", "must not be empty"),
+            help="node.id: any string that no other proxy uses.",
+        ),
         click.option("--workload", default="", help="node.cluster: what the proxy belongs to.  [default: the role]"),
         click.option("--cluster", default="", help="The member cluster that the proxy runs in."),
         click.option("--region", default="", help="Its region."),
@@ -91,7 +110,13 @@ def describes_node(*roles: str) -> Callable[[Command], Command]:
         click.option("--namespace", default="", help="Its namespace: bare service names mean services in there."),
         click.option("--intercept", type=click.Choice(("explicit", "transparent")), help="How a sidecar gets its traffic."),
         click.option("--listen", type=Address("127.0.0.1:15001"), help="Where a sidecar listens for outbound traffic."),
-        click.option("--gateway", metavar="NAMESPACE/NAME", default="", help="The Gateway that a gateway serves."),
+        click.option(
+            "--gateway",
+            metavar="NAMESPACE/NAME",
+            default="",
+            callback=_checked(r"([^/\s]+/[^/\s]+)?", "use NAMESPACE/NAME"),
+            help="The Gateway that a gateway serves.  [default: every Gateway of its cluster]",
+        ),
         click.option("--network", default="", help="Its network, if it is not that of its cluster."),
     ]
 
@@ -99,6 +124,8 @@ def describes_node(*roles: str) -> Callable[[Command], Command]:
         @functools.wraps(command)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             fields = {name: kwargs.pop(name) or "" for name in NodeFlags.__slots__}
+            if fields["gateway"] and fields["role"] != "gateway":
+                raise click.UsageError("--gateway is for --role gateway", click.get_current_context())
             return command(*args, node=NodeFlags(**fields), **kwargs)
 
         decorated: Any = wrapper
