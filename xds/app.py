@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from xds.problem_log import ProblemLog
 from xds.problems import worst_first
 from xds.protocol import Encoder
 from xds.server.address import is_local
+from xds.server.ending import clipped
 from xds.server.limits import Limits
 from xds.server.server import Security, XdsServer
 from xds.server.tls import TlsFiles
@@ -297,8 +299,13 @@ class ControlPlane:
 
     def _found(self) -> set[Problem]:
         nodes = (problem for found in self._node_problems.values() for problem in found)
-        nacks = rejections.problems(self.streams(), self.store, self._views.quarantine)
-        stages = (self._source_problems, self._fleet.problems(), self._views.problems(), self.server.problems(), nodes, nacks)
+        streams = self.streams()
+        clients: dict[View, set[str]] = defaultdict(set)
+        for info in streams:
+            clients[info.view].add(clipped(info.node_id))  # type: ignore[index] # a View here
+        nacks = rejections.problems(streams, self.store, self._views.quarantine)
+        views = self._views.problems(clients)
+        stages = (self._source_problems, self._fleet.problems(), views, self.server.problems(), nodes, nacks)
         return {problem for found in stages for problem in found}
 
 

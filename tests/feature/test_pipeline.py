@@ -160,6 +160,23 @@ async def test_an_unknown_cluster_is_refused_with_the_known_ones(running, connec
         await soon(lambda: serious(plane) == ["XDS0501"])
 
 
+async def test_a_gateway_that_does_not_exist_is_told_with_its_node_for_as_long_as_that_is_connected(running, connect, soon):
+    def missing(plane):
+        return [problem.message for problem in plane.problems() if problem.code == "XDS0407"]
+
+    what = "cluster east has no Gateway shop/publik, which a gateway is to serve"
+    async with running() as plane:
+        first, second = (connect(plane, node_id=f"gw-{n}", role="gateway", gateway="shop/publik") for n in (1, 2))
+        await first.send(CLUSTER)
+        await soon(lambda: missing(plane) == [f"node 'gw-1': {what}"])
+        await second.send(CLUSTER)
+        await soon(lambda: missing(plane) == [f"node 'gw-1' and 1 more: {what}"])
+        first.call.cancel()
+        await soon(lambda: missing(plane) == [f"node 'gw-2': {what}"])
+        second.call.cancel()
+        await soon(lambda: missing(plane) == [])
+
+
 async def test_a_file_full_of_problems_does_not_flood_the_log(running, fleet, soon):
     async with running() as plane:
         with capture_logs() as logged:
