@@ -91,6 +91,16 @@ def test_validate_finds_errors_of_every_stage(xdsctl, clusters):
     ]
 
 
+def test_validate_may_be_strict(xdsctl, clusters, tmp_path):
+    assert xdsctl("validate", "--strict", clusters).stdout == ""
+    (clusters / "east" / "foreign.yaml").write_text("{apiVersion: apps/v1, kind: Deployment, metadata: {name: x}}\n")
+    assert "info XDS0106" in xdsctl("validate", "--strict", clusters).stdout
+    (tmp_path / "empty").mkdir()
+    result = xdsctl("validate", "--strict", tmp_path / "empty", exits=79)
+    assert ("warning XDS0111" in result.stdout, "0 clusters" in result.stderr) == (True, True)
+    xdsctl("validate", tmp_path / "empty")
+
+
 def test_validate_tells_errors_first(xdsctl, clusters):
     bare = "apiVersion: v1\nkind: Service\nmetadata: {name: none, namespace: shop}\nspec: {}\n"
     foreign = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: x}}\n"
