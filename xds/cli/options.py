@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -91,9 +91,8 @@ def _checked(pattern: str, otherwise: str) -> Callable[[click.Context, click.Par
     return check
 
 
-def describes_node(*roles: str) -> Callable[[Command], Command]:
-    """Add the options that describe a node; the command gets them as `node`, a `NodeFlags`."""
-    options = [
+def _node_options(roles: Sequence[str]) -> list[Callable[[Any], Any]]:
+    return [
         click.option(
             "--node",
             "node_id",
@@ -119,6 +118,11 @@ def describes_node(*roles: str) -> Callable[[Command], Command]:
         ),
         click.option("--network", default="", help="Its network, if it is not that of its cluster."),
     ]
+
+
+def describes_node(*roles: str) -> Callable[[Command], Command]:
+    """Add the options that describe a node; the command gets them as `node`, a `NodeFlags`."""
+    options = _node_options(roles)
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
