@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from xds import rejections
 from xds.model.view import Role, View
 from xds.problem_log import ProblemLog
@@ -42,6 +44,18 @@ def test_many_nodes_are_one_problem_that_names_the_object():
     assert "`xdsctl nacks`" in problem.hint
     (problem,) = found(stream("n1", res("web", origins=())))
     assert (problem.ref, problem.message) == (None, "node 'n1' rejected cds 'web': it is bad")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "cannot bind '0.0.0.0:8081': Address already in use",
+        "error adding listener: 'gateway:8081' has duplicate address '0.0.0.0:8081' as existing listener",
+    ],
+)
+def test_an_object_is_not_at_fault_for_an_address_that_is_taken(error):
+    (problem,) = found(stream("n1", res("gateway:8081", url=LISTENER), error=error))
+    assert problem.hint.startswith("free the address, then change the object or restart the proxy: what it rejected is not sent")
 
 
 def test_other_content_and_other_names_are_other_problems():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,15 @@ from xds._version import __version__
 from xds.admin.server import AdminServer
 from xds.admin.state import Timing
 from xds.discovery.files import FileSource
+from xds.discovery.inventory import placed
 from xds.holdoff import Holdoff
 from xds.model.fleet import Fleet
 from xds.model.node import view_of
 from xds.problem_log import ProblemLog
+from xds.problems import worst_first
 from xds.protocol import Encoder
+from xds.server.address import is_local
+from xds.server.ending import clipped
 from xds.server.limits import Limits
 from xds.server.server import Security, XdsServer
 from xds.server.tls import TlsFiles
@@ -68,6 +73,7 @@ class ControlPlane:
         self.timings: dict[str, Timing] = {"apply": Timing(), "endpoints": Timing(), "translate": Timing()}
         self._ready = asyncio.Event()
         self._draining = False
+        self._files = FileSource(config.clusters)
         self._fleet = Fleet()
         self._views = LiveViews(
             self._fleet, self._publish, idle_s=config.view_idle_s, holders=self._accepted_versions if config.quarantine else None
@@ -99,12 +105,18 @@ class ControlPlane:
         Raises:
             XdsError: an address cannot be listened on, a certificate cannot be used, or the directory cannot be read.
         """
+        await asyncio.to_thread(self._files.check)  # rather than to say first that we serve, or that a port is taken
         admin = AdminServer(self, self.config.admin_address)
         try:
             self.admin_address = await admin.start()
+            if not is_local(self.admin_address):
+                hint = "keep it on loopback, or let a firewall or a network policy guard it"
+                _log.warning(
+                    "the admin API has no authentication, and other machines can reach it", address=self.admin_address, hint=hint
+                )
             (self.xds_address,) = await self.server.start()
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(FileSource(self.config.clusters).run(self.on_events, self.on_source_problems))
+                tasks.create_task(self._files.run(self.on_events, self.on_source_problems))
                 tasks.create_task(self._keep_house())
                 await self._ready.wait()
                 on_ready(self)
@@ -282,13 +294,18 @@ class ControlPlane:
         return list(self._views.quarantine.quarantined()) if self._views.quarantine else []
 
     def problems(self) -> tuple[Problem, ...]:
-        """Return everything that is wrong now, whichever stage found it."""
-        return tuple(sorted(self._found(), key=str))
+        """Return everything that is wrong now, whichever stage found it, errors first."""
+        return tuple(sorted({placed(problem, self._files.place) for problem in self._found()}, key=worst_first))
 
     def _found(self) -> set[Problem]:
         nodes = (problem for found in self._node_problems.values() for problem in found)
-        nacks = rejections.problems(self.streams(), self.store, self._views.quarantine)
-        stages = (self._source_problems, self._fleet.problems(), self._views.problems(), self.server.problems(), nodes, nacks)
+        streams = self.streams()
+        clients: dict[View, set[str]] = defaultdict(set)
+        for info in streams:
+            clients[info.view].add(clipped(info.node_id))  # type: ignore[index] # a View here
+        nacks = rejections.problems(streams, self.store, self._views.quarantine)
+        views = self._views.problems(clients)
+        stages = (self._source_problems, self._fleet.problems(), views, self.server.problems(), nodes, nacks)
         return {problem for found in stages for problem in found}
 
 

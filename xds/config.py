@@ -110,6 +110,7 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
         raise ConfigurationError(
             f"{where}: batch.quietSeconds ({config.quiet_s:g}) is above batch.maxDelaySeconds ({config.max_delay_s:g})"
         )
+    _check_addresses(config)
     _check_tls(config, origins)
     return config
 
@@ -172,6 +173,16 @@ def _value(loader: yaml.CSafeLoader, node: yaml.Node, origin: str) -> Any:
         return loader.construct_object(node, deep=True)
     except ValueError as error:  # e.g. `!!int x`, or a date in month 13
         raise ConfigurationError(f"{origin}: {error}") from None
+
+
+def _check_addresses(config: Config) -> None:
+    """See whether the two servers can listen at all: bound one after the other, they would blame another program."""
+    places = {address.replace("localhost:", "127.0.0.1:") for address in (config.xds_address, config.admin_address)}
+    if len(places) == 1 and not config.xds_address.endswith(":0"):
+        raise ConfigurationError(
+            f"xDS and the admin API cannot both be served on {config.xds_address!r}; "
+            "give one of them another port, with --xds-address or --admin-address"
+        )
 
 
 def _check_tls(config: Config, origins: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from xds.problems import Severity
+from xds.problems import Severity, worst_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,8 +30,8 @@ class ProblemLog:
     def compare(self, problems: Iterable[Problem]) -> None:
         """Log what is new among the problems, the worst first, and what is no longer among them."""
         now = {_identity(problem): problem for problem in problems}
-        came = sorted((now[key] for key in now.keys() - self._known.keys()), key=_worst_first)
-        went = sorted((self._known[key] for key in self._known.keys() - now.keys()), key=_worst_first)
+        came = sorted((now[key] for key in now.keys() - self._known.keys()), key=worst_first)
+        went = sorted((self._known[key] for key in self._known.keys() - now.keys()), key=worst_first)
         self._known = now
         for problem in came[:LINES]:
             _log.log(LEVELS[problem.severity], "problem", code=problem.code, text=problem.text)
@@ -48,7 +48,3 @@ def _identity(problem: Problem) -> object:
     ref = problem.ref
     named = (ref.cluster, ref.kind, ref.namespace, ref.name) if ref else None
     return problem.code, problem.source.partition(":")[0], named, problem.field, problem.about or problem.message
-
-
-def _worst_first(problem: Problem) -> tuple[int, str]:
-    return -LEVELS[problem.severity], str(problem)

@@ -132,6 +132,14 @@ class Problem:
         return f"{self.code} {self.severity}: {self.text}"
 
 
+def worst_first(problem: Problem) -> tuple[int, str, int, str]:
+    """Return what sorts problems for people: errors first, then by file and line."""
+    file, _, line = problem.source.rpartition(":")
+    if not line.isdecimal():
+        file, line = problem.source, "0"
+    return -list(Severity).index(problem.severity), file, int(line), str(problem)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return the hint `did you mean 'web'?` if a known word is so near that this one may be a slip of it, else ""."""
     by_case = {found.casefold(): found for found in sorted(known)}

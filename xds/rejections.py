@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PROBLEMS: Final = 100
 """Told one by one, those rejected first; the rest is counted."""
+ADDRESS_TAKEN: Final = ("cannot bind", "address already in use", "duplicate address")
+"""What Envoy says where not the object is at fault, but something else listens at the address."""
 NAMED: Final = 3
 """Nodes and objects named in a problem that concerns many."""
 
@@ -37,7 +39,7 @@ def problems(
         what = f"{short_name(entry.type_url)} {entry.name!r}"
         message = f"{_who(entry.nodes)} rejected {what}{_made_of(refs, ref)}: {_words(entry.first.error)}"
         about = f"{entry.type_url} {entry.name} {entry.version}"
-        yield Problem("XDS0503", message, ref, hint=_hint(entry.nodes, ref), about=about)
+        yield Problem("XDS0503", message, ref, hint=_hint(entry.nodes, ref, entry.first.error), about=about)
     if len(entries) > PROBLEMS:
         message = f"{len(entries) - PROBLEMS} more resources are rejected"
         yield Problem("XDS0503", message, hint="`xdsctl nacks` lists them", about="more")
@@ -93,7 +95,12 @@ def _made_of(refs: tuple[Ref, ...], leading: Ref | None) -> str:
     return f" ({'also ' if leading else ''}made of {', '.join(others[:NAMED])}{more})"
 
 
-def _hint(nodes: Collection[str], ref: Ref | None) -> str:
+def _hint(nodes: Collection[str], ref: Ref | None, error: str) -> str:
     node = min(nodes)
     change = "change the object" if ref else "change the object that it comes from"
+    if any(words in error.lower() for words in ADDRESS_TAKEN):
+        change = (
+            f"free the address, then {change} or restart the proxy: "
+            "what it rejected is not sent again on its connection until it differs"
+        )
     return f"{change}; `xdsctl nacks` lists who rejects it, `xdsctl snapshot show {clipped(node)}` what that node is to be sent"

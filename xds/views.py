@@ -7,7 +7,8 @@ first client comes and forgotten some time after its last has gone. What clients
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xds.quarantine import Quarantine
@@ -16,7 +17,7 @@ from xds.translate.world import TYPES, Translator
 from xds.wire import ENDPOINT, short_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from collections.abc import Set as AbstractSet
 
     from xds.model.fleet import Fleet
@@ -117,9 +118,21 @@ class LiveViews:
             changes = self.quarantine.accepted(view, response)
             self._publish_changes(view, changes, f"end of the quarantine of {_listed(changes)}")
 
-    def problems(self) -> tuple[Problem, ...]:
-        """Return what could not be served in some live view, each problem once."""
-        return tuple(dict.fromkeys(problem for found in self._problems.values() for problem in found))
+    def problems(self, nodes: Mapping[View, Collection[str]]) -> tuple[Problem, ...]:
+        """Return what could not be served in some live view, each problem once.
+
+        Args:
+            nodes: the clients of each view. A problem that no object has is theirs: it names one, and goes when they have gone.
+        """
+        problems: dict[Problem, None] = {}
+        owners: dict[Problem, set[str]] = defaultdict(set)
+        for view, found in self._problems.items():
+            for problem in found:
+                if problem.ref:
+                    problems[problem] = None
+                else:
+                    owners[problem].update(nodes.get(view, ()))
+        return (*problems, *(_of_clients(problem, found) for problem, found in owners.items() if found))
 
     def _build(self, view: View, trigger: str) -> None:
         result = self._translator.translate(view)
@@ -143,6 +156,11 @@ class LiveViews:
         change = self.store.publish(view, changes, at_s=self._clock(), trigger=trigger)
         if change.names:
             self._publish(change)
+
+
+def _of_clients(problem: Problem, nodes: set[str]) -> Problem:
+    who = f"node {min(nodes)!r}" + (f" and {len(nodes) - 1} more" if len(nodes) > 1 else "")
+    return replace(problem, message=f"{who}: {problem.message}", about=problem.message)
 
 
 def _listed(changes: Changes) -> str:

@@ -182,11 +182,16 @@ def test_status_exits_with_one_when_degraded(asked, plane):
     assert "services   2 services (1 of single clusters, 1 of the cluster set), with 2 endpoints" in result.stdout
     assert "proxies    3 in 2 views, 1 rejecting" in result.stdout
     assert "problems   1 error, 1 warning" in result.stdout
+    assert result.stderr == (
+        "degraded: 1 cluster not connected (xdsctl clusters)\ndegraded: 1 proxy rejects something (xdsctl nacks)\n"
+    )
     plane.members = {"east": plane.members["east"]}
     plane.open = []
     assert json.loads(asked("status", "-o", "json").stdout)["degraded"] is False
     plane.not_ready = "the first reading of clusters"
-    assert "no: waiting for the first reading" in asked("status", exits=1).stdout
+    result = asked("status", exits=1)
+    assert "no: waiting for the first reading" in result.stdout
+    assert result.stderr == "degraded: not ready: the first reading of clusters\n"
 
 
 def test_version_says_what_it_can(asked, xdsctl):

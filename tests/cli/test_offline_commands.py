@@ -91,6 +91,29 @@ def test_validate_finds_errors_of_every_stage(xdsctl, clusters):
     ]
 
 
+def test_validate_may_be_strict(xdsctl, clusters, tmp_path):
+    assert xdsctl("validate", "--strict", clusters).stdout == ""
+    (clusters / "east" / "foreign.yaml").write_text("{apiVersion: apps/v1, kind: Deployment, metadata: {name: x}}\n")
+    assert "info XDS0106" in xdsctl("validate", "--strict", clusters).stdout
+    (tmp_path / "empty").mkdir()
+    result = xdsctl("validate", "--strict", tmp_path / "empty", exits=79)
+    assert ("warning XDS0111" in result.stdout, "0 clusters" in result.stderr) == (True, True)
+    xdsctl("validate", tmp_path / "empty")
+
+
+def test_validate_tells_errors_first(xdsctl, clusters):
+    bare = "apiVersion: v1\nkind: Service\nmetadata: {name: none, namespace: shop}\nspec: {}\n"
+    foreign = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: x}}\n"
+    (clusters / "east" / "a.yaml").write_text(f"{bare}---\n{foreign}")
+    (clusters / "east" / "b.yaml").write_text("kind: [")
+    found = [line.split()[:2] for line in xdsctl("validate", clusters, exits=79).stdout.splitlines()]
+    assert [(place.rpartition("/")[2][0], severity) for place, severity in found] == [
+        ("b", "error"),
+        ("a", "warning"),
+        ("a", "info"),
+    ]
+
+
 def test_validate_for_machines(xdsctl, clusters):
     (clusters / "east" / "bad.yaml").write_text("kind: [")
     found = json.loads(xdsctl("validate", clusters, "-o", "json", exits=79).stdout)

@@ -173,8 +173,31 @@ def test_what_keeps_it_from_starting_is_one_sentence(serve, clusters):
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         for flag in ("--xds-address", "--admin-address"):
             process = serve("--clusters", clusters, *FREE, flag, address, "--log-level", "error")
-            assert f"on '{address}': another program listens there" in process.line()
+            assert f"on '{address}': another program listens there; stop it or choose another port with {flag}" in process.line()
             assert process.wait(20) == 1
+        # What is certainly wrong is told first, and nothing is served before.
+        process = serve("--clusters", clusters / "nowhere", *FREE, "--admin-address", address, "--log-level", "info")
+        assert "nowhere: no such file or directory" in process.line()
+        assert process.wait(20) == 65
+
+
+def test_one_address_for_both_servers(xdsctl, clusters):
+    both = ("--xds-address", "127.0.0.1:18123", "--admin-address", "localhost:18123")
+    message = (
+        "xDS and the admin API cannot both be served on '127.0.0.1:18123'; give one of them another port, with --xds-address"
+    )
+    assert message in xdsctl("serve", "--clusters", clusters, *both, exits=65).stderr
+
+
+def test_an_admin_api_that_others_can_reach_is_warned_of(serve, clusters):
+    process = serve("--clusters", clusters, *FREE, "--admin-address", "0.0.0.0:0", "--log-format", "json")
+    entry = json.loads(until(process, "the admin API has no authentication, and other machines can reach it"))
+    assert (entry["level"], entry["address"].partition(":")[0]) == ("warning", "0.0.0.0")
+    process = serve("--clusters", clusters, *FREE, "--log-format", "json")
+    entries = [json.loads(process.line())]
+    while entries[-1]["event"] != "ready":
+        entries.append(json.loads(process.line()))
+    assert [entry["level"] for entry in entries] == ["info"] * len(entries)
 
 
 def test_the_file_and_the_environment_count(serve, clusters, tmp_path, monkeypatch):

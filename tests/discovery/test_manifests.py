@@ -314,7 +314,7 @@ def unsupported(text: str) -> tuple[str, ...]:
         ),
         (
             ROUTE + "spec: {rules: [{matches: [{headers: [{name: a, value: b}]}], filters: [{}]}, {filters: [], timeouts: {}}]}",
-            ("spec.rules[0].filters", "spec.rules[0].matches[0].headers", "spec.rules[1].timeouts"),
+            ("spec.rules[0].filters[0]", "spec.rules[0].matches[0].headers", "spec.rules[1].timeouts"),
         ),
         (
             ROUTE
@@ -328,6 +328,33 @@ def unsupported(text: str) -> tuple[str, ...]:
 )
 def test_what_a_gateway_or_route_asks_beyond_our_subset_is_named(text, paths):
     assert unsupported(text) == paths
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            ROUTE + "spec: {rules: [{filters: [{type: URLRewrite}]}]}",
+            "filter 'URLRewrite' …; the rule answers 500 to what it matches",
+        ),
+        (
+            ROUTE + "spec: {rules: [{backendRefs: [{name: a, filters: [{type: X}]}]}]}",
+            "filter 'X' …; the rule answers 500 to what it matches",
+        ),
+        (ROUTE + "spec: {rules: [{filters: {}}]}", "…; the rule answers 500 to what it matches"),
+        (
+            ROUTE + "spec: {rules: [{matches: [{path: {type: RegularExpression}}]}]}",
+            "'RegularExpression' …; the rule is left out",
+        ),
+        (ROUTE + "spec: {parentRefs: [{name: a, weird: true}]}", "…; the parentRef is left out"),
+        (ROUTE + "spec: {weird: true}", "…; the HTTPRoute is left out"),
+        (GATEWAY + "spec: {listeners: [{name: a, port: 80, tls: {}}]}", "…; the listener is left out"),
+        (GATEWAY + "weird: {type: X}", "…; the Gateway is left out"),
+        (GATEWAY + "spec: {weird: true}", "…; the Gateway is left out"),
+    ],
+)
+def test_what_becomes_of_it_is_told(text, message):
+    assert only_problem(text).message == message.replace("…", "is outside the part of the Gateway API that is served")
 
 
 def test_a_dropped_value_leaves_the_rest_of_the_route():

@@ -88,6 +88,21 @@ async def test_a_broken_file_changes_nothing_and_is_reported(running, connect, f
         assert serious(plane) == []
 
 
+async def test_what_a_later_stage_finds_is_told_with_the_place_of_its_object(running, fleet, connect, soon):
+    async with running() as plane:
+        for path in ("web.yaml", "web-endpoints.yaml"):
+            file = fleet.path / "east" / path
+            file.write_text("# a comment\n" + file.read_text())
+        (fleet.path / "east" / "web-endpoints.yaml").unlink()
+        await subscribe(connect(plane), LISTENER)
+        await soon(lambda: any(problem.code == "XDS0215" for problem in plane.problems()))
+        found = {problem.code: problem for problem in plane.problems()}
+        assert found["XDS0215"].source == "east/web.yaml:2"
+        assert list(found) == sorted(found, key=lambda code: ["error", "warning", "info"].index(found[code].severity))
+        (fleet.path / "east" / "web.yaml").unlink()
+        await soon(lambda: not any(problem.code == "XDS0215" for problem in plane.problems()))
+
+
 async def test_a_client_that_reconnects_to_a_restarted_control_plane_is_sent_nothing_it_holds(running, connect):
     held = {}
     async with running() as plane:
@@ -143,6 +158,23 @@ async def test_an_unknown_cluster_is_refused_with_the_known_ones(running, connec
         assert code == "INVALID_ARGUMENT"
         assert "members are east, west" in text
         await soon(lambda: serious(plane) == ["XDS0501"])
+
+
+async def test_a_gateway_that_does_not_exist_is_told_with_its_node_for_as_long_as_that_is_connected(running, connect, soon):
+    def missing(plane):
+        return [problem.message for problem in plane.problems() if problem.code == "XDS0407"]
+
+    what = "cluster east has no Gateway shop/publik, which a gateway is to serve"
+    async with running() as plane:
+        first, second = (connect(plane, node_id=f"gw-{n}", role="gateway", gateway="shop/publik") for n in (1, 2))
+        await first.send(CLUSTER)
+        await soon(lambda: missing(plane) == [f"node 'gw-1': {what}"])
+        await second.send(CLUSTER)
+        await soon(lambda: missing(plane) == [f"node 'gw-1' and 1 more: {what}"])
+        first.call.cancel()
+        await soon(lambda: missing(plane) == [f"node 'gw-2': {what}"])
+        second.call.cancel()
+        await soon(lambda: missing(plane) == [])
 
 
 async def test_a_file_full_of_problems_does_not_flood_the_log(running, fleet, soon):

@@ -56,6 +56,16 @@ def test_what_changes_nothing_is_no_change():
     assert fleet.services_built == built + 2
 
 
+def test_a_service_made_anew_may_lose_its_address_to_an_older_one_and_needs_a_batch():
+    fleet = fleet_of({"east": web("10.1.0.1")}, member("east"))
+    created = make("Service", "web", metadata={"creationTimestamp": "2026-01-01T00:00:00Z"}, spec={"ports": [{"port": 80}]})
+    fleet.apply([Upsert("east", created)])
+    later = make("Service", "web", metadata={"creationTimestamp": "2026-02-01T00:00:00Z"}, spec={"ports": [{"port": 80}]})
+    assert fleet.apply([Upsert("east", later)]).services == {WEB_EAST}
+    fleet.apply([Upsert("east", export("web", created="2026-03-01T00:00:00Z"))])
+    assert [fleet.services[key].age[:7] for key in (WEB_EAST, WEB)] == ["2026-02", "2026-03"]
+
+
 def test_ports_exports_and_names_need_a_batch():
     fleet = fleet_of({"east": web("10.1.0.1")}, member("east"))
     change = fleet.apply([Upsert("east", service("web", {"http": 80, "http-admin": 81}))])

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from xds.cli.options import Address, describes_node, output_option
+from xds.cli.options import XDS_ADDRESS, Address, describes_node, output_option
 from xds.cli.output import print_data
 from xds.cli.xds_tls import XdsTls, describes_xds_tls
 
 if TYPE_CHECKING:
     from xds.cli.node import NodeFlags
+
+ENVOY_ADMIN_ADDRESS = "127.0.0.1:9901"
 
 
 @click.command()
@@ -20,14 +23,18 @@ if TYPE_CHECKING:
 @click.option("--delta/--sotw", default=True, show_default=True, help="Incremental xDS, or state of the world.")
 @click.option(
     "--xds-address",
-    type=Address(unix=True),
-    default="127.0.0.1:18000",
+    type=Address(XDS_ADDRESS, unix=True),
+    default=XDS_ADDRESS,
     show_default=True,
     help="Where the control plane serves xDS.",
 )
 @describes_xds_tls
 @click.option(
-    "--envoy-admin-address", type=Address(), default="127.0.0.1:9901", show_default=True, help="Where Envoy's own admin page is."
+    "--envoy-admin-address",
+    type=Address(ENVOY_ADMIN_ADDRESS),
+    default=ENVOY_ADMIN_ADDRESS,
+    show_default=True,
+    help="Where Envoy's own admin page is.",
 )
 @output_option("yaml", "json")
 @click.pass_context
@@ -53,6 +60,8 @@ def bootstrap(  # noqa: PLR0913 - an argument for each option
     if grpc:
         if node.role:
             raise click.UsageError("--role is for Envoy; a gRPC client is always proxyless", ctx)
+        if output == "yaml" and ctx.get_parameter_source("output") is not ParameterSource.DEFAULT:
+            raise click.UsageError("-o yaml is for Envoy; a gRPC client reads JSON", ctx)
         print_data(grpc_bootstrap(node, xds_address, xds_tls), "json")
         return
     from xds.cli.envoy_bootstrap import envoy_bootstrap

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 @output_option("table", "json", "yaml")
 @asks_server
 def status(client: Client, *, output: str) -> int:
-    """Summarise a running control plane on one screen; exits with 1 if it is degraded."""
+    """Summarise a running control plane on one screen.
+
+    Exits with 1 if it is degraded: it is not ready, a cluster is not connected, or a proxy rejects something.
+    """
     found = client.get("/v1/status")
-    degraded = not found["ready"] or found["members_connected"] < found["members"] or bool(found["streams_rejecting"])
+    degraded = _degraded(found)
     if output != "table":
-        print_data({"apiVersion": API_VERSION, "kind": "Status", "degraded": degraded, **found}, output)
-        return int(degraded)
+        print_data({"apiVersion": API_VERSION, "kind": "Status", "degraded": bool(degraded), **found}, output)
+        return int(bool(degraded))
     rejecting = found["streams_rejecting"]
     services = count_services(found["services"] - found["services_clusterset"], found["services_clusterset"])
     rows = [
@@ -39,7 +42,22 @@ def status(client: Client, *, output: str) -> int:
         ("problems", counted(found["problems"]) or "none"),
     ]
     print_table(("", ""), rows, show_headers=False)
-    return int(degraded)
+    for reason in degraded:
+        note(f"degraded: {reason}")
+    return int(bool(degraded))
+
+
+def _degraded(found: dict[str, Any]) -> list[str]:
+    """Return why a control plane does not do all that it should, and which command tells more."""
+    reasons = []
+    if not found["ready"]:
+        reasons.append(f"not ready: {found['not_ready_reason']}")
+    if missing := found["members"] - found["members_connected"]:
+        reasons.append(f"{plural(missing, 'cluster')} not connected (xdsctl clusters)")
+    if rejecting := found["streams_rejecting"]:
+        who = "1 proxy rejects" if rejecting == 1 else f"{rejecting} proxies reject"
+        reasons.append(f"{who} something (xdsctl nacks)")
+    return reasons
 
 
 @click.command()

@@ -25,8 +25,9 @@ Json = dict[str, Any]
 def loads(client: Client, node: str | None, *, output: str, no_headers: bool) -> None:
     """List the requests that clients say they sent, by view, service and locality, since the control plane started.
 
-    With NODE, those of the view of that connected node, which it shares with other nodes. ISSUED counts every request, OK and
-    ERRORS those that have ended, IN PROGRESS those under way at the last report. DROPPED are of the whole service.
+    With NODE, those of the view of that connected node, which it shares with other nodes. ISSUED counts the requests that were
+    sent to an endpoint, OK and ERRORS how they ended, IN PROGRESS those under way at the last report. An Envoy counts a
+    failed attempt to connect as an error and not as issued, so ERRORS may exceed ISSUED. DROPPED are of the whole service.
     """
     items = client.get("/v1/loads", {"node": node} if node else None)["items"]
     if output != "table":

@@ -1,7 +1,8 @@
 """`xdsctl`: the group of all commands, each imported when it is called, and the exit codes.
 
 Exit codes: 0 done · 1 failed, degraded or different · 2 the control plane cannot be reached · 64 wrong usage · 65 bad
-input (a file, a directory, or a name that does not exist) · 79 `validate` found errors.
+input (a file, a directory, or a name that does not exist) · 79 `validate` found errors, or with
+`--strict` warnings.
 """
 
 from __future__ import annotations

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xds.discovery.files import read_directory
-from xds.model.events import ObjectKey
+from xds.discovery.inventory import placed
 from xds.model.fleet import Fleet
 from xds.model.node import Node, view_of
+from xds.problems import worst_first
 from xds.snapshot.store import SnapshotStore
 from xds.translate.world import Translator
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from xds.cli.node import NodeFlags
+    from xds.discovery.inventory import Identity
     from xds.model.members import Member
     from xds.problems import Problem
     from xds.snapshot.snapshot import Snapshot
@@ -44,14 +45,10 @@ class Offline:
             for role in ({"role": "sidecar"}, {"role": "sidecar", "intercept": "transparent"}, {"role": "gateway"}):
                 view, _ = view_of(_anyone_in(member, role), self.fleet.members)
                 found.update(self.translator.translate(view).problems)
-        return sorted((self._placed(problem) for problem in found), key=_by_place)
+        return sorted((placed(problem, self._place) for problem in found), key=worst_first)
 
-    def _placed(self, problem: Problem) -> Problem:
-        if problem.source or problem.ref is None:
-            return problem
-        ref = problem.ref
-        place = self.reading.places.get((ref.cluster, ObjectKey(ref.kind, ref.namespace, ref.name)), "")
-        return replace(problem, source=place)
+    def _place(self, identity: Identity) -> str:
+        return self.reading.places.get(identity, "")
 
     def translate(self, flags: NodeFlags) -> tuple[Snapshot, tuple[Problem, ...]]:
         """Return what a node would be given, and what is wrong with that.
@@ -65,11 +62,6 @@ class Offline:
         store = SnapshotStore[object]()
         store.publish(view, translation.resources, at_s=0.0, trigger="")
         return store.current(view), (*problems, *translation.problems)
-
-
-def _by_place(problem: Problem) -> tuple[str, int, str]:
-    file, _, line = problem.source.rpartition(":")
-    return file, int(line) if line.isdecimal() else 0, str(problem)
 
 
 def _anyone_in(member: Member, metadata: dict[str, str]) -> Node:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -17,12 +18,17 @@ TYPES = ("cds", "eds", "lds", "rds", "sds", "rtds", "ecds", "srds", "vhds")
 """What `--type` takes: the short names of `xds.wire`, which is slow to import."""
 
 
+XDS_ADDRESS, ADMIN_ADDRESS = "127.0.0.1:18000", "127.0.0.1:19000"
+"""The defaults of `xds.config`, which is slow to import."""
+
+
 class Address(click.ParamType[str]):
     """`HOST:PORT` or `[IPV6]:PORT`, and `unix:/PATH` where that is possible."""
 
     name = "host:port"
 
-    def __init__(self, *, unix: bool = False) -> None:
+    def __init__(self, example: str, *, unix: bool = False) -> None:
+        self.example = example
         self.unix = unix
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -32,9 +38,14 @@ class Address(click.ParamType[str]):
             click.BadParameter: it has no such form.
         """
         host, _, port = str(value).rpartition(":")
-        is_unix = self.unix and str(value).startswith("unix:/")
-        if not is_unix and not (host and port.isascii() and port.isdecimal() and int(port) <= 65_535):
-            self.fail(f"{value!r} is not an address; use HOST:PORT, e.g. 127.0.0.1:19000", param, ctx)
+        if self.unix and str(value).startswith("unix:/"):
+            return str(value)
+        forms = f"use HOST:PORT, e.g. {self.example}{', or unix:/PATH' if self.unix else ''}"
+        is_number = port.isascii() and port.isdecimal()
+        if is_number and int(port) > 65_535:
+            self.fail(f"port {port} of {value!r} is out of range, ports end at 65535; {forms}", param, ctx)
+        if not (host and is_number):
+            self.fail(f"{value!r} is not an address; {forms}", param, ctx)
         return str(value)
 
 
@@ -47,8 +58,8 @@ def asks_server(command: Command) -> Command:
 
     option = click.option(
         "--admin-address",
-        type=Address(),
-        default="127.0.0.1:19000",
+        type=Address(ADMIN_ADDRESS),
+        default=ADMIN_ADDRESS,
         show_default=True,
         envvar="XDS_ADMIN_ADDRESS",
         show_envvar=True,
@@ -69,10 +80,27 @@ def no_headers(command: Command) -> Command:
     return click.option("--no-headers", is_flag=True, help="Print the table without its first line.")(command)
 
 
-def describes_node(*roles: str) -> Callable[[Command], Command]:
-    """Add the options that describe a node; the command gets them as `node`, a `NodeFlags`."""
-    options = [
-        click.option("--node", "node_id", metavar="ID", required=True, help="node.id: any string that no other proxy uses."),
+def _checked(pattern: str, otherwise: str) -> Callable[[click.Context, click.Parameter, str], str]:
+    """Return a callback for an option that wants all of its text to match."""
+
+    def check(ctx: click.Context, param: click.Parameter, value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise click.BadParameter(otherwise if not value else f"{value!r}: {otherwise}", ctx, param)
+        return value
+
+    return check
+
+
+def _node_options(roles: Sequence[str]) -> list[Callable[[Any], Any]]:
+    return [
+        click.option(
+            "--node",
+            "node_id",
+            metavar="ID",
+            required=True,
+            callback=_checked(r"(?s).+", "must not be empty"),
+            help="node.id: any string that no other proxy uses.",
+        ),
         click.option("--workload", default="", help="node.cluster: what the proxy belongs to.  [default: the role]"),
         click.option("--cluster", default="", help="The member cluster that the proxy runs in."),
         click.option("--region", default="", help="Its region."),
@@ -80,15 +108,28 @@ def describes_node(*roles: str) -> Callable[[Command], Command]:
         click.option("--role", type=click.Choice(roles), help="What kind of proxy it is.  [default: sidecar]"),
         click.option("--namespace", default="", help="Its namespace: bare service names mean services in there."),
         click.option("--intercept", type=click.Choice(("explicit", "transparent")), help="How a sidecar gets its traffic."),
-        click.option("--listen", type=Address(), help="Where a sidecar listens for outbound traffic."),
-        click.option("--gateway", metavar="NAMESPACE/NAME", default="", help="The Gateway that a gateway serves."),
+        click.option("--listen", type=Address("127.0.0.1:15001"), help="Where a sidecar listens for outbound traffic."),
+        click.option(
+            "--gateway",
+            metavar="NAMESPACE/NAME",
+            default="",
+            callback=_checked(r"([^/\s]+/[^/\s]+)?", "use NAMESPACE/NAME"),
+            help="The Gateway that a gateway serves.  [default: every Gateway of its cluster]",
+        ),
         click.option("--network", default="", help="Its network, if it is not that of its cluster."),
     ]
+
+
+def describes_node(*roles: str) -> Callable[[Command], Command]:
+    """Add the options that describe a node; the command gets them as `node`, a `NodeFlags`."""
+    options = _node_options(roles)
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             fields = {name: kwargs.pop(name) or "" for name in NodeFlags.__slots__}
+            if fields["gateway"] and fields["role"] != "gateway":
+                raise click.UsageError("--gateway is for --role gateway", click.get_current_context())
             return command(*args, node=NodeFlags(**fields), **kwargs)
 
         decorated: Any = wrapper

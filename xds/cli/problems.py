@@ -32,7 +32,7 @@ def problems(client: Client, *, severity: tuple[str, ...], output: str) -> None:
     \b
     FILE:LINE: SEVERITY CODE OBJECT FIELD: MESSAGE (HINT)
 
-    What came from no file has no FILE:LINE.
+    FILE:LINE is where the object is defined; what is wrong with a node has none.
     """  # noqa: D301 - click wants the character, not a backslash
     items = [item for item in client.items("/v1/problems") if not severity or item["severity"] in severity]
     items.sort(key=lambda item: SEVERITIES.index(item["severity"]))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from xds.cli.options import Address
+from xds.cli.options import ADMIN_ADDRESS, XDS_ADDRESS, Address
 from xds.cli.output import count_services, note, plural
 from xds.errors import XdsError
 
@@ -25,14 +25,14 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
 @click.command()
 @click.option("--clusters", type=click.Path(path_type=Path), metavar="DIR", help="A directory of manifests for each cluster.")
 @click.option("--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="YAML with `apiVersion: xds/v1`.")
-@click.option("--xds-address", type=Address(unix=True), help="Where proxies connect.  [default: 127.0.0.1:18000]")
+@click.option("--xds-address", type=Address(XDS_ADDRESS, unix=True), help=f"Where proxies connect.  [default: {XDS_ADDRESS}]")
 @click.option("--xds-tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="Serve xDS over TLS with this PEM chain.")
 @click.option("--xds-tls-key", type=click.Path(path_type=Path), metavar="FILE", help="The chain's private key.")
 @click.option(
     "--xds-client-ca", type=click.Path(path_type=Path), metavar="FILE", help="Roots that proxies' certificates must have."
 )
 @click.option("--insecure", is_flag=True, default=None, help="Allow plain text on addresses that others can reach.")
-@click.option("--admin-address", type=Address(), help="Where the admin API is.  [default: 127.0.0.1:19000]")
+@click.option("--admin-address", type=Address(ADMIN_ADDRESS), help=f"Where the admin API is.  [default: {ADMIN_ADDRESS}]")
 @click.option("--log-level", type=click.Choice(("debug", "info", "warning", "error")), help="[default: info]")
 @click.option("--log-format", type=click.Choice(("auto", "console", "json")), help="[default: auto, console on a terminal]")
 def serve(file: Path | None, **flags: object) -> None:
@@ -113,8 +113,8 @@ def _announce(plane: ControlPlane) -> None:
     own = sum(1 for key in plane.services if key.scope)
     services = count_services(own, len(plane.services) - own)
     problems = len(plane.problems())
-    xds = "" if plane.xds_address == "127.0.0.1:18000" else f" --xds-address {plane.xds_address}"
-    admin = "" if plane.admin_address == "127.0.0.1:19000" else f" --admin-address {plane.admin_address}"
+    xds = "" if plane.xds_address == XDS_ADDRESS else f" --xds-address {plane.xds_address}"
+    admin = "" if plane.admin_address == ADMIN_ADDRESS else f" --admin-address {plane.admin_address}"
     note(f"serving xDS on {plane.xds_address}, the admin API on {plane.admin_address}; Ctrl-C stops")
     directory = plane.config.clusters
     note(f"{directory}: {plural(len(plane.members), 'cluster')}, {services}, {plural(problems, 'problem')}")

@@ -16,14 +16,15 @@ from xds.cli.problems import counted, print_problem
 
 @click.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="Fail if there are warnings, too, e.g. that there is no cluster at all.")
 @output_option("lines", "json", "yaml")
-def validate(directory: Path, *, output: str) -> int:
-    """Check a directory of clusters and print what is wrong, one line a problem.
+def validate(directory: Path, *, strict: bool, output: str) -> int:
+    """Check a directory of clusters and print what is wrong, one line a problem, errors first.
 
     \b
     FILE:LINE: SEVERITY CODE OBJECT FIELD: MESSAGE (HINT)
 
-    Exits with 79 if there are errors; warnings alone are fine.
+    Exits with 79 if there are errors; warnings alone are fine without --strict.
     """  # noqa: D301 - click wants the character, not a backslash
     from xds.admin.answers import problems as message_of
     from xds.admin.answers import to_json
@@ -40,4 +41,5 @@ def validate(directory: Path, *, output: str) -> int:
         note(f"{plural(len(offline.fleet.members), 'cluster')}, {services}: {what}")
     else:
         print_list("ProblemList", items, output)
-    return ISSUES_FOUND if any(item["severity"] == "error" for item in items) else 0
+    bad = {"error", "warning"} if strict else {"error"}
+    return ISSUES_FOUND if any(item["severity"] in bad for item in items) else 0

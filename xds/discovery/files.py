@@ -71,6 +71,18 @@ class FileSource:
         self._rescan_s = rescan_s
         self._readings = Readings(path, max_file_bytes=max_file_bytes)
 
+    def check(self) -> None:
+        """See whether there is anything to read.
+
+        Raises:
+            ConfigurationError: the directory cannot be listed.
+        """
+        self._readings.check()
+
+    def place(self, identity: Identity) -> str:
+        """Return `FILE:LINE` of an object, as read last; "" if no file defines it."""
+        return self._readings.inventory.place(identity)
+
     async def run(self, sink: Callable[[list[Event]], None], problems: Callable[[tuple[Problem, ...]], None]) -> None:
         """Read and watch until cancelled. Runs once; both callbacks are called in the event loop.
 

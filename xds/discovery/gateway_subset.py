@@ -59,6 +59,26 @@ def reduce_to_subset(value: dict[str, Any], struct: type[KubernetesObject]) -> t
     return reduced, sorted(unsupported, key=lambda path: [(isinstance(step, str), str(step)) for step in path])
 
 
+def consequence(kind: str, path: Path) -> str:
+    """Return what becomes of the part that a path outside the subset belongs to: `xds.translate.gateway` does it."""
+    match path:
+        case ("spec", "listeners", int(), *_):
+            return "the listener is left out"
+        case ("spec", "rules", int(), "matches", *_):
+            return "the rule is left out"
+        case ("spec", "rules", int(), *_):
+            return "the rule answers 500 to what it matches"
+        case ("spec", "parentRefs", int(), *_):
+            return "the parentRef is left out"
+        case _:
+            return f"the {kind} is left out"
+
+
+def _each(part: Any, path: Path) -> list[Path]:
+    """Return the paths of the items of a list, each of which asks for something of its own."""
+    return [(*path, index) for index in range(len(part))] if isinstance(part, list) else [path]
+
+
 def _reduce(value: Any, annotation: Any, path: Path, unsupported: list[Path]) -> Any:
     item = item_of(annotation)
     if isinstance(value, list) and item is not None:
@@ -78,7 +98,7 @@ def _reduce_mapping(value: dict[str, Any], struct: type[Struct], path: Path, uns
         choices = choices_of(annotation)
         # An empty list asks for nothing. An empty mapping may ask for the defaults of a feature.
         if (annotation is None and part != []) or (choices and isinstance(part, str) and part not in choices):
-            unsupported.append(here)
+            unsupported += _each(part, here) if key == "filters" else [here]
         elif annotation is not None:
             reduced = _reduce(part, annotation, here, unsupported)
             if key in fields:

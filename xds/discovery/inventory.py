@@ -12,7 +12,7 @@ from xds.model.events import Delete, ObjectKey, Upsert, ref_of
 from xds.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from xds.discovery.manifests import Manifest
     from xds.model.objects import KubernetesObject
@@ -21,6 +21,14 @@ SPOILING: Final = frozenset(("XDS0101", "XDS0102", "XDS0103", "XDS0104", "XDS010
 """What makes a reading incomplete: one says with it what is in force instead."""
 Identity = tuple[str, ObjectKey]
 """Cluster and key."""
+
+
+def placed(problem: Problem, place: Callable[[Identity], str]) -> Problem:
+    """Return a problem that a later stage found with the place of its object, if a file defines that."""
+    if problem.source or problem.ref is None:
+        return problem
+    ref = problem.ref
+    return replace(problem, source=place((ref.cluster, ObjectKey(ref.kind, ref.namespace, ref.name))))
 
 
 class Inventory:
@@ -36,6 +44,8 @@ class Inventory:
         self._contested: set[Identity] = set()
         """The objects that more than one file defines."""
         self._served: dict[Identity, KubernetesObject] = {}
+        self._owners: dict[Identity, str] = {}
+        """Object -> the file whose definition counts."""
 
     @property
     def objects(self) -> Mapping[Identity, KubernetesObject]:
@@ -43,13 +53,14 @@ class Inventory:
         return self._served
 
     def place(self, identity: Identity) -> str:
-        """Return `FILE:LINE` of an object that counts.
+        """Return `FILE:LINE` of an object that counts; "" if no file defines it.
 
-        Raises:
-            KeyError: no file defines it.
+        May be called while another thread applies readings: it looks up and never iterates.
         """
-        path = min(self._claims[identity])
-        return f"{path}:{self._good[path].items[identity[1]].line}"
+        path = self._owners.get(identity, "")
+        good = self._good.get(path)
+        item = good.items.get(identity[1]) if good else None
+        return f"{path}:{item.line}" if item else ""
 
     def latest(self, path: str) -> Manifest | None:
         """Return the newest reading of a file."""
@@ -122,7 +133,9 @@ class Inventory:
         if not claims:
             del self._claims[identity]
             self._served.pop(identity, None)
+            self._owners.pop(identity, None)
             return Delete(cluster, key) if before is not None else None
-        after = self._good[min(claims)].items[key].object
+        path = self._owners[identity] = min(claims)
+        after = self._good[path].items[key].object
         self._served[identity] = after
         return Upsert(cluster, after) if after != before else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xds.discovery.decoding import Decoded, Fault, decode, field_path, shown
 from xds.discovery.document import DocumentError, DocumentPath, Parsed
+from xds.discovery.gateway_subset import consequence
 from xds.discovery.json_documents import json_documents
 from xds.discovery.lines import locate
 from xds.discovery.yaml_documents import yaml_documents
@@ -112,8 +113,9 @@ class _Reader:
         ref = ref_of(self.cluster, item)
         self.objects.append((found.line, item))
         for path in result.unsupported:
-            message = "is outside the part of the Gateway API that is served"
-            self.problem(found, Problem("XDS0402", message, ref, field_path(path), "what it belongs to is left out"), path)
+            outside = f"{_asked(found.value, path)}is outside the part of the Gateway API that is served"
+            message = f"{outside}; {consequence(item.kind, path)}"
+            self.problem(found, Problem("XDS0402", message, ref, field_path(path), "do without it"), path)
 
     def misplaced(self, found: _Found, kind: Kind) -> None:
         if kind.fleet_wide:
@@ -139,6 +141,15 @@ class _Reader:
         texts = (value.get("kind"), parts.get("namespace"), parts.get("name"))
         kind, namespace, name = (text if isinstance(text, str) else "" for text in texts)
         return Ref(self.cluster, kind, namespace, name) if kind and name else None
+
+
+def _asked(value: Any, path: DocumentPath) -> str:
+    """Name what stands at a path that is outside the subset, where it has a name: a filter by its type, or a text."""
+    for step in path:
+        value = value[step]
+    if isinstance(value, dict) and path[-2:-1] == ("filters",) and isinstance(value.get("type"), str):
+        return f"filter {shown(value['type'])} "
+    return f"{shown(value)} " if isinstance(value, str) else ""
 
 
 def _group_of(api_version: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -53,6 +54,18 @@ class Readings:
         self.clusters: frozenset[str] = frozenset()
         self._known: dict[str, _Known] = {}
         self._has_listed = False
+
+    def check(self) -> None:
+        """See whether the directory can be listed, without reading what is in it.
+
+        Raises:
+            ConfigurationError: it cannot.
+        """
+        try:
+            with os.scandir(self.root):
+                pass
+        except OSError as error:
+            self._unlisted(error)
 
     def next_pass(self) -> Pass:
         """Look at every file, read what changed, and return the differences since the pass before.

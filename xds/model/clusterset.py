@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from xds.model import objects
     from xds.model.members import Member
 
-UNDATED = "~"
-"""Sorts after every timestamp: an export without a creation time counts as the youngest."""
-
 
 @dataclass(frozen=True, slots=True)
 class Export:
@@ -36,7 +33,7 @@ class Export:
     @property
     def age_key(self) -> tuple[str, str]:
         """Oldest first; the tie-break by cluster name is ours, the KEP is silent."""
-        return (self.export.metadata.creation_timestamp or UNDATED, self.member.name)
+        return (self.export.metadata.age, self.member.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +85,7 @@ class _Merge:
             visible_in=frozenset(self.importers),
             headless=oldest.headless,
             traffic_distribution=oldest.traffic_distribution,
+            age=self.exports[0].export.metadata.age,
             origins=tuple(sorted(refs)),
         )
         return Merged(service, tuple(self.problems))

@@ -121,6 +121,7 @@ class _Builder:
             visible_in=frozenset((given.member.name,)),
             headless=spec.cluster_ip == "None",
             traffic_distribution=TRAFFIC_DISTRIBUTIONS.get(spec.traffic_distribution or "", ""),
+            age=given.service.metadata.age,
             origins=(self.ref,),
         )
         return LocalResult(service, frozenset(self.seen), tuple(self.problems))

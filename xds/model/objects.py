@@ -18,6 +18,10 @@ NamespaceName = Annotated[str, Meta(max_length=63, pattern=r"^([a-z0-9]([-a-z0-9
 """An RFC 1123 label, or nothing for what is in no namespace."""
 
 
+UNDATED = "~"
+"""Sorts after every timestamp."""
+
+
 class ObjectMeta(Struct, frozen=True, rename="camel", kw_only=True):
     """`metadata` of every object."""
 
@@ -29,6 +33,11 @@ class ObjectMeta(Struct, frozen=True, rename="camel", kw_only=True):
     """RFC 3339; sorts as text because Kubernetes always writes UTC."""
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
+
+    @property
+    def age(self) -> str:
+        """What sorts the oldest object first; one without a creation time, as in most files, counts as the youngest."""
+        return self.creation_timestamp or UNDATED
 
 
 class KubernetesObject(Struct, frozen=True, rename="camel", kw_only=True):

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from xds.model.objects import UNDATED
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
@@ -118,6 +120,8 @@ class Service:
     headless: bool = False
     traffic_distribution: str = ""
     """`PreferSameZone`, `PreferSameNode` or ""; PreferClose is the older name of PreferSameZone (KEP-3015)."""
+    age: str = UNDATED
+    """Sorts the oldest first: the creation time of the Service, or of the oldest export."""
     origins: tuple[Ref, ...] = ()
     """Service, ServiceExports and ServiceImports that made it, sorted."""
 

@@ -17,7 +17,7 @@ from xds.errors import AddressError
 UNIX = "unix:"
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]\s]+)\]|(?P<host>[^\[\]:/\s]+)):(?P<port>[0-9]{1,5})")
 _REMEDIES = {
-    errno.EADDRINUSE: "another program listens there; stop it or choose another port",
+    errno.EADDRINUSE: "another program listens there; stop it or choose another port with --xds-address",
     errno.EACCES: "not permitted; choose a port above 1023",
     errno.EADDRNOTAVAIL: "no interface of this machine has that address; 0.0.0.0 stands for all of them",
 }
@@ -86,4 +86,4 @@ def _check_unix(address: str, path: Path) -> None:
             probe.connect(str(path))
         except OSError:
             return  # free, or left behind by a server that is gone: gRPC replaces it
-    raise ListenError(address, "another server listens there; stop it or choose another path")
+    raise ListenError(address, "another server listens there; stop it or choose another path with --xds-address")

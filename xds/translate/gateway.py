@@ -319,9 +319,9 @@ def _entry(
 
 
 def _age_key(route: HTTPRoute) -> tuple[str, str, str]:
-    """Oldest first, then by namespace and name; a route without a creation time counts as the youngest."""
+    """Oldest first, then by namespace and name."""
     meta = route.metadata
-    return (meta.creation_timestamp or "~", meta.namespace, meta.name)
+    return (meta.age, meta.namespace, meta.name)
 
 
 def _asks_more(unsupported: tuple[str, ...], at: str) -> bool:

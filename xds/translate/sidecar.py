@@ -18,7 +18,7 @@ from xds.wire import CLUSTER, LISTENER, ROUTE, envoy, pack, to_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from xds.model.service import Port, Service
+    from xds.model.service import Port, Service, ServiceKey
     from xds.model.view import View
     from xds.problems import Ref
 
@@ -28,39 +28,72 @@ HTTP_PORT = 80
 
 
 @dataclass(slots=True)
+class _Clash:
+    """What one service claims that another one has."""
+
+    service: Service
+    owner: Service
+    names: dict[str, None] = field(default_factory=dict)
+
+    def problem(self) -> Problem:
+        # An address is claimed with and without its port; once is enough to say.
+        names = [name for name in self.names if name.rpartition(":")[0] not in self.names]
+        owner = self.owner.key.fqdn
+        message = (
+            f"{', '.join(names)} of {self.service.key.fqdn} is also claimed by {owner}: "
+            "the older one, or the first in alphabetical order, keeps it"
+        )
+        hint = f"give one of the two another address; {owner} keeps it until then"
+        return Problem("XDS0405", message, self.service.origins[0] if self.service.origins else None, hint=hint)
+
+
+@dataclass(slots=True)
 class Claims:
     """Who has which name: Envoy refuses a whole route configuration or listener in which one is taken twice."""
 
-    problems: list[Problem] = field(default_factory=list)
     owners: dict[tuple[str, str], Service] = field(default_factory=dict)
+    clashes: dict[tuple[ServiceKey, ServiceKey], _Clash] = field(default_factory=dict)
 
     def take(self, service: Service, table: str, names: Iterable[str]) -> list[str]:
-        """Return the names that are free in the table and give them to the service; the first service by key wins."""
+        """Return the names that are free in the table and give them to the service: who comes first keeps them."""
         free = []
         for name in names:
             owner = self.owners.setdefault((table, name), service)
             if owner is service:
                 free.append(name)
             else:
-                message = f"{name} of {service.key.fqdn} is already {owner.key.fqdn}'s, which keeps it"
-                self.problems.append(Problem("XDS0405", message, service.origins[0] if service.origins else None))
+                clash = self.clashes.setdefault((service.key, owner.key), _Clash(service, owner))
+                clash.names[name] = None
         return list(dict.fromkeys(free))
+
+    def problems(self) -> list[Problem]:
+        """Return one problem for each two services that claim the same."""
+        return [clash.problem() for clash in self.clashes.values()]
 
 
 def sidecar_resources(view: View, services: Iterable[Service]) -> tuple[list[Resource], list[Problem]]:
-    """Return listeners and routes of a sidecar's view, and what could not be served in it."""
+    """Return listeners and routes of a sidecar's view, and what could not be served in it.
+
+    Args:
+        view: whose.
+        services: those that its clients may use, in order of their keys.
+    """
+    # A new service must not take an address from one that works: the oldest keeps it, as in KEP-1645 and the Gateway API.
+    # The sort is stable, so that the order of keys decides among equals.
+    by_age = sorted(services, key=lambda service: service.age)
     if view.intercept is Intercept.TRANSPARENT:
-        return _Transparent(view).resources(services)
-    return _explicit(view, services)
+        return _Transparent(view).resources(by_age)
+    return _explicit(view, by_age)
 
 
 def _explicit(view: View, services: Iterable[Service]) -> tuple[list[Resource], list[Problem]]:
     claims = Claims()
+    problems: list[Problem] = []
     hosts: list[envoy.VirtualHost] = []
     clusters: list[str] = []
     origins: set[Ref] = set()
     for service in services:
-        claims.problems += _not_routable(service)
+        problems += _not_routable(service)
         for port in _http_ports(service):
             domains = claims.take(service, OUTBOUND, _domains(service, port, view))
             if domains:
@@ -76,7 +109,7 @@ def _explicit(view: View, services: Iterable[Service]) -> tuple[list[Resource], 
         filter_chains=[envoy.FilterChain(filters=[http_filter(OUTBOUND, OUTBOUND)])],
     )
     refs = {ROUTE: frozenset((OUTBOUND,))}
-    return [Resource.of(LISTENER, OUTBOUND, to_bytes(listener), refs=refs), route], claims.problems
+    return [Resource.of(LISTENER, OUTBOUND, to_bytes(listener), refs=refs), route], [*problems, *claims.problems()]
 
 
 class _Transparent:
@@ -112,7 +145,7 @@ class _Transparent:
         refs = {CLUSTER: frozenset(self.clusters), ROUTE: frozenset(route.name for route in routes)}
         origins = tuple(sorted(set().union(*self.origins.values())))
         outbound = Resource.of(LISTENER, OUTBOUND, to_bytes(listener), refs=refs, origins=origins)
-        return [passthrough_cluster(), outbound, *routes], self.claims.problems
+        return [passthrough_cluster(), outbound, *routes], self.claims.problems()
 
     def add(self, service: Service, port: Port) -> None:
         vips = self.claims.take(service, f"vip:{port.number}", service.vips.get(self.view.cluster, ()))
