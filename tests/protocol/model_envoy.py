@@ -206,7 +206,7 @@ class Envoy:
             self.versions["rds"].pop(name, None)
 
     def unserved(self) -> set[str]:
-        """Return what requests would be sent to in vain: missing routes (404), clusters that are not there, or have no hosts (503)."""
+        """Return what requests are sent to in vain: missing routes (404), clusters that are not there or have no hosts (503)."""
         used = {name for content in self.listeners.values() for name in referred(content)}
         routes = {name for name in used if name.startswith("r")}
         used = used - routes | {name for route in routes for name in referred(self.routes.get(route, ""))}

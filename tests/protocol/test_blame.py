@@ -109,3 +109,18 @@ EDGE = Ref("", "GatewayClass", "", "edge")
 def test_objects_are_those_that_the_error_names_or_all(error, found):
     assert objects_named_in(error, (WEB, CART, EDGE)) == found
     assert objects_named_in(error, (CART,)) == (CART,)
+
+
+@pytest.mark.parametrize(
+    ("error", "names", "found"),
+    [
+        ("cannot use xdstp://a/b?x=1 here", {"xdstp://a/b?x=1", "xdstp://a/b"}, {"xdstp://a/b?x=1", "xdstp://a/b"}),
+        ("listener:web: no", {"web", "listener", "listener:web"}, {"web", "listener:web"}),
+        ("no such thing as web...", {"web", "we", "as"}, {"web", "as"}),
+        ("x " * 20_000 + "web", {"web", "x"}, {"x"}),
+        ("a" * 100_000, {"a", "b"}, set()),
+        ("", {"", "web"}, set()),
+    ],
+)
+def test_names_of_other_characters_and_long_texts(error, names, found):
+    assert named_in(error, names) == found

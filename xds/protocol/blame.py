@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from xds.wire.type_urls import LISTENER, ROUTE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from xds.problems import Ref
 
@@ -18,6 +18,16 @@ _INSIDE = re.compile(r"^ .*$", re.MULTILINE)
 _CUT = "...(truncated)"
 """How Envoy ends a text of more than 4 KiB, in the middle of a word."""
 
+TEXT_CHARS = 16_384
+"""As much of an error text is looked at; Envoy cuts its own at 4 KiB."""
+_TOKEN = re.compile(r"[\w.@/:-]+")
+_ENDS = re.compile(r"[.:](?!\w)|$")
+"""Where a name may end inside a token: before a mark that ends a sentence rather than joins two parts of a name."""
+_PARTS = 64
+"""Beginnings and ends looked at in one token."""
+_ODD = 200
+"""Names of other characters than those of tokens that are looked for, each by itself."""
+
 CONTESTED = "duplicate address"
 """What Envoy 1.36 to 1.40 says of a listener whose address another one has, without saying which."""
 
@@ -25,14 +35,25 @@ CONTESTED = "duplicate address"
 def named_in(error: str, names: Iterable[str]) -> frozenset[str]:
     """Return the names that stand in an error text as a whole, so that `web` is not found in `web:80` or `my-web`.
 
-    Envoy and gRPC name the resources that they reject where they can, e.g. `Error adding/updating cluster(s) web: ...`.
+    Envoy and gRPC name the resources that they reject where they can, e.g. `Error adding/updating cluster(s) web: ...`. The cost
+    is that of one pass over the text, however many names there are.
     """
-    said = _INSIDE.sub("", error)
-    if said.endswith(_CUT):
+    said = _INSIDE.sub("", error[:TEXT_CHARS])
+    if said.endswith(_CUT) or len(error) > TEXT_CHARS:
         said = said.rpartition(" ")[0]
-    return frozenset(
-        name for name in names if name and name in said and re.search(rf"(?<![\w.@/-]){re.escape(name)}(?![\w@/-]|[.:]\w)", said)
-    )
+    found = {part for token in _TOKEN.findall(said) for part in _parts(token)}.intersection(names)
+    odd = [name for name in names if name and not _TOKEN.fullmatch(name)]
+    for name in odd[:_ODD]:
+        if name in said and re.search(rf"(?<![\w.@/-]){re.escape(name)}(?![\w@/-]|[.:]\w)", said):
+            found.add(name)
+    return frozenset(found)
+
+
+def _parts(token: str) -> Iterator[str]:
+    """Return what may be a name in a run of a name's characters: from its begin or a colon on, to its end or a closing mark."""
+    starts = [0, *[at + 1 for at, char in enumerate(token) if char == ":"]][:_PARTS]
+    ends = [match.start() for match in _ENDS.finditer(token)][-_PARTS:]
+    return (token[start:end] for start in starts for end in ends if start < end)
 
 
 def objects_named_in(error: str, origins: tuple[Ref, ...]) -> tuple[Ref, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
     from collections.abc import Set as AbstractSet
 
 KEPT: Final = 32
@@ -35,11 +36,18 @@ class Deliveries:
         self._kept: list[Delivery] = []
         self._limit = KEPT
 
-    def sent(self, nonce: str, names: frozenset[str], now_s: float) -> None:
-        """Record a response."""
+    def sent(self, nonce: str, names: frozenset[str], now_s: float, known: Sequence[Container[str]]) -> None:
+        """Record a response.
+
+        Args:
+            nonce: of the response.
+            names: that it brings or removes.
+            now_s: the time.
+            known: names that stand in none of these may be forgotten: the client has let go of them.
+        """
+        if len(self._kept) >= self._limit:
+            self._tidy(known)
         self._kept.append(Delivery(nonce, names, now_s))
-        if len(self._kept) > self._limit:
-            self._tidy()
 
     def accepted(self, nonce: str, now_s: float) -> None:
         """Record the ACK of a response."""
@@ -53,8 +61,8 @@ class Deliveries:
         found = ((delivery, delivery.names if among is None else delivery.names & among) for delivery in self._kept)
         return {name: delivery for delivery, names in found for name in names}
 
-    def _tidy(self) -> None:
-        """Forget deliveries of which every name was sent again since."""
-        newest = {id(delivery) for delivery in self.newest().values()}
+    def _tidy(self, known: Sequence[Container[str]]) -> None:
+        """Forget deliveries of which every name was sent again since, or is gone."""
+        newest = {id(delivery) for name, delivery in self.newest().items() if any(name in part for part in known)}
         self._kept = [delivery for delivery in self._kept if id(delivery) in newest]
         self._limit = len(self._kept) + max(KEPT, len(self._kept))

@@ -248,7 +248,7 @@ class _DeltaType(Kind):
         self.answer_due = False
         client = self.interest.client
         client.put(response.resources, response.removed)
-        client.deliveries.sent(response.nonce, response.names, now_s)
+        client.record(response.nonce, response.names, now_s)
         self.heartbeats.begin(response.perishable, now_s)
         self.in_flight[response.nonce] = response, now_s
         if len(self.in_flight) > IN_FLIGHT:  # who never answers has to be taken to accept

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 WAIT_S: Final = 5.0
 """Enough for a cluster to become warm; after it, a stale client is worse than a moment's 503."""
+WAITING: Final = 1000
+"""Names of a type whose absence is not told yet, at most: each is looked at again in every poll."""
 
 
 class _Usage(NamedTuple):
@@ -71,6 +73,7 @@ class Gates:
         self._now_s = now_s
         self._aggregated = aggregated
         self._fresh: dict[tuple[str, str], frozenset[str]] = {}
+        self._removed: dict[tuple[str, str], frozenset[str]] = {}
         self._moves: dict[str, set[str]] = {}
         self._may_wait_for: dict[str, set[str] | None] = {}
 
@@ -99,6 +102,8 @@ class Gates:
 
         To be told that there is no such thing would put that in force.
         """
+        if len(kind.interest.waiting) >= WAITING:
+            return False
         if kind.type_url not in self._may_wait_for:
             self._may_wait_for[kind.type_url] = self._unsettled_refs(kind.type_url)
         awaited = self._may_wait_for[kind.type_url]
@@ -261,7 +266,7 @@ class Gates:
         was = client.before[name]
         if was is None or isinstance(was, Claim):
             return True
-        return any(name in response.removed for response, _ in kind.in_flight.values())
+        return name in self._removed_lately(kind)
 
     def _follower_is_new(self, kind: Kind, name: str, follower: Kind | None) -> bool:
         """Return whether a cluster's first endpoints are unanswered: were they rejected, it would be warm without any.
@@ -276,6 +281,14 @@ class Gates:
         to_ask = self._snapshot.resources(follower.type_url).keys() if name in self._sent_lately(kind) else ()
         awaited = held.refs.get(follower.type_url, ())
         return any(self._is_new(follower, one) or (one in to_ask and one not in follower.interest.client.held) for one in awaited)
+
+    def _removed_lately(self, kind: Kind) -> frozenset[str]:
+        """Return the names that unanswered responses remove."""
+        newest = next(reversed(kind.in_flight), "")
+        if (kind.type_url, newest) not in self._removed:
+            removed = [response.removed for response, _ in kind.in_flight.values()]
+            self._removed[kind.type_url, newest] = frozenset().union(*removed)
+        return self._removed[kind.type_url, newest]
 
     def _sent_lately(self, kind: Kind) -> frozenset[str]:
         """Return the names in responses that the client has not answered, and need not have answered yet."""

@@ -158,6 +158,15 @@ class Holdings:
             for name in known.keys() & names:
                 del known[name]
 
+    def forget_replaced(self, before_s: float) -> None:
+        """Forget what was replaced before a time."""
+        if self.replaced and self.replaced[0].at_s < before_s:
+            self.replaced = [replaced for replaced in self.replaced if replaced.at_s >= before_s]
+
+    def record(self, nonce: str, names: frozenset[str], now_s: float) -> None:
+        """Record that a response with these names is sent."""
+        self.deliveries.sent(nonce, names, now_s, (self.held, self.before, self.withheld))
+
     def superseded(self) -> Iterator[Resource | Claim]:
         """Return what the client may still use although something else, or that there is nothing, was sent since."""
         yield from [accepted for accepted in self.before.values() if accepted is not None]

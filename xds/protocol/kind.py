@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 LINGER_S: Final = 1.0
 """How long the connections of a listener that was replaced or removed go on using what it refers to, at the least."""
+REMEMBERED_S: Final = 30.0
+"""How long it is remembered what a listener replaced, even if it never takes over; nothing waits as long."""
+SPARES: Final = 64
+"""Spares kept of a client that asks for more and answers nothing."""
 
 
 class Found(NamedTuple):
@@ -129,7 +133,9 @@ class Kind:
         client = self.interest.client
         known = {name: client.held.get(name) or client.before.get(name) for name in names if name not in available}
         had = {name: resource for name, resource in known.items() if isinstance(resource, Resource)}
-        self.spares.append(Spare(names, available, had))
+        spare = Spare(names, available, had)
+        if not self.spares or self.spares[-1] != spare:  # asked for again and again, it is the same
+            self.spares = [*self.spares[-SPARES:], spare]
 
     def reject_spares(self, names: frozenset[str]) -> None:
         """Forget what there was of names that the client rejects: it would do so again, without end."""
@@ -177,8 +183,11 @@ class Kind:
         interest, client = self.interest, self.interest.client
         client.deliveries.accepted(nonce, now_s)
         if self.type_url in WARMED_BY and self.synced:
-            replaced = [(name, client.before[name]) for name in content if name in client.before]
-            client.replaced += [Replaced(name, was, now_s, now_s + LINGER_S) for name, was in replaced]
+            client.forget_replaced(before_s=now_s - REMEMBERED_S)
+            for name in client.before.keys() & content.keys():
+                was = client.before[name]
+                if was is None or version_of(was) != version_of(content[name]):
+                    client.replaced.append(Replaced(name, was, now_s, now_s + LINGER_S))
         self.synced = True
         unsettled = self.in_flight or interest.everything or interest.owed or interest.apart or client.withheld
         if unsettled or len(client.before) > len(content):

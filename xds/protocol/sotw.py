@@ -322,7 +322,7 @@ class _SotwType(Kind):
         self.last, self.answer_due = response, False
         self.in_flight[response.nonce] = response, now_s
         names = response.names if self.changes.keys() == response.names else shared(frozenset(self.changes))
-        self.interest.client.deliveries.sent(response.nonce, names, now_s)
+        self.interest.client.record(response.nonce, names, now_s)
 
     def settled_by(self, response: Response) -> Mapping[str, Resource | None]:
         """Return what the ACK of the last response accepts: its changes, and what it says of all that was not certain."""

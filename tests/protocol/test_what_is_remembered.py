@@ -1,0 +1,70 @@
+"""What is remembered of a client does not grow with how long it is connected, or with how often it asks."""
+
+from protocol_script import resource, type_url
+
+from xds.protocol import DeltaRequest, DeltaStream, Encoder
+from xds.protocol.deliveries import KEPT
+from xds.protocol.kind import SPARES
+from xds.snapshot.store import SnapshotStore
+
+VIEW = "view"
+EVERY_TYPE = ("cds", "eds", "lds", "rds")
+
+
+def world(*resources):
+    store = SnapshotStore()
+    changes = {}
+    for kind, name, content in resources:
+        changes.setdefault(type_url(kind), {})[name] = resource(kind, name, content)
+    store.publish(VIEW, changes, at_s=0, trigger="")
+    return store.current(VIEW)
+
+
+def ask(stream, snapshot, kind, *, subscribe=(), unsubscribe=(), now_s=0.0, answers=True):
+    stream.on_request(DeltaRequest(type_url(kind), tuple(subscribe), tuple(unsubscribe)), now_s)
+    for response in stream.poll(snapshot, now_s):
+        if answers:
+            stream.on_request(DeltaRequest(response.type_url, nonce=response.nonce), now_s)
+
+
+def client_of(stream, kind):
+    return stream._types[type_url(kind)].interest.client
+
+
+def test_a_client_that_asks_for_one_name_after_the_other():
+    stream, snapshot = DeltaStream(Encoder("test")), world()
+    for number in range(20 * KEPT):
+        gone = [f"n{number - 1}"] if number else []
+        ask(stream, snapshot, "eds", subscribe=[f"n{number}"], unsubscribe=gone, now_s=float(number))
+    assert len(client_of(stream, "eds").deliveries._kept) <= 3 * KEPT
+
+
+def test_clusters_that_come_and_go():
+    stream, store = DeltaStream(Encoder("test")), SnapshotStore()
+    store.publish(VIEW, {}, at_s=0, trigger="")
+    ask(stream, store.current(VIEW), "cds")
+    for number in range(20 * KEPT):
+        changes = {f"c{number}": resource("cds", f"c{number}", "1"), f"c{number - 1}": None}
+        stream.on_change(store.publish(VIEW, {type_url("cds"): changes}, at_s=0, trigger=""))
+        for response in stream.poll(store.current(VIEW), float(number)):
+            stream.on_request(DeltaRequest(response.type_url, nonce=response.nonce), float(number))
+    assert len(client_of(stream, "cds").deliveries._kept) <= 3 * KEPT
+
+
+def test_a_client_that_asks_for_its_listeners_again_and_again_and_never_for_their_routes():
+    stream, snapshot = DeltaStream(Encoder("test")), world(("lds", "l", "1>r"), ("rds", "r", "1"), ("rds", "s", "1"))
+    ask(stream, snapshot, "lds")
+    ask(stream, snapshot, "rds", subscribe=["s"])
+    for number in range(500):
+        ask(stream, snapshot, "lds", subscribe=["*"], now_s=number / 1000)
+    assert len(client_of(stream, "lds").replaced) <= 1
+
+
+def test_a_client_that_asks_for_a_cluster_again_and_again_and_answers_nothing():
+    stream, store = DeltaStream(Encoder("test")), SnapshotStore()
+    ask(stream, world(("cds", "c", "1"), ("eds", "c", "1")), "eds", subscribe=["x"])
+    for number in range(10 * SPARES):
+        change = store.publish(VIEW, {type_url("cds"): {"c": resource("cds", "c", str(number))}}, at_s=0, trigger="")
+        stream.on_change(change)
+        ask(stream, store.current(VIEW), "cds", subscribe=["c"], now_s=number / 1000, answers=False)
+    assert len(stream._types[type_url("eds")].spares) <= SPARES + 1
