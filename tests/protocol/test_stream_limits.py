@@ -35,6 +35,20 @@ def test_a_client_that_never_answers_costs_no_more_than_a_few_responses(stream):
     assert (status.stale_nonces, status.acks, status.state) == (1, 1, State.STALE)
 
 
+def test_what_a_client_rejects_late_is_sent_again(stream):
+    bodies = {"a": b"1", "bad": b"1"}
+    stream.on_request(DeltaRequest(CLUSTER), 0)
+    (first,) = stream.poll(snapshot(CLUSTER, **bodies), 0)
+    for number in range(2 * IN_FLIGHT):
+        stream.on_change(changed(CLUSTER, "c"))
+        bodies["c"] = b"%d" % number
+        stream.poll(snapshot(CLUSTER, **bodies), 0)
+    stream.on_request(DeltaRequest(CLUSTER, nonce=first.nonce, error="bad: no"), 1)
+    assert stream.withheld(CLUSTER).keys() == {"bad"}
+    (rest,) = stream.poll(snapshot(CLUSTER, **bodies), 1)
+    assert rest.names == {"a"}
+
+
 @pytest.mark.parametrize("kind", ["delta", "sotw"])
 def test_a_client_that_rejects_everything_is_given_up_on(kind):
     names = [f"n{number}" for number in range(1000)]

@@ -16,6 +16,7 @@ from xds.protocol.kind import Kind
 from xds.protocol.ledger import Nack, State
 from xds.protocol.stream import RESPONSE_BYTES, Stream
 from xds.protocol.traits import EMPTY_IF_ABSENT, FOLLOWERS, LEGACY_WILDCARD, NEVER_REMOVED, REPLACING, removal_rank
+from xds.snapshot.resource import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 
     from xds.protocol.interest import Look
     from xds.protocol.requests import DeltaRequest
-    from xds.snapshot.resource import Resource
     from xds.snapshot.snapshot import Snapshot
 
 IN_FLIGHT = 64
 """Unanswered responses remembered a type; a client that never answers costs no more than this."""
+OVERDUE = 1024
+"""Of older ones, taken to be accepted, the names are remembered: should the client reject one after all, they are sent again."""
 
 
 class DeltaStream(Stream["_DeltaType"]):
@@ -129,7 +131,7 @@ class DeltaStream(Stream["_DeltaType"]):
         if request.nonce not in kind.in_flight:
             if request.nonce:
                 self.ledger.stale(kind.type_url)
-            return None, NO_NAMES
+            return self._reject_late(kind, request, now_s)
         response, _ = kind.in_flight.pop(request.nonce)
         client = kind.interest.client
         if request.error is None:
@@ -143,6 +145,23 @@ class DeltaStream(Stream["_DeltaType"]):
         blamed = tuple(sorted(rejected & kind.interest.client.withheld.keys()))
         self._blame(kind, blamed)
         nack = Nack(kind.type_url, response.nonce, request.error, response.resources, response.removed, now_s, blamed)
+        self.ledger.nacked(nack)
+        return nack, rejected
+
+    def _reject_late(self, kind: _DeltaType, request: DeltaRequest, now_s: float) -> tuple[Nack | None, frozenset[str]]:
+        """Take a NACK of a response that was taken to be accepted for one of what the client is believed to have of it.
+
+        Should that have been sent anew since, its ACK says so.
+        """
+        names = kind.overdue.pop(request.nonce, NO_NAMES)
+        held = kind.interest.client.held
+        content = {name: one for name in sorted(names) if isinstance(one := held.get(name), Resource)}
+        if request.error is None or not content:
+            return None, NO_NAMES
+        rejected = kind.interest.reject(content, request.error, now_s)
+        blamed = tuple(sorted(rejected & kind.interest.client.withheld.keys()))
+        self._blame(kind, blamed)
+        nack = Nack(kind.type_url, request.nonce, request.error, tuple(content.values()), (), now_s, blamed)
         self.ledger.nacked(nack)
         return nack, rejected
 
@@ -235,7 +254,7 @@ class DeltaStream(Stream["_DeltaType"]):
 class _DeltaType(Kind):
     """One type of an incremental stream."""
 
-    __slots__ = ("claims", "heartbeats", "removable")
+    __slots__ = ("claims", "heartbeats", "overdue", "removable")
 
     def __init__(self, type_url: str) -> None:
         super().__init__(type_url)
@@ -243,6 +262,8 @@ class _DeltaType(Kind):
         self.claims: Mapping[str, str] = {}
         """Name -> version that the client said it has in its first request; until the first poll (R17)."""
         self.heartbeats = Heartbeats(type_url, self.interest.client)
+        self.overdue: dict[str, frozenset[str]] = {}
+        """Nonce -> names of responses too many to be remembered whole, the oldest first."""
 
     def sent(self, response: Response, now_s: float) -> None:
         self.answer_due = False
@@ -252,7 +273,11 @@ class _DeltaType(Kind):
         self.heartbeats.begin(response.perishable, now_s)
         self.in_flight[response.nonce] = response, now_s
         if len(self.in_flight) > IN_FLIGHT:  # who never answers has to be taken to accept
-            client.accept(self.in_flight.pop(next(iter(self.in_flight)))[0].content())
+            overdue, _ = self.in_flight.pop(next(iter(self.in_flight)))
+            client.accept(overdue.content())
+            self.overdue[overdue.nonce] = overdue.names
+            if len(self.overdue) > OVERDUE:
+                del self.overdue[next(iter(self.overdue))]
 
     def still_owed(self, names: list[str], look: Look) -> AbstractSet[str]:
         """Return which names of a rejected response have to be answered; what is gone by now goes as whatever is in use goes."""
