@@ -4,6 +4,7 @@
   ACK back until the cluster is warm, so it is the signal that requests may be routed there.
 - A removal waits until the client has accepted what stopped using the name. What uses what is said by `Resource.refs`.
 - Listeners wait for each other: one that is new, or that goes, waits while another does: it may want or give up an address.
+  As new ones may come all the time, that ends after GATHER_S.
 - Routes wait while a listener that replaces another waits for its own (endpoints likewise, if a cluster moves to others), and
   such moves are made one at a time.
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 WAIT_S: Final = 5.0
 """Enough for a cluster to become warm; after it, a stale client is worse than a moment's 503."""
+GATHER_S: Final = 15.0
+"""How long listeners that come and go are gathered, though none of those they wait for waits longer than WAIT_S."""
 WAITING: Final = 1000
 """Names of a type whose absence is not told yet, at most: each is looked at again in every poll."""
 
@@ -126,7 +129,7 @@ class Gates:
     def released(self, kind: Kind, names: Iterable[str], look: Look) -> list[str]:
         """Return which removals may go; the others wait because the client may still use the names, and are looked at again."""
         if kind.type_url in REPLACING and kind.interest.waiting:
-            return [name for name in names if not self.wait(kind, name, look.deadlines)]
+            return [name for name in names if not self.gather(kind, name, look.deadlines)]
         usage = self._usage(kind)
         return [name for name in names if not self._keep(kind, name, usage, look.deadlines)]
 
@@ -156,6 +159,16 @@ class Gates:
                         return None
                     found.update(held.refs.get(type_url, ()))
         return found
+
+    def gather(self, kind: Kind, name: str, deadlines: Mapping[str, float]) -> bool:
+        """Have a listener that comes or goes wait as long as any other does, and return True, unless that takes too long.
+
+        One that goes may make room for one that is still waiting: if its time were up before, nobody would listen.
+        """
+        if kind.gathers_since_s is None:
+            kind.gathers_since_s = self._now_s
+        until_s = min(max(kind.interest.waiting.values()), kind.gathers_since_s + GATHER_S)
+        return self.wait(kind, name, {name: max(until_s, deadlines.get(name, self._now_s + WAIT_S))})
 
     def _must_wait(self, kind: Kind, resource: Resource) -> bool:
         if any(self._lacks(kind, url, resource.refs.get(url)) for url in AWAITED):

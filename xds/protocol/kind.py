@@ -49,7 +49,7 @@ class Spare(NamedTuple):
 class Kind:
     """One type of a stream."""
 
-    __slots__ = ("answer_due", "in_flight", "interest", "reconnected", "spares", "synced", "type_url")
+    __slots__ = ("answer_due", "gathers_since_s", "in_flight", "interest", "reconnected", "spares", "synced", "type_url")
 
     def __init__(self, type_url: str) -> None:
         self.type_url = type_url
@@ -60,6 +60,8 @@ class Kind:
         """The client asked for all that there is and has to hear of it, even if that is nothing (R12)."""
         self.reconnected = False
         """The client came with something of the type."""
+        self.gathers_since_s: float | None = None
+        """Since when listeners that come and go wait for each other."""
         self.synced = False
         """The client has accepted something of the type, or came with something."""
         self.spares: list[Spare] = []
@@ -105,9 +107,11 @@ class Kind:
         if self.type_url in REPLACING and self.interest.waiting:
             # Where some wait, those that are new wait with them and with those that go (`Gates.released`).
             new = [resource.name for resource in found.resources if resource.name not in client.held]
-            kept = {name for name in new if gates.wait(self, name, look.deadlines)}
+            kept = {name for name in new if gates.gather(self, name, look.deadlines)}
             self.interest.owed |= kept & owed
             found.resources[:] = [resource for resource in found.resources if resource.name not in kept]
+        else:
+            self.gathers_since_s = None
         return found
 
     def _spare_for_now(self, name: str, look: Look, gates: Gates) -> Resource | None:
