@@ -134,6 +134,12 @@ async def test_a_matcher_that_is_not_evaluated(server, channel):
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_too_many_matchers(server, channel):
+    with pytest.raises(grpc.aio.AioRpcError, match="the request has 100000, more than 100; ask in several requests") as raised:
+        await fetch(channel, node_matchers=[envoy.NodeMatcher()] * 100_000)
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_an_answer_that_is_too_large(world, server, connect):
     world.put(cluster("web"))
     client = connect()

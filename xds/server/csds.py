@@ -73,7 +73,7 @@ class ClientStatus:
         """Return the clients that match, by node id.
 
         Raises:
-            UnsupportedMatcherError: a node matcher is of a kind that we do not evaluate.
+            UnsupportedMatcherError: a node matcher is of a kind that we do not evaluate, or there are too many.
             TooLargeError: there is more to tell than fits.
         """
         fits = node_match(request.node_matchers)
