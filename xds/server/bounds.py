@@ -12,7 +12,7 @@ from xds.server.ending import StreamEndError
 from xds.wire import envoy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from xds.server.limits import Limits
     from xds.server.services import StreamKind
@@ -74,6 +74,20 @@ def check_node(node: envoy.Node, limits: Limits) -> None:
         remedy = "leave out of its metadata what is not for the control plane"
         raise _exhausted(f"`node` has {size_bytes} bytes, more than {limits.node_bytes}: {remedy}")
     _check_lengths("`node.id`", (node.id,), limits)
+
+
+def check_report(stats: Sequence[envoy.ClusterStats], limits: Limits) -> None:
+    """See that a load report has not too much in it, before it is added up.
+
+    Raises:
+        StreamEndError: RESOURCE_EXHAUSTED.
+    """
+    if len(stats) > limits.report_clusters:
+        raise _exhausted(f"a load report has {len(stats)} `cluster_stats`, more than {limits.report_clusters}")
+    entries = sum(len(found.upstream_locality_stats) + len(found.dropped_requests) for found in stats)
+    if entries > limits.report_entries:
+        what = "`upstream_locality_stats` and `dropped_requests`"
+        raise _exhausted(f"a load report has {entries} {what} in all, more than {limits.report_entries}")
 
 
 def _check_names(names: int, limits: Limits) -> None:

@@ -38,6 +38,10 @@ class Limits:
     """Types that a stream may ask for."""
     type_url_chars: int = 512
     """Length of a type URL."""
+    report_clusters: int = 20_000
+    """Clusters of one load report; we remember no more of all clients together."""
+    report_entries: int = 50_000
+    """Localities and categories of dropped requests in one load report, all clusters together: half a second of work."""
 
     def options(self) -> list[tuple[str, int]]:
         """Return gRPC's channel arguments."""
