@@ -53,6 +53,19 @@ def check_subscriptions(subscriptions: Mapping[str, tuple[bool, Any]], limits: L
     _check_names(sum([len(names) for _, names in subscriptions.values()]), limits)
 
 
+def check_claims(claims: int, limits: Limits) -> None:
+    """See that a client does not say that it holds too much, all types of the stream together.
+
+    These do not count among the subscriptions: a client that reconnects names most of what it holds in both.
+
+    Raises:
+        StreamEndError: RESOURCE_EXHAUSTED.
+    """
+    if claims > limits.names:
+        what = "`initial_resource_versions`"
+        raise _exhausted(f"this stream has {claims} {what}; {limits.names} is the limit: hold fewer, or over several streams")
+
+
 def check_types(types: int, limits: Limits) -> None:
     """See that a stream does not ask for too many types.
 
@@ -73,7 +86,7 @@ def check_node(node: envoy.Node, limits: Limits) -> None:
     if size_bytes > limits.node_bytes:
         remedy = "leave out of its metadata what is not for the control plane"
         raise _exhausted(f"`node` has {size_bytes} bytes, more than {limits.node_bytes}: {remedy}")
-    _check_lengths("`node.id`", (node.id,), limits)
+    _check_lengths("`node.id`", (node.id,), limits.name_chars)
 
 
 def check_report(stats: Sequence[envoy.ClusterStats], limits: Limits) -> None:
@@ -100,17 +113,17 @@ def _checked(request: Request, limits: Limits) -> Request:
     if len(request.type_url) > limits.type_url_chars:
         raise _exhausted(f"`type_url` has {len(request.type_url)} characters, more than {limits.type_url_chars}")
     if isinstance(request, DeltaRequest):
-        _check_lengths("a resource name", chain(request.subscribe, request.initial_versions), limits)
-        _check_lengths("the version of a resource", request.initial_versions.values(), limits)
+        _check_lengths("a resource name", chain(request.subscribe, request.initial_versions), limits.name_chars)
+        _check_lengths("the version of a resource", request.initial_versions.values(), limits.version_chars)
     else:
-        _check_lengths("a resource name", request.names, limits)
+        _check_lengths("a resource name", request.names, limits.name_chars)
     return request
 
 
-def _check_lengths(what: str, texts: Iterable[str], limits: Limits) -> None:
+def _check_lengths(what: str, texts: Iterable[str], limit: int) -> None:
     longest = max(map(len, texts), default=0)
-    if longest > limits.name_chars:
-        raise _exhausted(f"{what} has {longest} characters, more than the {limits.name_chars} that one may have")
+    if longest > limit:
+        raise _exhausted(f"{what} has {longest} characters, more than the {limit} that one may have")
 
 
 def _exhausted(text: str) -> StreamEndError:

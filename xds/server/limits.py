@@ -29,9 +29,11 @@ class Limits:
     first_sync_s: float = 2
     """After so long, a client that does not take what it is written no longer counts as one of them."""
     names: int = 200_000
-    """Names that a stream may subscribe to, all types together."""
+    """Names that a stream may subscribe to, all types together; and as many that its client may say it holds."""
     name_chars: int = 2_048
-    """Length of such a name, and of a version that a client says it holds."""
+    """Length of such a name."""
+    version_chars: int = 256
+    """Length of a version that a client says it holds; ours are digests."""
     node_bytes: int = 256 * 1024
     """Size of what a client says of itself; we keep it as long as the stream, in a form that takes several times as much."""
     types: int = 64
