@@ -51,6 +51,26 @@ async def test_a_stream_that_says_nothing(bounded, kind):
     )
 
 
+@pytest.mark.parametrize(
+    "method",
+    [
+        "envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats",
+        "envoy.service.status.v3.ClientStatusDiscoveryService/StreamClientStatus",
+    ],
+)
+async def test_a_stream_of_another_service_that_says_nothing(method):
+    world = World()
+    server = XdsServer(world, Encoder("test"), ["127.0.0.1:0"], limits=LIMITS)
+    world.ready.set()
+    (address,) = await server.start()
+    async with channel_to(address) as channel, asyncio.timeout(5):
+        call = channel.stream_stream(f"/{method}")()
+        await call.wait_for_connection()
+        assert (await call.code()).name == "DEADLINE_EXCEEDED"
+        assert (await call.details()).startswith("no request within 0.2 s of the stream's beginning; ")
+    await server.stop(1)
+
+
 @pytest.mark.parametrize("kind", ["ads delta", "ads sotw"])
 async def test_too_many_names_in_one_request(bounded, kind):
     client = Client(bounded, kind)

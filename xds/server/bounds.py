@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
@@ -12,12 +13,14 @@ from xds.server.ending import StreamEndError
 from xds.wire import envoy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from xds.server.limits import Limits
     from xds.server.services import StreamKind
 
     Request = DeltaRequest | SotwRequest
+
+T = TypeVar("T")
 
 
 def parser(kind: StreamKind, limits: Limits) -> Callable[[bytes], Request]:
@@ -42,6 +45,20 @@ def parser(kind: StreamKind, limits: Limits) -> Callable[[bytes], Request]:
         return _checked(parse_sotw(message), limits)
 
     return delta if kind.delta else sotw
+
+
+async def first_request(read: Awaitable[T], limit_s: float) -> T:
+    """Return what the first read of a stream gives, if it comes in time: an open stream that says nothing still costs memory.
+
+    Raises:
+        StreamEndError: DEADLINE_EXCEEDED.
+    """
+    try:
+        async with asyncio.timeout(limit_s):
+            return await read
+    except TimeoutError as error:
+        text = f"no request within {limit_s:g} s of the stream's beginning; open a stream when there is something to ask for"
+        raise StreamEndError(grpc.StatusCode.DEADLINE_EXCEEDED, text) from error
 
 
 def check_subscriptions(subscriptions: Mapping[str, tuple[bool, Any]], limits: Limits) -> None:

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 
 from xds.errors import NodeRejectedError
 from xds.protocol import DeltaRequest, DeltaStream, SotwRequest, SotwStream, StreamInfo
-from xds.server.bounds import check_claims, check_subscriptions, check_types
+from xds.server.bounds import check_claims, check_subscriptions, check_types, first_request
 from xds.server.counters import label
 from xds.server.ending import StreamEndError, clipped, refusal
 from xds.server.node import node_of
@@ -151,7 +151,7 @@ class Stream:
         self.wake()
 
     async def _read_requests(self) -> None:
-        request = await self._read_first()
+        request = await first_request(self._read(), self._board.limits.first_request_s)
         if request is not None:
             await self._take_seat(request)
         while request is not None:
@@ -160,15 +160,6 @@ class Stream:
             request = await self._read()
         self._half_closed = True
         self.wake()
-
-    async def _read_first(self) -> Request | None:
-        limit_s = self._board.limits.first_request_s
-        try:
-            async with asyncio.timeout(limit_s):
-                return await self._read()
-        except TimeoutError as error:
-            text = f"no request within {limit_s:g} s of the stream's beginning; open a stream when there is something to ask for"
-            raise StreamEndError(grpc.StatusCode.DEADLINE_EXCEEDED, text) from error
 
     async def _read(self) -> Request | None:
         try:
