@@ -176,6 +176,40 @@ def test_problems_fit_the_terminal(capsys, monkeypatch):
     assert more[-1].endswith("(use one)")
 
 
+HOSTILE = "\x1b[31mred\x00\b\x9b2J\u202e\u2028\rforged"
+SHOWN = r"\x1b[31mred\x00\x08\x9b2J\u202e\u2028\rforged"
+
+
+def test_what_a_client_says_cannot_steer_the_terminal(asked, plane):
+    types = plane.open[0].types
+    rejection = replace(plane.rejection, error=f"first\n{HOSTILE}")
+    view = replace(EAST, region=HOSTILE)
+    plane.open[:] = [stream(f"n\n{HOSTILE}", view, types, rejections=[rejection])]
+    for arguments in (["proxies"], ["proxies", "-v"]):
+        result = asked(*arguments)
+        assert rf"n\n{SHOWN}" in result.stdout
+        assert [line for line in result.stdout.splitlines() if not line.replace("\n", "").isprintable()] == []
+    assert asked("proxies", "--no-headers").stdout.count("\n") == 1
+    assert "\x1b" not in asked("proxies", "nobody", exits=65).stderr
+    said = asked("nacks", "--no-headers").stdout.split("\n")[1:]
+    assert said[:2] == ["    first", r"    \x1b[31mred\x00\x08\x9b2J\u202e"]
+    assert said[2:] == ["    ", "    forged", ""]
+
+
+def test_json_has_what_a_client_says_as_it_is(asked, plane):
+    plane.open[:] = [stream(HOSTILE, EAST, {})]
+    assert json.loads(asked("proxies", "-o", "json").stdout)["items"][0]["node_id"] == HOSTILE
+
+
+def test_a_problem_cannot_steer_the_terminal(capsys):
+    message = f"node {HOSTILE}"
+    print_problem({"severity": "error", "code": "XDS0503", "field": HOSTILE, "message": message, "hint": HOSTILE}, HOSTILE)
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{SHOWN}: error XDS0503 {SHOWN}: node ")
+    assert shown.endswith(f" ({SHOWN})\n")
+    assert shown.strip().isprintable()
+
+
 def test_status_exits_with_one_when_degraded(asked, plane):
     result = asked("status", exits=1)
     assert "clusters   1 of 2 connected" in result.stdout

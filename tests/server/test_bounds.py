@@ -11,7 +11,7 @@ from xds.protocol import Encoder
 from xds.server import Limits, XdsServer
 from xds.wire import CLUSTER, ENDPOINT
 
-LIMITS = Limits(first_request_s=0.2, names=100, name_chars=50, node_bytes=1000, types=5, type_url_chars=80)
+LIMITS = Limits(first_request_s=0.2, names=100, name_chars=50, version_chars=40, node_bytes=1000, types=5, type_url_chars=80)
 
 
 @pytest.fixture
@@ -51,6 +51,26 @@ async def test_a_stream_that_says_nothing(bounded, kind):
     )
 
 
+@pytest.mark.parametrize(
+    "method",
+    [
+        "envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats",
+        "envoy.service.status.v3.ClientStatusDiscoveryService/StreamClientStatus",
+    ],
+)
+async def test_a_stream_of_another_service_that_says_nothing(method):
+    world = World()
+    server = XdsServer(world, Encoder("test"), ["127.0.0.1:0"], limits=LIMITS)
+    world.ready.set()
+    (address,) = await server.start()
+    async with channel_to(address) as channel, asyncio.timeout(5):
+        call = channel.stream_stream(f"/{method}")()
+        await call.wait_for_connection()
+        assert (await call.code()).name == "DEADLINE_EXCEEDED"
+        assert (await call.details()).startswith("no request within 0.2 s of the stream's beginning; ")
+    await server.stop(1)
+
+
 @pytest.mark.parametrize("kind", ["ads delta", "ads sotw"])
 async def test_too_many_names_in_one_request(bounded, kind):
     client = Client(bounded, kind)
@@ -88,11 +108,30 @@ async def test_too_many_names_anywhere_else(bounded, field):
     assert "names 101 resources" in await refused(client)
 
 
-@pytest.mark.parametrize("versions", [{"x" * 51: "1"}, {"a": "1" * 51}], ids=["name", "version"])
-async def test_long_names_and_versions_that_a_client_says_it_holds(bounded, versions):
+async def test_what_a_client_says_it_holds_counts_over_all_types(bounded):
+    client = Client(bounded, "ads delta")
+    held = {f"s{number}": "1" for number in range(60)}
+    # It may subscribe to all of that by name as well.
+    await client.send(ENDPOINT, [*held], initial_resource_versions=held)
+    await client.receive()
+    await client.send(CLUSTER, ["*"], initial_resource_versions=held)
+    assert await refused(client) == (
+        "this stream has 120 `initial_resource_versions`; 100 is the limit: hold fewer, or over several streams"
+    )
+
+
+@pytest.mark.parametrize(
+    ("versions", "words"),
+    [
+        ({"x" * 51: "1"}, "a resource name has 51 characters, more than the 50 that one may have"),
+        ({"a": "1" * 41}, "the version of a resource has 41 characters, more than the 40 that one may have"),
+    ],
+    ids=["name", "version"],
+)
+async def test_long_names_and_versions_that_a_client_says_it_holds(bounded, versions, words):
     client = Client(bounded, "ads delta")
     await client.send(ENDPOINT, ["a"], initial_resource_versions=versions)
-    assert "has 51 characters, more than the 50 that one may have" in await refused(client)
+    assert await refused(client) == words
 
 
 @pytest.mark.parametrize("kind", ["ads delta", "ads sotw"])

@@ -4,6 +4,7 @@ import grpc
 import pytest
 from xds_world import channel_to, cluster, endpoints, eventually
 
+from xds.server import Limits
 from xds.server.csds import ClientStatus
 from xds.snapshot.resource import Resource
 from xds.wire import CLUSTER, ENDPOINT, SECRET, envoy, pack, to_bytes
@@ -134,13 +135,19 @@ async def test_a_matcher_that_is_not_evaluated(server, channel):
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_too_many_matchers(server, channel):
+    with pytest.raises(grpc.aio.AioRpcError, match="the request has 100000, more than 100; ask in several requests") as raised:
+        await fetch(channel, node_matchers=[envoy.NodeMatcher()] * 100_000)
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_an_answer_that_is_too_large(world, server, connect):
     world.put(cluster("web"))
     client = connect()
     await client.send(CLUSTER)
     await client.receive()
     small = grpc.aio.server()
-    small.add_generic_rpc_handlers((ClientStatus(server._board.clients, response_bytes=10).handler(),))
+    small.add_generic_rpc_handlers((ClientStatus(server._board.clients, Limits(), response_bytes=10).handler(),))
     port = small.add_insecure_port("127.0.0.1:0")
     await small.start()
     try:

@@ -8,7 +8,7 @@ from test_loads import EAST, stats
 from xds_world import channel_to, cluster, eventually
 
 from xds.protocol import Encoder
-from xds.server import XdsServer
+from xds.server import Limits, XdsServer
 from xds.server.loads import Load
 from xds.server.lrs import SEND_ALL
 from xds.wire import CLUSTER, envoy
@@ -108,6 +108,33 @@ async def test_garbage_ends_its_own_stream_alone(world, server, channel):
     assert (await bad.status())[0] == "INVALID_ARGUMENT"
     await good.report(stats("web", (EAST, 1, 1, 0, 0)))
     await eventually(lambda: "web" in server.loads.totals())
+
+
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        ([stats("web")] * 6, "a load report has 6 `cluster_stats`, more than 5"),
+        ([stats("web", *[(EAST, 1, 1, 0, 0)] * 4), stats("api", *[(EAST, 1, 1, 0, 0)] * 4)], "has 8 `upstream_locality_stats`"),
+        ([stats("web", dropped=dict.fromkeys("abcdefgh", 1))], "and `dropped_requests` in all, more than 7"),
+    ],
+)
+async def test_a_report_with_too_much_in_it_ends_its_own_stream_alone(world, report, words):
+    world.put(cluster("web"))
+    world.ready.set()
+    limits = Limits(report_clusters=5, report_entries=7)
+    server = XdsServer(world, Encoder("test"), ["127.0.0.1:0"], limits=limits)
+    (bound,) = await server.start()
+    async with channel_to(bound) as channel:
+        good, bad = Reporter(channel), Reporter(channel)
+        await good.begin()
+        await bad.begin()
+        await bad.report(*report)
+        code, text = await bad.status()
+        assert (code, words in text) == ("RESOURCE_EXHAUSTED", True), text
+        await good.report(*[stats("web", *[(EAST, 1, 1, 0, 0)] * 7)], *[stats("web")] * 4)
+        await eventually(lambda: server.loads.reports == 3)
+        assert server.loads.totals()["web"].localities == {EAST: Load(7, 7)}
+    await server.stop(1)
 
 
 async def test_reports_follow_a_node_into_another_view(world, server, channel):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import structlog
 from structlog.testing import capture_logs
 
@@ -57,3 +59,18 @@ def test_what_is_remembered_is_bounded():
     log = NackLog(lambda: 0.0)
     lines(*(nack(res("web", b"%d" % number), blamed=("web",)) for number in range(KNOWN + 5)), log=log)
     assert len(log._told) == KNOWN
+
+
+def test_what_is_remembered_of_a_large_nack_is_small():
+    log = NackLog(lambda: 0.0)
+    many = tuple(f"s{number}" for number in range(10_000))
+    resources = tuple(res(name) for name in many)
+    first, second = nack(*resources, removed=many), nack(*resources, blamed=many)
+    assert [line["log_level"] for line in lines(first, second, first, log=log)] == ["warning", "warning", "debug"]
+    assert len(pickle.dumps(log._told)) < 1_000
+
+
+def test_names_that_run_together_are_told_apart():
+    log = NackLog(lambda: 0.0)
+    split, joined = (nack(res("web"), removed=removed) for removed in (("a", "b"), ("ab",)))
+    assert [line["log_level"] for line in lines(split, joined, log=log)] == ["warning", "warning"]

@@ -4,7 +4,7 @@ import pytest
 from google.protobuf import json_format
 
 from xds.model.node import Node
-from xds.server.node_matchers import UnsupportedMatcherError, node_match
+from xds.server.node_matchers import MATCHERS, UnsupportedMatcherError, node_match
 from xds.wire import POOL, envoy
 
 NODE = Node(
@@ -90,3 +90,19 @@ def test_any_matcher_is_enough_and_all_of_one_must_fit():
 def test_what_is_not_evaluated_is_an_error_and_never_a_match(matcher, words):
     with pytest.raises(UnsupportedMatcherError, match=words):
         matches(matcher)
+
+
+@pytest.mark.parametrize(
+    ("matchers", "place"),
+    [
+        ([{"node_id": {"exact": "a"}}] * (MATCHERS + 1), "the request has 101"),
+        ([{"node_metadatas": [at("a", present_match=True)] * 51}] * 2, "node_metadatas has 102"),
+        ([{"node_metadatas": [at(*"a" * 101, present_match=True)]}], "node_metadatas.path has 101"),
+        # The number is looked at first: what is in them is not.
+        ([{"node_id": {"safe_regex": {"regex": "."}}}] * 101, "the request has 101"),
+    ],
+)
+def test_too_many_are_refused_before_anything_is_made_of_them(matchers, place):
+    with pytest.raises(UnsupportedMatcherError, match=f"node_matchers: {place}, more than 100; ask in several requests"):
+        matches(*matchers)
+    assert not matches(*[{"node_id": {"exact": "a"}}] * MATCHERS)

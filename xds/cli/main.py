@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from xds._version import __version__
-from xds.cli.output import suggestion
+from xds.cli.output import note, suggestion
 from xds.errors import ConfigurationError, NodeRejectedError, XdsError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _exit_code(run: Callable[[], Any]) -> int:
         error.show()
         return FAILED
     except XdsError as error:
-        click.echo(f"Error: {error}", err=True)
+        note(f"Error: {error}")
         return getattr(error, "exit_code", BAD_INPUT if isinstance(error, (ConfigurationError, NodeRejectedError)) else FAILED)
     except (KeyboardInterrupt, click.Abort):
         return 128 + signal.SIGINT

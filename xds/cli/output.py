@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 import sys
+import unicodedata
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 API_VERSION = "xdsctl/v1"
 """Of the lists that we print as JSON or YAML; their shape changes only with it."""
 
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories of characters that a terminal obeys instead of showing them."""
 _COLOURS = {
     "SYNCED": "green",
     "Connected": "green",
@@ -44,6 +47,8 @@ def print_table(
 ) -> None:
     """Print aligned columns, three spaces apart, the last one as wide as it needs; empty cells become `-`.
 
+    A row stays one line, whatever its cells contain.
+
     Args:
         headers: the first line.
         rows: the others.
@@ -51,7 +56,7 @@ def print_table(
         indent: begins each line.
         below: text for each row, printed under it.
     """
-    cells = [[str(cell) or "-" for cell in row] for row in rows]
+    cells = [[visible(str(cell)) or "-" for cell in row] for row in rows]
     lines = [list(headers), *cells] if show_headers else cells
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for position, line in enumerate(lines):
@@ -60,7 +65,7 @@ def print_table(
         click.echo(indent + "   ".join([*map(paint, padded), paint(line[-1])]))
         row = position - 1 if show_headers else position
         if below and row >= 0:
-            click.echo("\n".join(f"{indent}    {text}" for text in below[row].splitlines()))
+            say_indented(below[row], f"{indent}    ")
 
 
 def print_list(kind: str, items: Sequence[Any], output: str) -> None:
@@ -81,9 +86,35 @@ def to_yaml(data: Any) -> str:
     return text
 
 
+def say(text: str = "", *, colour: str | None = None, to_stderr: bool = False) -> None:
+    """Print text for people: its line breaks stay, other characters that a terminal obeys are shown.
+
+    Whatever is not a table or data for machines is printed here, since most of it repeats what clients said.
+    """
+    shown = "\n".join(map(visible, text.split("\n")))
+    click.echo(click.style(shown, fg=colour) if colour else shown, err=to_stderr)
+
+
+def say_indented(text: str, indent: str) -> None:
+    """Print the lines of somebody else's text, each indented, so that none passes for one of ours."""
+    say("\n".join(indent + line for line in text.splitlines()))
+
+
 def note(text: str) -> None:
     """Say something that is not part of the result."""
-    click.echo(text, err=True)
+    say(text, to_stderr=True)
+
+
+def visible(text: str) -> str:
+    r"""Return the text with every character that a terminal would obey as an escape, e.g. `\x1b`, `\n` or `\u202e`.
+
+    Clients choose their ids and error texts: those must not colour, overwrite or reorder what an operator reads, nor forge rows.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char.encode("unicode_escape").decode("ascii") if unicodedata.category(char) in _UNSEEN else char for char in text
+    )
 
 
 def plural(number: int, noun: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xds.cli.options import asks_server, output_option
-from xds.cli.output import coloured, note, plural, print_list
+from xds.cli.output import coloured, note, plural, print_list, visible
 from xds.cli.resources import object_name
 
 if TYPE_CHECKING:
@@ -51,12 +51,13 @@ def print_problem(item: dict[str, Any], place: str) -> None:
         item: as the admin API tells it.
         place: where it is, `FILE:LINE`; "" if that is not known.
     """
+    place = visible(place)
     head = f"{place}: " if place else ""
     where = " ".join(part for part in (object_name(item["object"]) if "object" in item else "", item["field"]) if part)
     hint = f" ({item['hint']})" if item["hint"] else ""
     # The message may be a proxy's own words, in several lines.
     message = " ".join(item["message"].split())
-    text = f"{head}{item['severity']} {item['code']}{' ' if where else ''}{where}: {message}{hint}"
+    text = visible(f"{head}{item['severity']} {item['code']}{' ' if where else ''}{where}: {message}{hint}")
     if sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
         text = textwrap.fill(text, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)

@@ -10,7 +10,7 @@ import click
 from xds.cli.client import RefusedError
 from xds.cli.nacks import print_rejected, resources_of
 from xds.cli.options import asks_server, no_headers, output_option
-from xds.cli.output import age, note, print_list, print_table, suggestion
+from xds.cli.output import age, note, print_list, print_table, say, say_indented, suggestion, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,8 +85,8 @@ def _state(held: Json) -> str:
 def _print_streams(items: Sequence[Json], rejected: Sequence[Json]) -> None:
     for position, item in enumerate(items):
         if position:
-            click.echo()
-        click.echo(item["node_id"])
+            say()
+        say(visible(item["node_id"]))
         facts = [
             ("connected", f"{age(item['connected_at'])} ago ({item['connected_at']}) from {item['peer']}"),
             ("runs in", f"{item['cluster'] or 'no cluster'}, {_locality(item) or 'no locality'}, as {item['role']}"),
@@ -104,7 +104,7 @@ def _print_streams(items: Sequence[Json], rejected: Sequence[Json]) -> None:
         print_table(("TYPE", "STATE", "SENT", "ACCEPTED", "RESPONSES", "ACKS", "NACKS"), rows, indent="  ")
         own = [found for found in rejected if (found["node_id"], found["kind"]) == (item["node_id"], item["kind"])]
         if own:
-            click.echo("  rejected, and not sent again until it differs:")
+            say("  rejected, and not sent again until it differs:")
             print_rejected(resources_of(own), indent="  ")
         for held in item["types"]:
             if "rejection" in held and held["type"] not in {found["type"] for found in own}:
@@ -114,5 +114,5 @@ def _print_streams(items: Sequence[Json], rejected: Sequence[Json]) -> None:
 def _print_rejection(held: Json) -> None:
     """Tell what is over: what was rejected last has changed since, or was accepted."""
     rejection = held["rejection"]
-    click.echo(f"  rejected {held['type']} {age(rejection['at'])} ago (nothing any more):")
-    click.echo("\n".join(f"    {line}" for line in rejection["error"].splitlines()))
+    say(f"  rejected {held['type']} {age(rejection['at'])} ago (nothing any more):")
+    say_indented(rejection["error"], "    ")

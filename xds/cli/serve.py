@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from xds.cli.options import ADMIN_ADDRESS, XDS_ADDRESS, Address
-from xds.cli.output import count_services, note, plural
+from xds.cli.output import count_services, note, plural, visible
 from xds.errors import XdsError
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+    from typing import Any
+
     from xds.app import ControlPlane
     from xds.config import Config
 
@@ -57,6 +60,7 @@ def serve(file: Path | None, **flags: object) -> None:
 
 
 async def _serve(config: Config, *, is_console: bool) -> None:
+
     from xds.app import ControlPlane
 
     plane = ControlPlane(config)
@@ -145,6 +149,11 @@ def _log_ready(plane: ControlPlane) -> None:
     )
 
 
+def _make_visible(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """See that what clients say (structlog's renderer writes it raw) neither steers the terminal nor forges lines."""
+    return {key: visible(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
 def _configure_log(config: Config, *, is_console: bool) -> None:
     import logging
 
@@ -158,7 +167,7 @@ def _configure_log(config: Config, *, is_console: bool) -> None:
     ]
     if is_console:
         colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-        processors += [structlog.dev.ConsoleRenderer(colors=colors)]
+        processors += [_make_visible, structlog.dev.ConsoleRenderer(colors=colors)]
     else:
         processors += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
     structlog.configure(

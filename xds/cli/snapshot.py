@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xds.cli.options import TYPES, asks_server, no_headers, output_option
-from xds.cli.output import age, note, print_list, print_table, to_yaml, uses_colour
+from xds.cli.output import age, note, print_list, print_table, say, to_yaml, uses_colour, visible
 from xds.cli.resources import body_of, print_snapshot
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def diff(client: Client, before: str, after: str | None) -> int:
     lines = [line for key in sorted({*old_texts, *new_texts}) for line in _diff(key, old, new, old_texts, new_texts)]
     for line in lines:
         colour = _DIFF_COLOURS.get(line[0]) if uses_colour() else None
-        click.echo(click.style(line, fg=colour) if colour else line)
+        say(visible(line), colour=colour)
     return int(bool(lines))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
@@ -12,12 +13,14 @@ from xds.server.ending import StreamEndError
 from xds.wire import envoy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from xds.server.limits import Limits
     from xds.server.services import StreamKind
 
     Request = DeltaRequest | SotwRequest
+
+T = TypeVar("T")
 
 
 def parser(kind: StreamKind, limits: Limits) -> Callable[[bytes], Request]:
@@ -44,6 +47,20 @@ def parser(kind: StreamKind, limits: Limits) -> Callable[[bytes], Request]:
     return delta if kind.delta else sotw
 
 
+async def first_request(read: Awaitable[T], limit_s: float) -> T:
+    """Return what the first read of a stream gives, if it comes in time: an open stream that says nothing still costs memory.
+
+    Raises:
+        StreamEndError: DEADLINE_EXCEEDED.
+    """
+    try:
+        async with asyncio.timeout(limit_s):
+            return await read
+    except TimeoutError as error:
+        text = f"no request within {limit_s:g} s of the stream's beginning; open a stream when there is something to ask for"
+        raise StreamEndError(grpc.StatusCode.DEADLINE_EXCEEDED, text) from error
+
+
 def check_subscriptions(subscriptions: Mapping[str, tuple[bool, Any]], limits: Limits) -> None:
     """See that a stream does not subscribe to too much.
 
@@ -51,6 +68,19 @@ def check_subscriptions(subscriptions: Mapping[str, tuple[bool, Any]], limits: L
         StreamEndError: RESOURCE_EXHAUSTED.
     """
     _check_names(sum([len(names) for _, names in subscriptions.values()]), limits)
+
+
+def check_claims(claims: int, limits: Limits) -> None:
+    """See that a client does not say that it holds too much, all types of the stream together.
+
+    These do not count among the subscriptions: a client that reconnects names most of what it holds in both.
+
+    Raises:
+        StreamEndError: RESOURCE_EXHAUSTED.
+    """
+    if claims > limits.names:
+        what = "`initial_resource_versions`"
+        raise _exhausted(f"this stream has {claims} {what}; {limits.names} is the limit: hold fewer, or over several streams")
 
 
 def check_types(types: int, limits: Limits) -> None:
@@ -73,7 +103,21 @@ def check_node(node: envoy.Node, limits: Limits) -> None:
     if size_bytes > limits.node_bytes:
         remedy = "leave out of its metadata what is not for the control plane"
         raise _exhausted(f"`node` has {size_bytes} bytes, more than {limits.node_bytes}: {remedy}")
-    _check_lengths("`node.id`", (node.id,), limits)
+    _check_lengths("`node.id`", (node.id,), limits.name_chars)
+
+
+def check_report(stats: Sequence[envoy.ClusterStats], limits: Limits) -> None:
+    """See that a load report has not too much in it, before it is added up.
+
+    Raises:
+        StreamEndError: RESOURCE_EXHAUSTED.
+    """
+    if len(stats) > limits.report_clusters:
+        raise _exhausted(f"a load report has {len(stats)} `cluster_stats`, more than {limits.report_clusters}")
+    entries = sum(len(found.upstream_locality_stats) + len(found.dropped_requests) for found in stats)
+    if entries > limits.report_entries:
+        what = "`upstream_locality_stats` and `dropped_requests`"
+        raise _exhausted(f"a load report has {entries} {what} in all, more than {limits.report_entries}")
 
 
 def _check_names(names: int, limits: Limits) -> None:
@@ -86,17 +130,17 @@ def _checked(request: Request, limits: Limits) -> Request:
     if len(request.type_url) > limits.type_url_chars:
         raise _exhausted(f"`type_url` has {len(request.type_url)} characters, more than {limits.type_url_chars}")
     if isinstance(request, DeltaRequest):
-        _check_lengths("a resource name", chain(request.subscribe, request.initial_versions), limits)
-        _check_lengths("the version of a resource", request.initial_versions.values(), limits)
+        _check_lengths("a resource name", chain(request.subscribe, request.initial_versions), limits.name_chars)
+        _check_lengths("the version of a resource", request.initial_versions.values(), limits.version_chars)
     else:
-        _check_lengths("a resource name", request.names, limits)
+        _check_lengths("a resource name", request.names, limits.name_chars)
     return request
 
 
-def _check_lengths(what: str, texts: Iterable[str], limits: Limits) -> None:
+def _check_lengths(what: str, texts: Iterable[str], limit: int) -> None:
     longest = max(map(len, texts), default=0)
-    if longest > limits.name_chars:
-        raise _exhausted(f"{what} has {longest} characters, more than the {limits.name_chars} that one may have")
+    if longest > limit:
+        raise _exhausted(f"{what} has {longest} characters, more than the {limit} that one may have")
 
 
 def _exhausted(text: str) -> StreamEndError:

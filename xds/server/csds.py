@@ -13,6 +13,8 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from xds.protocol import State
+from xds.server.bounds import first_request
+from xds.server.ending import StreamEndError
 from xds.server.node_matchers import UnsupportedMatcherError, node_match
 from xds.wire import envoy
 from xds.wire.redaction import redacted
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from xds.model.node import Node
     from xds.protocol import ResourceStatus, StreamInfo
+    from xds.server.limits import Limits
     from xds.snapshot.snapshot import Snapshot
 
     Clients = Callable[[], Iterable[tuple[Node, StreamInfo, Snapshot]]]
@@ -51,11 +54,13 @@ class ClientStatus:
 
     Args:
         clients: gives the open streams whose clients said who they are, each with the newest snapshot of its view.
+        limits: what one client may take.
         response_bytes: the largest answer.
     """
 
-    def __init__(self, clients: Clients, *, response_bytes: int = RESPONSE_BYTES) -> None:
+    def __init__(self, clients: Clients, limits: Limits, *, response_bytes: int = RESPONSE_BYTES) -> None:
         self._clients = clients
+        self._limits = limits
         self._response_bytes = response_bytes
         self._busy = asyncio.Semaphore(1)
 
@@ -73,7 +78,7 @@ class ClientStatus:
         """Return the clients that match, by node id.
 
         Raises:
-            UnsupportedMatcherError: a node matcher is of a kind that we do not evaluate.
+            UnsupportedMatcherError: a node matcher is of a kind that we do not evaluate, or there are too many.
             TooLargeError: there is more to tell than fits.
         """
         fits = node_match(request.node_matchers)
@@ -106,8 +111,13 @@ class ClientStatus:
         raise AssertionError("abort raises")
 
     async def _stream(self, _: Any, context: Context) -> None:
-        while (request := await context.read()) is not grpc.aio.EOF:
+        try:
+            request = await first_request(context.read(), self._limits.first_request_s)
+        except StreamEndError as end:
+            await context.abort(end.code, str(end))
+        while request is not grpc.aio.EOF:
             await context.write(await self._fetch(request, context))
+            request = await context.read()
 
 
 def _place(client: tuple[Node, StreamInfo, Snapshot]) -> tuple[str, str, float]:

@@ -29,15 +29,21 @@ class Limits:
     first_sync_s: float = 2
     """After so long, a client that does not take what it is written no longer counts as one of them."""
     names: int = 200_000
-    """Names that a stream may subscribe to, all types together."""
+    """Names that a stream may subscribe to, all types together; and as many that its client may say it holds."""
     name_chars: int = 2_048
-    """Length of such a name, and of a version that a client says it holds."""
+    """Length of such a name."""
+    version_chars: int = 256
+    """Length of a version that a client says it holds; ours are digests."""
     node_bytes: int = 256 * 1024
     """Size of what a client says of itself; we keep it as long as the stream, in a form that takes several times as much."""
     types: int = 64
     """Types that a stream may ask for."""
     type_url_chars: int = 512
     """Length of a type URL."""
+    report_clusters: int = 20_000
+    """Clusters of one load report; we remember no more of all clients together."""
+    report_entries: int = 50_000
+    """Localities and categories of dropped requests in one load report, all clusters together: half a second of work."""
 
     def options(self) -> list[tuple[str, int]]:
         """Return gRPC's channel arguments."""

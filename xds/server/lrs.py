@@ -15,7 +15,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from xds.errors import NodeRejectedError
-from xds.server.bounds import check_node
+from xds.server.bounds import check_node, check_report, first_request
 from xds.server.ending import StreamEndError, clipped, refusal
 from xds.server.loads import Loads
 from xds.server.node import node_of
@@ -145,7 +145,9 @@ class _Stream:
 
     async def _read_reports(self) -> None:
         service, asked = self._service, None
-        while (request := await self._read()) is not None:
+        request = await first_request(self._read(), service.limits.first_request_s)
+        while request is not None:
+            check_report(request.cluster_stats, service.limits)
             node, view = self._seat or await self._take_seat(request)
             clusters = service.source.current(view).resources(CLUSTER)
             # The first request carries no statistics that anybody asked for, but what it has counts.
@@ -154,6 +156,7 @@ class _Stream:
             if wanted != asked:
                 asked = wanted
                 await self._context.write(self._instruction(wanted))
+            request = await self._read()
 
     async def _read(self) -> envoy.LoadStatsRequest | None:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +12,7 @@ from xds.server.ending import clipped
 from xds.wire import short_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from xds.protocol import Nack
     from xds.snapshot.resource import Resource
@@ -38,17 +40,18 @@ class NackLog:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._told: dict[tuple[object, ...], _Told] = {}
+        self._told: dict[bytes, _Told] = {}
 
     def tell(self, nack: Nack, log: Any) -> None:
         """Log a NACK with the logger of its stream, which knows the node."""
-        blamed = [resource for resource in nack.resources if resource.name in nack.blamed] or list(nack.resources)
+        names = frozenset(nack.blamed)
+        blamed = [resource for resource in nack.resources if resource.name in names] or list(nack.resources)
         fields = {"type": short_name(nack.type_url), "names": clipped(_names(nack)), "error": clipped(nack.error)}
         if not nack.blamed:
             fields["culprit"] = "not named: parts of the response are sent again until it is found"
         elif objects := _objects(blamed, nack.error):
             fields["objects"] = objects
-        before = self._told.get(key := (nack.type_url, nack.removed, *((found.name, found.version) for found in blamed)))
+        before = self._told.get(key := _key(nack, blamed))
         now_s = self._clock()
         if before and now_s < before.at_s + AGAIN_S:
             before.silenced += 1
@@ -60,6 +63,13 @@ class NackLog:
         self._told[key] = _Told(now_s)
         if len(self._told) > KNOWN:
             del self._told[next(iter(self._told))]
+
+
+def _key(nack: Nack, blamed: Sequence[Resource]) -> bytes:
+    """Return what stands for the content that is rejected: a digest, since the names of one response may take megabytes."""
+    content = [nack.type_url, nack.removed, [(found.name, found.version) for found in blamed]]
+    # JSON, so that names, which are the client's, do not run together into those of another response.
+    return hashlib.blake2b(json.dumps(content).encode(), digest_size=16).digest()
 
 
 def _names(nack: Nack) -> str:

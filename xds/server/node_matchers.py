@@ -7,28 +7,46 @@ from typing import TYPE_CHECKING, Any
 from xds.errors import XdsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from xds.model.node import Node
     from xds.wire import envoy
 
     Match = Callable[[Any], bool]
 
+MATCHERS = 100
+"""Matchers of a request, conditions of all of them together, and steps of a path: Python looks at each, for every client."""
+
 _MISSING = object()
 
 
 class UnsupportedMatcherError(XdsError):
-    """A matcher that we do not evaluate; the text names it and those that we do."""
+    """A matcher that we do not evaluate, or too many of them; the text names it and what we do evaluate."""
 
 
-def node_match(matchers: Iterable[envoy.NodeMatcher]) -> Callable[[Node], bool]:
+def node_match(matchers: Sequence[envoy.NodeMatcher]) -> Callable[[Node], bool]:
     """Return what says of a node whether any of the matchers fits; without matchers every node fits.
 
     Raises:
-        UnsupportedMatcherError: a matcher is of a kind that we do not evaluate.
+        UnsupportedMatcherError: a matcher is of a kind that we do not evaluate, or there are too many.
     """
+    _check_number(matchers)
     each = [_one(matcher) for matcher in matchers]
     return lambda node: not each or any(fits(node) for fits in each)
+
+
+def _check_number(matchers: Sequence[envoy.NodeMatcher]) -> None:
+    """See, before anything is made of them, that there are not too many: whoever asks must not hold up the proxies."""
+    _check_limit("the request", len(matchers))
+    _check_limit("node_metadatas", sum(len(matcher.node_metadatas) for matcher in matchers))
+    for matcher in matchers:
+        for item in matcher.node_metadatas:
+            _check_limit("node_metadatas.path", len(item.path))
+
+
+def _check_limit(place: str, number: int) -> None:
+    if number > MATCHERS:
+        raise UnsupportedMatcherError(f"node_matchers: {place} has {number}, more than {MATCHERS}; ask in several requests")
 
 
 def _one(matcher: envoy.NodeMatcher) -> Callable[[Node], bool]:

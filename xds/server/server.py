@@ -86,7 +86,7 @@ class XdsServer:
         self._certificates: Certificates | None = None
         self._board = Switchboard(source, encoder, self._limits, on_nack, on_ack=on_ack)
         self._load_reporting = lrs.LoadReporting(source, self._board.clock, self._limits, interval_s=load_interval_s)
-        self._client_status = csds.ClientStatus(self._board.clients)
+        self._client_status = csds.ClientStatus(self._board.clients, self._limits)
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 
 from xds.errors import NodeRejectedError
 from xds.protocol import DeltaRequest, DeltaStream, SotwRequest, SotwStream, StreamInfo
-from xds.server.bounds import check_subscriptions, check_types
+from xds.server.bounds import check_claims, check_subscriptions, check_types, first_request
 from xds.server.counters import label
 from xds.server.ending import StreamEndError, clipped, refusal
 from xds.server.node import node_of
@@ -67,6 +67,8 @@ class Stream:
         """Types of which a first sync was admitted."""
         self._admitted_at_s: float | None = None
         """When the first one was, in the event loop's time."""
+        self._claims = 0
+        """Resources that the client said it holds, when it first asked for each type."""
         self._due = asyncio.Event()
         self._half_closed = False
         self._ending: StreamEndError | None = None
@@ -149,7 +151,7 @@ class Stream:
         self.wake()
 
     async def _read_requests(self) -> None:
-        request = await self._read_first()
+        request = await first_request(self._read(), self._board.limits.first_request_s)
         if request is not None:
             await self._take_seat(request)
         while request is not None:
@@ -158,15 +160,6 @@ class Stream:
             request = await self._read()
         self._half_closed = True
         self.wake()
-
-    async def _read_first(self) -> Request | None:
-        limit_s = self._board.limits.first_request_s
-        try:
-            async with asyncio.timeout(limit_s):
-                return await self._read()
-        except TimeoutError as error:
-            text = f"no request within {limit_s:g} s of the stream's beginning; open a stream when there is something to ask for"
-            raise StreamEndError(grpc.StatusCode.DEADLINE_EXCEEDED, text) from error
 
     async def _read(self) -> Request | None:
         try:
@@ -208,7 +201,7 @@ class Stream:
             raise refusal(f"this stream carries {only} alone, not {request.type_url}; open an ADS stream for several types")
         protocol, name = self._protocol, label(request.type_url)
         if request.type_url not in protocol.ledger.types:
-            check_types(len(protocol.ledger.types) + 1, self._board.limits)
+            self._check_new_type(request)
         subscription_changes = protocol.subscription_changes
         stale_nonces = self._stale_nonces(request.type_url)
         # The method that the stream was opened with decides on both, the request's class and the core's.
@@ -221,6 +214,13 @@ class Stream:
             check_subscriptions(protocol.subscriptions(), self._board.limits)
             self._board.hub.subscribe(self, protocol.subscriptions())
         self.wake()
+
+    def _check_new_type(self, request: Request) -> None:
+        limits = self._board.limits
+        check_types(len(self._protocol.ledger.types) + 1, limits)
+        if isinstance(request, DeltaRequest):  # whose first request of a type alone says what the client holds
+            self._claims += len(request.initial_versions)
+            check_claims(self._claims, limits)
 
     def _stale_nonces(self, type_url: str) -> int:
         status = self._protocol.ledger.types.get(type_url)
