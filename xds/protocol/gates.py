@@ -151,8 +151,6 @@ class Gates:
         """Return the names of a type that what is to change may wait for; None for any, if it is not known what a client has."""
         found: set[str] = set()
         for url, needed_url in WAITS_FOR.items():
-            if needed_url == type_url and url not in self._kinds and self._aggregated and self._kinds[type_url].reconnected:
-                return None  # a client that reconnects asks for its types in any order (R18)
             if needed_url == type_url and url in self._kinds:
                 self._settle(self._kinds[url])
                 client = self._kinds[url].interest.client
