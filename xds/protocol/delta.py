@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 IN_FLIGHT = 64
 """Unanswered responses remembered a type; a client that never answers costs no more than this."""
 OVERDUE = 1024
-"""Of older ones, taken to be accepted, the names are remembered: should the client reject one after all, they are sent again."""
+"""Of older ones, taken to be accepted, the names are remembered: should the client reject one after all, that counts."""
 
 
 class DeltaStream(Stream["_DeltaType"]):
@@ -133,19 +133,15 @@ class DeltaStream(Stream["_DeltaType"]):
                 self.ledger.stale(kind.type_url)
             return self._reject_late(kind, request, now_s)
         response, _ = kind.in_flight.pop(request.nonce)
-        client = kind.interest.client
         if request.error is None:
             kind.accept(response.nonce, content := response.content(), now_s)
             self._accepted(kind, content)
             self.ledger.acked(response, *kind.standing(now_s))
             return None, NO_NAMES
-        rejected = kind.interest.reject(response.content(), request.error, now_s)
+        nack, rejected = self._reject(kind, response.nonce, response.content(), request.error, now_s)
+        client = kind.interest.client
         client.unsure |= (response.names & client.before.keys()) - rejected  # sent anew since
-        kind.interest.owe(frozenset(response.heartbeats) & kind.interest.client.held.keys())  # it wants the body
-        blamed = tuple(sorted(rejected & kind.interest.client.withheld.keys()))
-        self._blame(kind, blamed)
-        nack = Nack(kind.type_url, response.nonce, request.error, response.resources, response.removed, now_s, blamed)
-        self.ledger.nacked(nack)
+        kind.interest.owe(frozenset(response.heartbeats) & client.held.keys())  # it wants the body
         return nack, rejected
 
     def _reject_late(self, kind: _DeltaType, request: DeltaRequest, now_s: float) -> tuple[Nack | None, frozenset[str]]:
@@ -158,10 +154,18 @@ class DeltaStream(Stream["_DeltaType"]):
         content = {name: one for name in sorted(names) if isinstance(one := held.get(name), Resource)}
         if request.error is None or not content:
             return None, NO_NAMES
-        rejected = kind.interest.reject(content, request.error, now_s)
+        return self._reject(kind, request.nonce, content, request.error, now_s)
+
+    def _reject(
+        self, kind: _DeltaType, nonce: str, content: Mapping[str, Resource | None], error: str, now_s: float
+    ) -> tuple[Nack, frozenset[str]]:
+        """Record a NACK of this content, None for what was removed; return it, and the names that are dealt with."""
+        rejected = kind.interest.reject(content, error, now_s)
         blamed = tuple(sorted(rejected & kind.interest.client.withheld.keys()))
         self._blame(kind, blamed)
-        nack = Nack(kind.type_url, request.nonce, request.error, tuple(content.values()), (), now_s, blamed)
+        resources = tuple(resource for resource in content.values() if resource is not None)
+        removed = tuple(name for name, resource in content.items() if resource is None)
+        nack = Nack(kind.type_url, nonce, error, resources, removed, now_s, blamed)
         self.ledger.nacked(nack)
         return nack, rejected
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from xds.protocol.holdings import Claim, Replaced, version_of
+from xds.protocol.holdings import UNCERTAIN, Claim, Replaced, version_of
 from xds.protocol.interest import Interest
 from xds.protocol.ledger import State
 from xds.protocol.traits import REPLACING, WAITED_FOR, WARMED_BY
@@ -163,10 +163,8 @@ class Kind:
         if self.type_url not in WAITED_FOR or not self.synced:
             return [resources]
         client = self.interest.client
-        under_way = frozenset().union(*[response.names for response, _ in self.in_flight.values()])
         sure: list[Resource] = []
         alone: list[list[Resource]] = []
-        again: list[Resource] = []
         new: list[Resource] = []
         changed: list[Resource] = []
         for resource in resources:
@@ -179,7 +177,10 @@ class Kind:
             elif accepted is not None:
                 changed.append(resource)
             else:
-                (again if name in under_way else new).append(resource)
+                new.append(resource)
+        under_way = frozenset().union(*[response.names for response, _ in self.in_flight.values()]) if new else frozenset()
+        again = [resource for resource in new if resource.name in under_way]
+        new = [resource for resource in new if resource.name not in under_way]
         return [portion for portion in (sure, *alone, again, new, changed) if portion] or [[]]
 
     def accept(self, nonce: str, content: Mapping[str, Resource | None], now_s: float) -> None:
@@ -208,7 +209,7 @@ class Kind:
             for name in names:
                 held = client.held.get(name)
                 if isinstance(held, Claim) or (held is not None and needed_url in held.refs):
-                    client.replaced.append(Replaced(name, Claim(""), now_s, now_s))
+                    client.replaced.append(Replaced(name, UNCERTAIN, now_s, now_s))
 
     def superseded(self) -> Iterator[Resource | Claim]:
         """Return what the client may still use although something else, or that there is nothing, was sent since."""
