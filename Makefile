@@ -50,11 +50,7 @@ test: $(READY) ## Run the tests
 
 .PHONY: interop
 interop: $(READY) ## Run every gRPC client and every Envoy version that can be had here against our server
-	$(BIN)/pytest -m "(clients or matrix) and not storm"
-
-.PHONY: storm
-storm: $(READY) ## Five versions of Envoy in a storm of 500 changes (not yet free of failures in every run)
-	$(BIN)/pytest -m storm
+	$(BIN)/pytest -m "clients or matrix"
 
 .PHONY: fuzz
 fuzz: $(READY) ## Fuzz each target for FUZZ_S seconds, guided by coverage (installs atheris)

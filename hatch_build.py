@@ -42,8 +42,9 @@ class WireHook(BuildHookInterface):
 
 def generate() -> None:
     """Write everything named in the module's docstring."""
-    roots = {"envoy": envoy_files(), "admin": dict.fromkeys(own_files(), frozenset[str]())}
-    descriptors = describe(list(roots["envoy"]), list(roots["admin"]))
+    admin = [path for path in own_files() if path.startswith("isthmus/admin/")]
+    roots = {"envoy": envoy_files(), "admin": dict.fromkeys(admin, frozenset[str]())}
+    descriptors = describe(list(roots["envoy"]), own_files())
     names = {module: short_names(descriptors, files) for module, files in roots.items()}
     clear()
     generated = WIRE / "generated"

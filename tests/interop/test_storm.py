@@ -48,7 +48,6 @@ async def lab(binaries, tmp_path, delta):
         yield lab
 
 
-@pytest.mark.storm
 async def test_a_storm_fails_no_request(lab):
     callers = lab.callers()
     async with calling(callers, rate=RATE):
@@ -66,7 +65,6 @@ async def test_a_storm_fails_no_request(lab):
     assert_only_the_spoilt_were_rejected(lab)
 
 
-@pytest.mark.storm
 async def test_a_control_plane_that_comes_back_in_the_storm_fails_no_request(lab, delta):
     lab.storm.weights["spoils"] = 0
     callers = lab.callers()

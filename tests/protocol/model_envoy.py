@@ -56,7 +56,8 @@ class Envoy:
         """Nonce, version and error of the clusters' responses that it will answer, in this order, once all are warm."""
         self.asked: dict[str, frozenset[str]] = {}
         self.last: dict[str, tuple[str, str]] = {}
-        self.ask("cds")
+        if not self.warming:  # Envoy asks for no clusters while any is warming
+            self.ask("cds")
         self.ask("eds")
         if self.initialised:
             self.ask("lds")
@@ -123,7 +124,9 @@ class Envoy:
         self.ask(kind, nonce=nonce, error=error)
 
     def unpark(self) -> None:
-        """Answer the clusters that were waited for."""
+        """Answer the clusters that were waited for, or ask for what is new."""
+        if "cds" not in self.asked:
+            self.ask("cds")
         parked, self.parked = self.parked, []
         for nonce, version, error in parked:
             self.answer("cds", nonce, version, error)

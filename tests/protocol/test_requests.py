@@ -48,3 +48,19 @@ def test_of_an_endless_error_the_beginning_is_kept(parse, message):
 def test_garbage_is_refused(parse):
     with pytest.raises(DecodeError):
         parse(b"\xff\xff\xff")
+
+
+@pytest.mark.parametrize(("parse", "message"), [(parse_delta, envoy.DeltaDiscoveryRequest), (parse_sotw, envoy.DiscoveryRequest)])
+def test_an_error_that_is_cut_within_a_character_is_an_error(parse, message):
+    status = envoy.Status(code=13, message="cut: 同")
+    whole = message(type_url=CLUSTER, response_nonce="7", error_detail=status).SerializeToString()
+    assert whole.count("同".encode()) == 1
+    request = parse(whole.replace("同".encode(), b"\xe5\x90?"))
+    assert (request.type_url, request.nonce, request.error) == (CLUSTER, "7", "cut: \ufffd?")
+
+
+@pytest.mark.parametrize(("parse", "message"), [(parse_delta, envoy.DeltaDiscoveryRequest), (parse_sotw, envoy.DiscoveryRequest)])
+def test_a_name_that_is_no_text_is_refused(parse, message):
+    whole = message(type_url="cut: 同", error_detail=envoy.Status(message="no")).SerializeToString()
+    with pytest.raises(DecodeError):
+        parse(whole.replace("同".encode(), b"\xe5\x90?"))

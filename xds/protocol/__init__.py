@@ -13,7 +13,7 @@ from xds.protocol.holdings import Rejection
 from xds.protocol.interest import Subscription
 from xds.protocol.ledger import Ledger, Nack, ResourceStatus, State, StreamInfo, TypeStatus
 from xds.protocol.rejected import Rejected, rejected, searches
-from xds.protocol.requests import DeltaRequest, SotwRequest, parse_delta, parse_sotw
+from xds.protocol.requests import DeltaRequest, SotwRequest, decode_delta, decode_sotw, parse_delta, parse_sotw
 from xds.protocol.sotw import SotwStream
 
 __all__ = [
@@ -32,6 +32,8 @@ __all__ = [
     "StreamInfo",
     "Subscription",
     "TypeStatus",
+    "decode_delta",
+    "decode_sotw",
     "parse_delta",
     "parse_sotw",
     "rejected",

@@ -75,6 +75,7 @@ class Gates:
         self._snapshot = snapshot
         self._now_s = now_s
         self._aggregated = aggregated
+        self._reconnected = any(kind.reconnected for kind in kinds.values())
         self._fresh: dict[tuple[str, str], frozenset[str]] = {}
         self._removed: dict[tuple[str, str], frozenset[str]] = {}
         self._moves: dict[str, set[str]] = {}
@@ -83,10 +84,10 @@ class Gates:
     def hold_back(self, kind: Kind, resource: Resource, deadlines: Mapping[str, float]) -> bool:
         """Return whether a resource has to wait for what it refers to, and have it looked at again if so.
 
-        A client that has nothing of the type yet gets everything at once: its first sync. So does one that has something and
-        does not say what (state of the world), if the type's sets are complete: to leave anything out would take it away.
+        A client that has nothing yet gets everything at once: its first sync. So does one that has something and does not say
+        what (state of the world), if the type's sets are complete: to leave anything out would take it away.
         """
-        if not kind.synced and (kind.type_url in COMPLETE or not kind.reconnected):
+        if not kind.synced and (kind.type_url in COMPLETE or not self._reconnected):
             return False
         must_wait = kind.type_url not in UNGATED and self._must_wait(kind, resource)
         must_wait = must_wait or self._would_disturb(kind, resource) or self._moves_beside_another(kind, resource)
@@ -151,6 +152,8 @@ class Gates:
         """Return the names of a type that what is to change may wait for; None for any, if it is not known what a client has."""
         found: set[str] = set()
         for url, needed_url in WAITS_FOR.items():
+            if needed_url == type_url and self._may_come_yet(url, self._kinds[type_url]):
+                return None
             if needed_url == type_url and url in self._kinds:
                 self._settle(self._kinds[url])
                 client = self._kinds[url].interest.client
@@ -159,6 +162,10 @@ class Gates:
                         return None
                     found.update(held.refs.get(type_url, ()))
         return found
+
+    def _may_come_yet(self, type_url: str, kind: Kind) -> bool:
+        """Return whether a client that reconnects will say next what it has of a type; it asks for listeners last."""
+        return type_url not in self._kinds and self._aggregated and kind.reconnected and self._kinds.keys().isdisjoint(WARMED_BY)
 
     def gather(self, kind: Kind, name: str, deadlines: Mapping[str, float]) -> bool:
         """Have a listener that comes or goes wait as long as any other does, and return True, unless that takes too long.
@@ -171,13 +178,13 @@ class Gates:
         return self.wait(kind, name, {name: max(until_s, deadlines.get(name, self._now_s + WAIT_S))})
 
     def _must_wait(self, kind: Kind, resource: Resource) -> bool:
-        if any(self._lacks(kind, url, resource.refs.get(url)) for url in AWAITED):
+        if any(self._lacks(url, resource.refs.get(url)) for url in AWAITED):
             return True
         if needed_url := WARMED_BY.get(kind.type_url):
             # Not before its routes can be answered: the shorter it is warming, the less can go wrong meanwhile.
             routes = self._snapshot.resources(needed_url)
             missing = [routes[name] for name in self._not_accepted(needed_url, resource) if name in routes]
-            return any(self._lacks(kind, url, route.refs.get(url)) for url in AWAITED for route in missing)
+            return any(self._lacks(url, route.refs.get(url)) for url in AWAITED for route in missing)
         return False
 
     def _would_disturb(self, kind: Kind, resource: Resource) -> bool:
@@ -243,13 +250,13 @@ class Gates:
         nothing = (None, UNCERTAIN)
         return [n for n in names if client.before.get(n, client.held.get(n)) in nothing and n not in client.withheld]
 
-    def _lacks(self, kind: Kind, type_url: str, names: frozenset[str] | None) -> bool:
+    def _lacks(self, type_url: str, names: frozenset[str] | None) -> bool:
         """Return whether the client is about to get some of these names, and has not accepted them yet."""
         if not names:
             return False
         other = self._kinds.get(type_url)
         if other is None:  # a client that reconnects asks for its types in any order (R18)
-            return self._aggregated and kind.reconnected
+            return self._aggregated and self._reconnected
         client = other.interest.client
         follower = self._kinds.get(FOLLOWERS.get(type_url, ""))
         settled = not (follower and (follower.in_flight or follower.interest.pending))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from xds.wire import envoy
+from google.protobuf.message import DecodeError
+
+from xds.wire import envoy, message_class
 from xds.wire.redaction import redacted_text
 
 if TYPE_CHECKING:
@@ -46,6 +48,30 @@ class SotwRequest:
     """Guaranteed only in the first message of a stream (R16a)."""
 
 
+def decode_delta(data: bytes) -> envoy.DeltaDiscoveryRequest:
+    """Return the message in these bytes; of an error text that is cut within a character the rest is kept.
+
+    Raises:
+        google.protobuf.message.DecodeError: the bytes are not such a message.
+    """
+    try:
+        return envoy.DeltaDiscoveryRequest.FromString(data)
+    except DecodeError:
+        return envoy.DeltaDiscoveryRequest.FromString(_with_whole_characters("UncheckedDeltaDiscoveryRequest", data))
+
+
+def decode_sotw(data: bytes) -> envoy.DiscoveryRequest:
+    """Return the message in these bytes; of an error text that is cut within a character the rest is kept.
+
+    Raises:
+        google.protobuf.message.DecodeError: the bytes are not such a message.
+    """
+    try:
+        return envoy.DiscoveryRequest.FromString(data)
+    except DecodeError:
+        return envoy.DiscoveryRequest.FromString(_with_whole_characters("UncheckedDiscoveryRequest", data))
+
+
 def parse_delta(message: bytes | envoy.DeltaDiscoveryRequest) -> DeltaRequest:
     """Return the request in a message or in its bytes.
 
@@ -53,7 +79,7 @@ def parse_delta(message: bytes | envoy.DeltaDiscoveryRequest) -> DeltaRequest:
         google.protobuf.message.DecodeError: the bytes are not such a message.
     """
     if isinstance(message, bytes):
-        message = envoy.DeltaDiscoveryRequest.FromString(message)
+        message = decode_delta(message)
     return DeltaRequest(
         message.type_url,
         tuple(message.resource_names_subscribe),
@@ -72,7 +98,7 @@ def parse_sotw(message: bytes | envoy.DiscoveryRequest) -> SotwRequest:
         google.protobuf.message.DecodeError: the bytes are not such a message.
     """
     if isinstance(message, bytes):
-        message = envoy.DiscoveryRequest.FromString(message)
+        message = decode_sotw(message)
     return SotwRequest(
         message.type_url,
         tuple(message.resource_names),
@@ -81,6 +107,14 @@ def parse_sotw(message: bytes | envoy.DiscoveryRequest) -> SotwRequest:
         _error_of(message),
         message.node if message.HasField("node") else None,
     )
+
+
+def _with_whole_characters(message_name: str, data: bytes) -> bytes:
+    """Return a request with what is no UTF-8 in its error text replaced (U+FFFD): Envoy ends a text after 4,096 bytes."""
+    message: Any = message_class(f"isthmus.wire.v1.{message_name}").FromString(data)
+    message.error_detail.message = message.error_detail.message.decode(errors="replace").encode()
+    repaired: bytes = message.SerializeToString()
+    return repaired
 
 
 def _error_of(message: envoy.DeltaDiscoveryRequest | envoy.DiscoveryRequest) -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from xds.protocol.kind import Kind, Spare
 from xds.protocol.ledger import Ledger, ResourceStatus, resource_statuses
-from xds.protocol.traits import AWAITED, WAITS_FOR, WARMED_BY, send_rank
+from xds.protocol.traits import AWAITED, FOLLOWERS, WAITS_FOR, WARMED_BY, send_rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -46,7 +46,7 @@ class Stream(Generic[K]):
         """The client reads `resource_errors`: it waits for what does not exist unless it is told (R34). Set before the first
         request; of no account in the incremental variant, which has `removed_resources`."""
         self.earlier: Callable[[], Sequence[Snapshot]] = tuple
-        """Returns earlier snapshots of the view, oldest first: a client that reconnects over SotW may hold one of them."""
+        """Returns earlier snapshots of the view, oldest first: what a client that reconnects may hold, or wait for."""
         self._encoder = encoder
         self._response_bytes = response_bytes
         self._aggregated = aggregated
@@ -152,5 +152,20 @@ class Stream(Generic[K]):
         """Enter a type that the client asks for the first time."""
         self._types[kind.type_url] = kind
         kind.spares = self._spares.pop(kind.type_url, [])
+        if kind.type_url in WARMED_BY and self._aggregated:
+            self._owe_what_warms()
         self._types = dict(sorted(self._types.items(), key=lambda item: send_rank(item[0])))
         self.ledger.asked(kind.type_url, now_s)
+
+    def _owe_what_warms(self) -> None:
+        """Owe a client that asks for listeners, and before for endpoints with what it had, but not for clusters, those endpoints.
+
+        Envoy asks for no clusters while one that it came with is warming. That waits for endpoints, though they did not change
+        (R19), or are gone by now: then it gets what there was of them.
+        """
+        for leader_url, url in FOLLOWERS.items():
+            kind = self._types.get(url)
+            if leader_url not in self._types and kind is not None and kind.reconnected:
+                names = kind.interest.subscription.names.difference(*[response.names for response, _ in kind.in_flight.values()])
+                kind.spares = [Spare(names, earlier.resources(url), {}) for earlier in self.earlier()]
+                kind.interest.owe(names)

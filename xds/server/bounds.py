@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
-from xds.protocol import DeltaRequest, SotwRequest, parse_delta, parse_sotw
+from xds.protocol import DeltaRequest, SotwRequest, decode_delta, decode_sotw, parse_delta, parse_sotw
 from xds.server.ending import StreamEndError
-from xds.wire import envoy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from xds.server.limits import Limits
     from xds.server.services import StreamKind
+    from xds.wire import envoy
 
     Request = DeltaRequest | SotwRequest
 
@@ -32,14 +32,14 @@ def parser(kind: StreamKind, limits: Limits) -> Callable[[bytes], Request]:
     """
 
     def delta(data: bytes) -> Request:
-        message = envoy.DeltaDiscoveryRequest.FromString(data)
+        message = decode_delta(data)
         check_node(message.node, limits)
         for field in (message.resource_names_subscribe, message.resource_names_unsubscribe, message.initial_resource_versions):
             _check_names(len(field), limits)
         return _checked(parse_delta(message), limits)
 
     def sotw(data: bytes) -> Request:
-        message = envoy.DiscoveryRequest.FromString(data)
+        message = decode_sotw(data)
         check_node(message.node, limits)
         _check_names(len(message.resource_names), limits)
         return _checked(parse_sotw(message), limits)
