@@ -1,6 +1,6 @@
 """The composition root: the stages in the order of the data, and nothing else.
 
-files ─▶ discovery ─▶ Fleet ─▶ LiveViews (policy, translate, snapshots) ─▶ XdsServer ─▶ proxies
+files, API servers ─▶ discovery ─▶ Fleet ─▶ LiveViews (policy, translate, snapshots) ─▶ XdsServer ─▶ proxies
 └─▶ admin
 """
 
@@ -11,6 +11,7 @@ import logging
 import time
 from collections import defaultdict
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,11 +22,12 @@ from xds.admin.server import AdminServer
 from xds.admin.state import Timing
 from xds.discovery.files import FileSource
 from xds.discovery.inventory import placed
+from xds.discovery.live.source import LiveSource
 from xds.holdoff import Holdoff
 from xds.model.fleet import Fleet
 from xds.model.node import view_of
 from xds.problem_log import ProblemLog
-from xds.problems import worst_first
+from xds.problems import Problem, worst_first
 from xds.protocol import Encoder
 from xds.server.address import is_local
 from xds.server.ending import clipped
@@ -38,13 +40,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from xds.config import Config
+    from xds.discovery.inventory import Identity
     from xds.model.events import Event
     from xds.model.fleet import FleetChange
     from xds.model.members import Member
     from xds.model.node import Node
     from xds.model.service import Service, ServiceKey
     from xds.model.view import View
-    from xds.problems import Problem
     from xds.protocol import Nack, StreamInfo
     from xds.quarantine import Suspect
     from xds.server.admission import Admission
@@ -73,7 +75,8 @@ class ControlPlane:
         self.timings: dict[str, Timing] = {"apply": Timing(), "endpoints": Timing(), "translate": Timing()}
         self._ready = asyncio.Event()
         self._draining = False
-        self._files = FileSource(config.clusters)
+        self._files = FileSource(config.clusters) if config.clusters else None
+        self._live = LiveSource(config.kubeconfigs, config.contexts) if config.kubeconfigs else None
         self._fleet = Fleet()
         self._views = LiveViews(
             self._fleet, self._publish, idle_s=config.view_idle_s, holders=self._accepted_versions if config.quarantine else None
@@ -83,7 +86,7 @@ class ControlPlane:
         self._report = Holdoff(self._log_problems, quiet_s=config.quiet_s, max_delay_s=REPORT_S)
         self._pending: list[FleetChange] = []
         self._by_node = False
-        self._source_problems: tuple[Problem, ...] = ()
+        self._source_problems: dict[str, tuple[Problem, ...]] = {}
         self._node_problems: dict[str, tuple[Problem, ...]] = {}
         self.server = XdsServer(
             self,
@@ -105,7 +108,8 @@ class ControlPlane:
         Raises:
             XdsError: an address cannot be listened on, a certificate cannot be used, or the directory cannot be read.
         """
-        await asyncio.to_thread(self._files.check)  # rather than to say first that we serve, or that a port is taken
+        if self._files:
+            await asyncio.to_thread(self._files.check)  # rather than to say first that we serve, or that a port is taken
         admin = AdminServer(self, self.config.admin_address)
         try:
             self.admin_address = await admin.start()
@@ -116,9 +120,13 @@ class ControlPlane:
                 )
             (self.xds_address,) = await self.server.start()
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._files.run(self.on_events, self.on_source_problems))
+                if self._files:
+                    tasks.create_task(self._files.run(self._on_file_events, partial(self._on_source_problems, "files")))
+                if self._live:
+                    on_problems = partial(self._on_source_problems, "live")
+                    tasks.create_task(self._live.run(self.on_events, on_problems, is_alone=self._files is None))
                 tasks.create_task(self._keep_house())
-                await self._ready.wait()
+                await self._wait_until_ready()
                 on_ready(self)
         except ExceptionGroup as group:
             # One stage has failed, and the others were cancelled: what it says is what the user needs.
@@ -151,9 +159,7 @@ class ControlPlane:
         self._report.changed()
         if not self._ready.is_set():
             if self._fleet.synced:
-                self._by_node = self._fleet.prefers_node
-                self._log_problems()
-                self._ready.set()
+                self._begin()
             return
         # Where a member has moved, clients first go to the views where it is now: that comes with the batch.
         if change.endpoints and not change.members:
@@ -163,10 +169,34 @@ class ControlPlane:
             self._pending.append(change)
             self._batch.changed()
 
-    def on_source_problems(self, problems: tuple[Problem, ...]) -> None:
-        """Take what is wrong with the files now."""
-        self._source_problems = problems
+    def _on_file_events(self, events: list[Event]) -> None:
+        """Take what files tell; a cluster that has an API server is not theirs to tell of."""
+        live = self._live.names if self._live else frozenset()
+        theirs = [event for event in events if event.cluster not in live]
+        shadowed = sorted({event.cluster for event in events} & live)
+        if shadowed:
+            self._on_source_problems("both", tuple(_told_twice(name) for name in shadowed))
+        if theirs:
+            self.on_events(theirs)
+
+    def _on_source_problems(self, source: str, problems: tuple[Problem, ...]) -> None:
+        """Take what is wrong now with what a source reads."""
+        self._source_problems[source] = problems
         self._report.changed()
+
+    async def _wait_until_ready(self) -> None:
+        """Return once everything has been read, or a while later than it should have been."""
+        try:
+            async with asyncio.timeout(self.config.start_wait_s):
+                await self._ready.wait()
+        except TimeoutError:
+            _log.warning("not everything could be read in time; serving what was", waited_s=self.config.start_wait_s)
+            self._begin()
+
+    def _begin(self) -> None:
+        self._by_node = self._fleet.prefers_node
+        self._log_problems()
+        self._ready.set()
 
     def _build_batch(self) -> None:
         pending, self._pending = self._pending, []
@@ -253,7 +283,13 @@ class ControlPlane:
         """What is waited for, or that proxies are to go elsewhere; "" when ready."""
         if self._draining:
             return "draining, the proxies are sent to other replicas"
-        return "" if self._ready.is_set() else f"the first reading of {self.config.clusters}"
+        return "" if self._ready.is_set() else f"the first reading of {self.read_from}"
+
+    @property
+    def read_from(self) -> str:
+        """Where objects come from, for people."""
+        files = [str(self.config.clusters)] if self.config.clusters else []
+        return " and ".join([*files, *map(str, self.config.kubeconfigs)])
 
     @property
     def members(self) -> Mapping[str, Member]:
@@ -295,7 +331,8 @@ class ControlPlane:
 
     def problems(self) -> tuple[Problem, ...]:
         """Return everything that is wrong now, whichever stage found it, errors first."""
-        return tuple(sorted({placed(problem, self._files.place) for problem in self._found()}, key=worst_first))
+        place = self._files.place if self._files else _nowhere
+        return tuple(sorted({placed(problem, place) for problem in self._found()}, key=worst_first))
 
     def _found(self) -> set[Problem]:
         nodes = (problem for found in self._node_problems.values() for problem in found)
@@ -305,8 +342,17 @@ class ControlPlane:
             clients[info.view].add(clipped(info.node_id))  # type: ignore[index] # a View here
         nacks = rejections.problems(streams, self.store, self._views.quarantine)
         views = self._views.problems(clients)
-        stages = (self._source_problems, self._fleet.problems(), views, self.server.problems(), nodes, nacks)
+        stages = (*self._source_problems.values(), self._fleet.problems(), views, self.server.problems(), nodes, nacks)
         return {problem for found in stages for problem in found}
+
+
+def _told_twice(cluster: str) -> Problem:
+    message = f"cluster {cluster!r} is both a directory of manifests and a live cluster; the directory is ignored"
+    return Problem("XDS0304", message, hint="rename the directory, or choose other contexts with --context")
+
+
+def _nowhere(_: Identity) -> str:
+    return ""
 
 
 def _security(config: Config) -> Security:

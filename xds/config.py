@@ -8,6 +8,7 @@ with `XDS_` are left alone: Kubernetes itself sets some for a Service named `xds
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -35,8 +36,12 @@ class MissingSettingError(ConfigurationError):
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The effective configuration."""
 
-    clusters: Path
+    clusters: Path | None = None
     """Directory of manifests, one directory a cluster. In the file, relative to the file."""
+    kubeconfigs: tuple[Path, ...] = field(name="kubeconfig", default=())
+    """Kubeconfigs of live clusters; in the environment separated as in `PATH`, in the file one or a list."""
+    contexts: tuple[str, ...] = field(name="context", default=())
+    """Which of their contexts are members; all if none is named. In the environment separated by commas."""
     xds_address: str = field(name="xdsAddress", default="127.0.0.1:18000")
     """Where proxies connect: `HOST:PORT`, `[IPV6]:PORT` or `unix:/PATH`."""
     xds_tls_cert: Path | None = field(name="xdsTlsCert", default=None)
@@ -49,6 +54,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Whether plain text may be served on other addresses than loopback and Unix sockets."""
     admin_address: str = field(name="adminAddress", default="127.0.0.1:19000")
     """Where xdsctl and Prometheus connect: `HOST:PORT` or `[IPV6]:PORT`."""
+    start_wait_s: Seconds = field(name="startWaitSeconds", default=60.0)
+    """How long live clusters that answer may take to tell everything before proxies are served what there is."""
     quiet_s: Seconds = field(name="batch.quietSeconds", default=0.05)
     """A batch is built once nothing has changed for so long; endpoints do not wait."""
     max_delay_s: Seconds = field(name="batch.maxDelaySeconds", default=0.5)
@@ -73,7 +80,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _KEYS = tuple(found.encode_name for found in msgspec.structs.fields(Config))
-_PATHS = ("clusters", "xdsTlsCert", "xdsTlsKey", "xdsClientCa")
+_PATHS = ("clusters", "kubeconfig", "xdsTlsCert", "xdsTlsKey", "xdsClientCa")
+_LISTS = {"kubeconfig": os.pathsep, "context": ","}
+"""Keys that have several values -> what separates them in one text."""
 _TREE = {prefix for key in _KEYS for prefix in (key.partition(".")[0],) if prefix != key}
 
 
@@ -99,8 +108,9 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     for layer in layers:
         for key, value, origin in layer:
             values[key], origins[key] = value, origin
-    if "clusters" not in values:
-        raise MissingSettingError("no clusters: say where their manifests are with --clusters DIR")
+    if not (values.get("clusters") or values.get("kubeconfig")):
+        hint = "say where their manifests are with --clusters DIR, or how to reach them with --kubeconfig FILE"
+        raise MissingSettingError(f"no clusters: {hint}")
     try:
         config = msgspec.convert(values, Config, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
@@ -128,7 +138,8 @@ def flag_name(key: str) -> str:
 
 def _from_environment(environment: Mapping[str, str]) -> list[tuple[str, Any, str]]:
     names = {key: environment_name(key) for key in _KEYS}
-    return [(key, environment[name], name) for key, name in names.items() if environment.get(name)]
+    given = {key: environment[name] for key, name in names.items() if environment.get(name)}
+    return [(key, text.split(_LISTS[key]) if key in _LISTS else text, names[key]) for key, text in given.items()]
 
 
 def _from_file(file: Path) -> list[tuple[str, Any, str]]:
@@ -146,7 +157,7 @@ def _from_file(file: Path) -> list[tuple[str, Any, str]]:
     if versions != [API_VERSION]:
         raise ConfigurationError(f"{file}: apiVersion must be {API_VERSION}, not {versions[0] if versions else 'missing'}")
     settings = [(key, value, origin) for key, value, origin in found if key != "apiVersion"]
-    return [(key, file.parent / value if _is_path(key, value) else value, origin) for key, value, origin in settings]
+    return [(key, _as_in_file(key, value, file), origin) for key, value, origin in settings]
 
 
 def _flatten(loader: yaml.CSafeLoader, node: yaml.Node, file: Path, prefix: str) -> Iterator[tuple[str, Any, str]]:
@@ -193,8 +204,15 @@ def _check_tls(config: Config, origins: Mapping[str, str]) -> None:
             raise ConfigurationError(f"{origins[other]}: {other} needs {key} too; give it with {flag_name(key)} FILE")
 
 
-def _is_path(key: str, value: object) -> bool:
-    return key in _PATHS and isinstance(value, str)
+def _as_in_file(key: str, value: Any, file: Path) -> Any:
+    """Return a value of the file: one of several may stand alone, and paths begin where the file is."""
+    if key in _LISTS:
+        return [_as_path(key, one, file) for one in (value if isinstance(value, list) else [value])]
+    return _as_path(key, value, file)
+
+
+def _as_path(key: str, value: Any, file: Path) -> Any:
+    return file.parent / value if key in _PATHS and isinstance(value, str) else value
 
 
 def _path(kind: type, value: object) -> Any:

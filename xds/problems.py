@@ -58,6 +58,11 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0215": (Severity.WARNING, "service has no slices"),
     "XDS0216": (Severity.WARNING, "slice belongs to no service"),
     "XDS0217": (Severity.WARNING, "member cluster has no objects"),
+    # 03xx: live clusters (xds/discovery/live)
+    "XDS0301": (Severity.WARNING, "member cluster cannot be kept up with"),
+    "XDS0302": (Severity.ERROR, "kind may not be read"),
+    "XDS0303": (Severity.ERROR, "kubeconfig cannot be used"),
+    "XDS0304": (Severity.ERROR, "cluster is told of twice"),
     # 04xx: translation (xds/translate)
     "XDS0401": (Severity.ERROR, "route refers to what does not exist"),
     "XDS0402": (Severity.ERROR, "gateway or route field is not supported"),

@@ -27,6 +27,14 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 @click.command()
 @click.option("--clusters", type=click.Path(path_type=Path), metavar="DIR", help="A directory of manifests for each cluster.")
+@click.option(
+    "--kubeconfig",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Live clusters: each context is one. May be given again.",
+)
+@click.option("--context", multiple=True, metavar="NAME", help="Only this context of the kubeconfigs. May be given again.")
 @click.option("--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="YAML with `apiVersion: xds/v1`.")
 @click.option("--xds-address", type=Address(XDS_ADDRESS, unix=True), help=f"Where proxies connect.  [default: {XDS_ADDRESS}]")
 @click.option("--xds-tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="Serve xDS over TLS with this PEM chain.")
@@ -39,7 +47,7 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
 @click.option("--log-level", type=click.Choice(("debug", "info", "warning", "error")), help="[default: info]")
 @click.option("--log-format", type=click.Choice(("auto", "console", "json")), help="[default: auto, console on a terminal]")
 def serve(file: Path | None, **flags: object) -> None:
-    """Run the control plane on a directory of clusters, until Ctrl-C.
+    """Run the control plane on live clusters, or on a directory of manifests, until Ctrl-C.
 
     SIGTERM first sends the proxies to other replicas, one after the other; a second signal stops at once.
     Flags win over XDS_... variables, those over the file, and the file over the defaults. Manifests and
@@ -47,11 +55,17 @@ def serve(file: Path | None, **flags: object) -> None:
     """
     from xds.config import MissingSettingError, load
 
-    keys = {"clusters": "clusters", "xds_address": "xdsAddress", "admin_address": "adminAddress"}
+    keys = {
+        "clusters": "clusters",
+        "kubeconfig": "kubeconfig",
+        "context": "context",
+        "xds_address": "xdsAddress",
+        "admin_address": "adminAddress",
+    }
     keys |= {"xds_tls_cert": "xdsTlsCert", "xds_tls_key": "xdsTlsKey", "xds_client_ca": "xdsClientCa", "insecure": "insecure"}
     keys |= {"log_level": "log.level", "log_format": "log.format"}
     try:
-        config = load(file, os.environ, {key: flags[flag] for flag, key in keys.items()})
+        config = load(file, os.environ, {key: flags[flag] or None for flag, key in keys.items()})
     except MissingSettingError as error:
         raise click.UsageError(str(error), click.get_current_context()) from error
     is_console = config.log_format == "console" or (config.log_format == "auto" and sys.stderr.isatty())
@@ -120,8 +134,7 @@ def _announce(plane: ControlPlane) -> None:
     xds = "" if plane.xds_address == XDS_ADDRESS else f" --xds-address {plane.xds_address}"
     admin = "" if plane.admin_address == ADMIN_ADDRESS else f" --admin-address {plane.admin_address}"
     note(f"serving xDS on {plane.xds_address}, the admin API on {plane.admin_address}; Ctrl-C stops")
-    directory = plane.config.clusters
-    note(f"{directory}: {plural(len(plane.members), 'cluster')}, {services}, {plural(problems, 'problem')}")
+    note(f"{plane.read_from}: {plural(len(plane.members), 'cluster')}, {services}, {plural(problems, 'problem')}")
     if problems:
         note(f"what is wrong:   xdsctl problems{admin}")
     node = f"--node web-1 --cluster {min(plane.members, default='CLUSTER')}"

@@ -76,6 +76,8 @@ class Fleet:
         self._unowned: set[ServiceKey] = set()
         """What slices belong to that is no Service."""
         self._synced: set[str] = set()
+        self._told: set[str] = set()
+        """Clusters whose state we were told."""
         self._dirty: set[ServiceKey] = set()
         self._gateways_changed = False
         self._members_changed = False
@@ -96,8 +98,9 @@ class Fleet:
 
     @property
     def synced(self) -> bool:
-        """True once the fleet-wide objects and every cluster that has any objects have been told completely."""
-        return FLEET in self._synced and self._synced.issuperset(self._clusters)
+        """True once the fleet-wide objects and every cluster have been told completely, but for those that cannot be reached."""
+        due = (name for name, cluster in self._clusters.items() if cluster.state is not MemberState.STALE)
+        return FLEET in self._synced and self._synced.issuperset(due)
 
     @property
     def prefers_node(self) -> bool:
@@ -144,6 +147,7 @@ class Fleet:
                 case Health():
                     cluster = self._clusters[event.cluster]
                     cluster.state, cluster.reason = event.state, event.reason
+                    self._told.add(event.cluster)
                     self._members_changed = True
         members = self._members_changed and self._rebuild_members()
         self._members_changed = False
@@ -221,7 +225,7 @@ class Fleet:
         declared = {item.metadata.name: item for item in self._of(FLEET, objects.MemberCluster)}
         holders = {name for name, cluster in self._clusters.items() if cluster.items}
         lost = {name for name, cluster in self._clusters.items() if cluster.state is MemberState.LOST}
-        names = (declared.keys() | holders | (self._synced - lost)) - {FLEET}
+        names = (declared.keys() | holders | ((self._synced | self._told) - lost)) - {FLEET}
         members = {name: self._member(name, declared.get(name)) for name in sorted(names)}
         undeclared = [name for name in members if name not in declared]
         self._problems["empty members"] = tuple(
@@ -236,7 +240,7 @@ class Fleet:
         self._problems["members"] = tuple(
             Problem(
                 "XDS0201",
-                f"there are manifests of cluster {name!r} but no MemberCluster of that name; its region follows from its nodes",
+                f"cluster {name!r} has no MemberCluster; its region follows from its nodes",
                 hint="add a MemberCluster with its region",
             )
             for name in undeclared

@@ -1,0 +1,157 @@
+"""One API server, as a kubeconfig says how to reach it: GET a document, or the lines of a watch.
+
+Transport, authentication, proxies and TLS are those of `kubernetes.aio`; decoding is ours, since its models take forty times as
+long. What goes wrong is one of two errors: the server refuses (`Refusal`), or cannot be reached (`UnreachableError`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import msgspec
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException
+from kubernetes.aio.config.kube_config import KubeConfigLoader
+
+from xds.discovery.live.collection import Refusal
+from xds.errors import ConfigurationError, XdsError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+    from pathlib import Path
+
+CONNECT_S: Final = 10.0
+READ_S: Final = 30.0
+"""Without a byte, while a document is read."""
+WATCHES: Final = 100
+"""Connections to one API server, at most."""
+
+
+class UnreachableError(XdsError):
+    """An API server cannot be reached, or says nothing: why, in words."""
+
+
+class _Status(msgspec.Struct):
+    message: str = ""
+
+
+class ApiServer:
+    """A connection pool to one API server."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        configuration.connection_pool_maxsize = WATCHES
+        configuration.retries = None  # who asks decides when to ask again
+        self._client = ApiClient(configuration=configuration)
+        self.url: str = configuration.host
+
+    @classmethod
+    async def connect(
+        cls, kubeconfig: dict[str, Any], *, context: str | None = None, base_path: Path | None = None, scratch: Path | None = None
+    ) -> ApiServer:
+        """Make one from the content of a kubeconfig; nothing is sent yet, but an exec plugin is run.
+
+        Args:
+            kubeconfig: as parsed.
+            context: which of its contexts; None for the current one.
+            base_path: where its relative paths begin.
+            scratch: where inline certificates may be written: the TLS library reads files.
+
+        Raises:
+            ConfigurationError: the kubeconfig, or what it refers to, cannot be used.
+        """
+        configuration = type.__call__(Configuration)  # a call of the class itself would copy the process's default
+        try:
+            loader = KubeConfigLoader(  # type: ignore[no-untyped-call]
+                kubeconfig,
+                active_context=context,
+                config_base_path=str(base_path) if base_path else "",
+                temp_file_path=str(scratch) if scratch else None,
+            )
+            await loader.load_and_set(configuration)  # type: ignore[no-untyped-call]
+            return cls(configuration)
+        except (ConfigException, OSError, ssl.SSLError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ConfigurationError(f"the kubeconfig cannot be used: {_first_line(error)}") from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.close()  # type: ignore[no-untyped-call]
+
+    async def get(self, path: str, query: Iterable[tuple[str, str]] = (), *, accept: str = "application/json") -> bytes:
+        """Return a document.
+
+        Raises:
+            Refusal: the server says no.
+            UnreachableError: it cannot be reached.
+        """
+        async with self._response(path, query, accept, read_s=READ_S) as response, _reaching(self.url):
+            body: bytes = await response.read()
+            return body
+
+    async def lines(self, path: str, query: Iterable[tuple[str, str]], *, silence_s: float) -> AsyncIterator[bytes]:
+        """Yield the lines of a watch until the server ends it.
+
+        Args:
+            path: of the collection.
+            query: that makes it a watch.
+            silence_s: after so long without a byte the connection is taken to be dead.
+
+        Raises:
+            Refusal: the server says no.
+            UnreachableError: it cannot be reached, or the connection broke.
+        """
+        async with self._response(path, query, "application/json", read_s=silence_s) as response, _reaching(self.url):
+            async for line in response.content:
+                if line.strip():
+                    yield line
+
+    @asynccontextmanager
+    async def _response(
+        self, path: str, query: Iterable[tuple[str, str]], accept: str, *, read_s: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=read_s)
+        headers = {"Accept": accept}
+        async with _reaching(self.url):
+            prepared: Any = self._client.param_serialize(
+                "GET", path, query_params=list(query), header_params=headers, auth_settings=["BearerToken"]
+            )
+            call: Any = self._client.call_api  # the types of the generated client are narrower than what it takes
+            answer = await call(*prepared, _request_timeout=timeout)
+        response: aiohttp.ClientResponse = answer.response
+        try:
+            if response.status >= 400:
+                async with _reaching(self.url):
+                    body = await response.read()
+                raise Refusal(response.status, _message(body) or response.reason or "no reason given")
+            yield response
+        finally:
+            response.close()
+
+
+@asynccontextmanager
+async def _reaching(url: str) -> AsyncIterator[None]:
+    """Map what the transport raises to one error, in words that tell the user what to look at."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise UnreachableError(f"{url} did not answer in time") from error
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise UnreachableError(f"the certificate of {url} is not accepted: {_first_line(error.certificate_error)}") from error
+    except aiohttp.ClientConnectorError as error:
+        raise UnreachableError(f"cannot connect to {url}: {_first_line(error.os_error)}") from error
+    except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+        raise UnreachableError(f"the connection to {url} broke: {_first_line(error)}") from error
+
+
+def _message(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_Status).message
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return body[:200].decode(errors="replace").strip()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0] or type(error).__name__

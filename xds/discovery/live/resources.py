@@ -1,0 +1,109 @@
+"""What an API server has of the kinds that we read: in which versions, and under which names (API discovery)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from xds.discovery.live.collection import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from xds.discovery.live.api_server import ApiServer
+    from xds.model.kinds import Kind
+
+NOT_FOUND = 404
+
+
+class Served(NamedTuple):
+    """How a server serves a kind."""
+
+    version: str
+    path: str
+    """Of the collection in all namespaces, e.g. `/apis/discovery.k8s.io/v1/endpointslices`."""
+    namespaced: bool
+    plural: str
+
+    def in_namespace(self, namespace: str) -> str:
+        """Return the path of the collection in one namespace; "" for all."""
+        if not (namespace and self.namespaced):
+            return self.path
+        base, _, plural = self.path.rpartition("/")
+        return f"{base}/namespaces/{namespace}/{plural}"
+
+
+class _GroupVersion(msgspec.Struct):
+    version: str
+
+
+class _Group(msgspec.Struct):
+    versions: list[_GroupVersion] = []
+
+
+class _Resource(msgspec.Struct):
+    name: str
+    kind: str
+    namespaced: bool = False
+    verbs: list[str] = []
+
+
+class _Resources(msgspec.Struct):
+    resources: list[_Resource] = []
+
+
+_GROUPS = msgspec.json.Decoder(_Group)
+_RESOURCES = msgspec.json.Decoder(_Resources)
+
+
+async def find_served(server: ApiServer, kinds: Iterable[Kind]) -> dict[str, Served]:
+    """Return kind name -> how it is served, of the kinds that are; of several versions the newest that we read.
+
+    Raises:
+        Refusal: the server says no to the question itself.
+        UnreachableError: the server cannot be reached.
+    """
+    by_group: dict[str, list[Kind]] = {}
+    for kind in kinds:
+        by_group.setdefault(kind.group, []).append(kind)
+    found: dict[str, Served] = {}
+    for group, members in by_group.items():
+        offered = await _versions(server, group)
+        wanted = {version for kind in members for version in kind.versions if version in offered}
+        for version in sorted(wanted, key=_maturity):
+            base = f"/apis/{group}/{version}" if group else f"/api/{version}"
+            resources = await _resources(server, base)
+            for kind in members:
+                resource = resources.get(kind.name)
+                if version in kind.versions and resource is not None:
+                    found[kind.name] = Served(version, f"{base}/{resource.name}", resource.namespaced, resource.name)
+    return found
+
+
+def _maturity(version: str) -> tuple[int, str]:
+    """Return what sorts `v1` after `v1beta1`, and that after `v1alpha2`."""
+    return (2 if version.isalnum() and version[1:].isdecimal() else 1 if "beta" in version else 0), version
+
+
+async def _versions(server: ApiServer, group: str) -> set[str]:
+    if not group:
+        return {"v1"}
+    try:
+        answer = _GROUPS.decode(await server.get(f"/apis/{group}"))
+    except Refusal as error:
+        if error.status == NOT_FOUND:
+            return set()
+        raise
+    return {one.version for one in answer.versions}
+
+
+async def _resources(server: ApiServer, base: str) -> dict[str, _Resource]:
+    """Return kind -> resource, of those that can be listed and watched."""
+    try:
+        answer = _RESOURCES.decode(await server.get(base))
+    except Refusal as error:
+        if error.status == NOT_FOUND:
+            return {}
+        raise
+    return {one.kind: one for one in answer.resources if "/" not in one.name and {"list", "watch"} <= set(one.verbs)}
