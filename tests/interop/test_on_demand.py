@@ -1,12 +1,17 @@
 """What a real Envoy asks for only when a request needs it, and how it learns that there is no such thing."""
 
+import json
 import time
+from dataclasses import dataclass
 
 import pytest
 from google.protobuf import json_format
 from interop_waiting import eventually
 from static_envoy import EXTENSIONS, Source, backend, bootstrap, http_listener, resource, running_envoy
 
+from xds.cli.demo.lab import EAST, Lab, sidecar
+from xds.cli.demo.manifests import HOST
+from xds.cli.demo.places import in_cluster
 from xds.wire import CLUSTER, POOL, ROUTE, VIRTUAL_HOST, envoy
 
 pytestmark = pytest.mark.interop
@@ -95,3 +100,51 @@ async def test_clusters_on_demand(envoy, tmp_path, plane, source, http, beside_w
 
 async def answers(http, status):
     return (await http.get(x_cluster="nowhere"))[0] == status
+
+
+async def test_our_clusters_on_demand(envoy, tmp_path, http):
+    """Clusters as they are translated, whose endpoints follow; the one that another request asks for is not fetched."""
+    async with Lab(tmp_path, envoy, [sidecar(EAST)]) as lab:
+        source = Source(delta=True, aggregated=True)
+        odcds = {"source": source.config, "timeout": "20s"}
+        filters = [{"name": "on_demand", "typed_config": ON_DEMAND | {"odcds": odcds}}]
+        route = {"match": {"prefix": "/"}, "route": {"cluster_header": "x-cluster"}}
+        hosts = [{"name": "all", "domains": ["*"], "routes": [route]}]
+        listener = http_listener(http.port, filters=filters, route_config={"name": "routes", "virtual_hosts": hosts})
+        config = bootstrap(ControlPlaneAt(lab.control_plane.xds_address), source, listeners=[listener])
+        config["node"] = {
+            "id": "on-demand",
+            "cluster": "test",
+            "locality": {"region": EAST.region, "zone": EAST.zones[0]},
+            "metadata": {"isthmus": {"cluster": "east", "namespace": "shop"}},
+        }
+        async with running_envoy(envoy, tmp_path, config) as process:
+            assert await cluster_of(http) == "east"
+            assert (await http.get(x_cluster="nowhere.shop.svc.clusterset.local:80"))[0] == 503
+            assert {one for one in await cluster_names(process) if ":80" in one} == {f"{HOST}:80"}
+            # What is on demand is kept up with.
+            lab.turn_not_ready(in_cluster("east"))
+            await eventually(lambda: answers_from(http, "west"))
+            assert not any((await process.stats("update_rejected")).values())
+
+
+async def cluster_of(http):
+    status, body = await http.get(x_cluster=f"{HOST}:80")
+    return json.loads(body)["cluster"] if status == 200 else ""
+
+
+async def answers_from(http, cluster):
+    return await cluster_of(http) == cluster
+
+
+@dataclass
+class ControlPlaneAt:
+    """What `bootstrap` needs to know of a control plane in another process."""
+
+    address: str
+
+
+async def cluster_names(process):
+    dump = await process.config_dump()
+    found = [config for config in dump["configs"] if "dynamic_active_clusters" in config]
+    return [one["cluster"]["name"] for config in found for one in config["dynamic_active_clusters"]]
