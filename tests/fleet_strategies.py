@@ -72,12 +72,28 @@ def services(draw: st.DrawFn, addresses: Iterator[str] | None, states: tuple[Obj
     if draw(st.booleans()):
         found.append(export(name, created=draw(st.sampled_from((None, "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")))))
     if draw(st.booleans()):
-        found.append(make("ServiceImport", name, spec={"ips": draw(st.sampled_from(([], ["241.0.0.1"], ["241.0.0.2"])))}))
+        declared = [{"name": key, "port": number} for key, number in ports.items()] if draw(st.booleans()) else []
+        spec = {"ips": draw(st.sampled_from(([], ["241.0.0.1"], ["241.0.0.2"]))), "ports": declared}
+        found.append(make("ServiceImport", name, spec=spec))
     for number in range(draw(st.integers(0, 2))):
         listed = draw(st.lists(endpoints(addresses, states), max_size=4))
         targets = {key: 8000 + draw(st.integers(0, 1)) for key in ports}
-        found.append(endpoint_slice(name, listed, targets, name=f"{name}-{number}"))
+        slice_name = f"{name}-{number}"
+        found.append(endpoint_slice(name, listed, targets, name=slice_name, **draw(copies(name))))
     return found
+
+
+@st.composite
+def copies(draw: st.DrawFn, exported: str) -> Object:
+    """Return what marks a slice as a copy of another cluster's; mostly nothing."""
+    source = draw(st.sampled_from(("", "", "", *CLUSTERS, "id-of-east", "far")))
+    if not source:
+        return {}
+    if draw(st.booleans()):
+        return {"annotations": {"endpointslice.karmada.io/provision-cluster": source}}
+    labels = {"multicluster.kubernetes.io/service-name": exported, "multicluster.kubernetes.io/source-cluster": source}
+    owner = draw(st.sampled_from(("", exported, "api")))
+    return {"labels": {**labels, "kubernetes.io/service-name": owner} if owner else labels}
 
 
 @st.composite
@@ -97,6 +113,8 @@ def worlds(draw: st.DrawFn, *, clashes: bool = True, states: tuple[Object, ...] 
         ]
         if draw(st.booleans()):
             found.append(make("Namespace", "shop"))
+        if not draw(st.integers(0, 3)):
+            found.append(make("ClusterProperty", "cluster.clusterset.k8s.io", spec={"value": f"id-of-{cluster}"}))
         for _ in range(draw(st.integers(0, 2))):
             found += draw(services(addresses, states))
         for item in found:

@@ -61,10 +61,14 @@ def endpoint_slice(
     name: str = "",
     family: str = "IPv4",
     namespace: str = NAMESPACE,
+    **metadata: Any,
 ) -> KubernetesObject:
-    """Return a slice of the service `owner`; ports are {name: number}, `{"http": 8080}` by default."""
+    """Return a slice of the service `owner`; ports are {name: number}, `{"http": 8080}` by default.
+
+    Labels among `metadata` take the place of that which names the owner.
+    """
     listed = [{"name": key, "port": number} for key, number in ({"http": 8080} if ports is None else ports).items()]
-    metadata = {"labels": {"kubernetes.io/service-name": owner}}
+    metadata = {"labels": {"kubernetes.io/service-name": owner}, **metadata}
     fields = {"addressType": family, "ports": listed, "endpoints": endpoints}
     return make("EndpointSlice", name or f"{owner}-1", namespace=namespace, metadata=metadata, **fields)
 

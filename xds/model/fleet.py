@@ -7,23 +7,22 @@ owned by one task.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from xds.model import gateway_objects, objects
+from xds.model.cluster import Cluster
 from xds.model.clusterset import Export, merge_exports
 from xds.model.events import FLEET, Delete, Event, Health, MemberState, ObjectKey, Synced, Upsert, ref_of
-from xds.model.local import SERVICE_NAME_LABEL, LocalInput, NodePlace, build_local
+from xds.model.local import LocalInput, LocalResult, build_local
 from xds.model.members import Member
 from xds.model.service import CLUSTERSET, Service, ServiceKey
+from xds.model.slices import owner_of
 from xds.model.unowned import unowned_slices
 from xds.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-REGION_LABEL = "topology.kubernetes.io/region"
-ZONE_LABEL = "topology.kubernetes.io/zone"
 
 Kind = TypeVar("Kind", bound=objects.KubernetesObject)
 
@@ -47,27 +46,11 @@ class FleetChange:
         return bool(self.services) or self.gateways or self.members
 
 
-@dataclass(slots=True)
-class _Cluster:
-    """The objects of one cluster, and indexes over them."""
-
-    items: dict[ObjectKey, objects.KubernetesObject] = field(default_factory=dict)
-    slices: dict[tuple[str, str], dict[str, objects.EndpointSlice]] = field(default_factory=lambda: defaultdict(dict))
-    """(namespace, service) -> slice name -> slice."""
-    nodes: dict[str, NodePlace] = field(default_factory=dict)
-    namespaces: Counter[str] = field(default_factory=Counter)
-    """Namespace -> objects that name it; a cluster has a namespace if anything is in it."""
-    seen: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
-    """(namespace, service) -> identities of endpoints that have been ready."""
-    state: MemberState = MemberState.SYNCING
-    reason: str = ""
-
-
 class Fleet:
     """The model. `apply` takes events and says what changed; the rest reads."""
 
     def __init__(self) -> None:
-        self._clusters: dict[str, _Cluster] = defaultdict(_Cluster)
+        self._clusters: dict[str, Cluster] = {}
         self._members: dict[str, Member] = {}
         self._services: dict[ServiceKey, Service] = {}
         self._order: list[ServiceKey] | None = None
@@ -76,6 +59,10 @@ class Fleet:
         self._unowned: set[ServiceKey] = set()
         """What slices belong to that is no Service."""
         self._synced: set[str] = set()
+        self._known: dict[str, Member] = {}
+        """Members by name, and by what other clusters call them."""
+        self._sources: dict[str, tuple[str, bool]] = {}
+        """The same names -> the member's, and whether it tells of its endpoints itself."""
         self._told: set[str] = set()
         """Clusters whose state we were told."""
         self._dirty: set[ServiceKey] = set()
@@ -142,10 +129,11 @@ class Fleet:
                 case Delete():
                     self._replace(event.cluster, event.key, None)
                 case Synced():
+                    self._cluster(event.cluster)
                     self._synced.add(event.cluster)
                     self._members_changed = True
                 case Health():
-                    cluster = self._clusters[event.cluster]
+                    cluster = self._cluster(event.cluster)
                     cluster.state, cluster.reason = event.state, event.reason
                     self._told.add(event.cluster)
                     self._members_changed = True
@@ -155,68 +143,29 @@ class Fleet:
         gateways, self._gateways_changed = self._gateways_changed, False
         return FleetChange(frozenset(endpoints), frozenset(services), gateways, members)
 
-    def _replace(self, cluster_name: str, key: ObjectKey, item: objects.KubernetesObject | None) -> None:
-        cluster = self._clusters[cluster_name]
-        known = bool(cluster.items)
-        old = cluster.items.pop(key, None)
-        if item is not None:
-            cluster.items[key] = item
-        if key.kind == "MemberCluster" or known is not bool(cluster.items):
-            self._members_changed = True
-        namespace = key.name if key.kind == "Namespace" else key.namespace
-        if namespace and (old is None) is not (item is None):
-            before = namespace in cluster.namespaces
-            cluster.namespaces[namespace] += 1 if old is None else -1
-            if not cluster.namespaces[namespace]:
-                del cluster.namespaces[namespace]
-            if before is not (namespace in cluster.namespaces):
-                self._dirty.update(found for found in self._clusterset() if found.namespace == namespace)
-        self._index(cluster_name, cluster, key, old, item)
+    def _cluster(self, name: str) -> Cluster:
+        return self._clusters.setdefault(name, Cluster(name))
 
-    def _index(
-        self,
-        name: str,
-        cluster: _Cluster,
-        key: ObjectKey,
-        old: objects.KubernetesObject | None,
-        new: objects.KubernetesObject | None,
-    ) -> None:
-        """Note which services depend on the object."""
-        match key.kind:
-            case "Service":
-                self._dirty.add(ServiceKey(key.namespace, key.name, name))
-            case "EndpointSlice":
-                for item in (old, new):
-                    if isinstance(item, objects.EndpointSlice):
-                        owner = item.metadata.labels.get(SERVICE_NAME_LABEL, "")
-                        slices = cluster.slices[key.namespace, owner]
-                        slices.pop(key.name, None)
-                        if item is new:
-                            slices[key.name] = item
-                        elif not slices:
-                            del cluster.slices[key.namespace, owner]
-                        self._dirty.add(ServiceKey(key.namespace, owner, name))
-            case "ServiceExport" | "ServiceImport":
-                self._dirty.add(ServiceKey(key.namespace, key.name, CLUSTERSET))
-            case "Node":
-                self._place_node(name, cluster, key.name, new)
-            case "Gateway" | "HTTPRoute":
-                self._gateways_changed = True
-
-    def _place_node(self, name: str, cluster: _Cluster, node: str, item: objects.KubernetesObject | None) -> None:
-        """Keep where a node stands; its other fields, such as heartbeats, change nothing."""
-        old = cluster.nodes.get(node)
-        if item is None:
-            cluster.nodes.pop(node, None)
-        else:
-            labels = item.metadata.labels
-            cluster.nodes[node] = NodePlace(labels.get(REGION_LABEL, ""), labels.get(ZONE_LABEL, ""))
-        if cluster.nodes.get(node) != old:
-            self._dirty_all_of(name)
-            self._members_changed = True
+    def _replace(self, cluster: str, key: ObjectKey, item: objects.KubernetesObject | None) -> None:
+        touched = self._cluster(cluster).replace(key, item)
+        self._dirty |= touched.services
+        if touched.namespace:
+            self._dirty.update(found for found in self._clusterset() if found.namespace == touched.namespace)
+        if touched.everything:
+            self._dirty_all_of(cluster)
+        self._members_changed |= touched.members
+        self._gateways_changed |= touched.gateways
 
     def _clusterset(self) -> Iterator[ServiceKey]:
         return (key for key in self._services if key.scope == CLUSTERSET)
+
+    def _dirty_copies(self) -> None:
+        """Make anew what copies of other clusters' slices are part of."""
+        for name, cluster in self._clusters.items():
+            self._dirty.update(ServiceKey(namespace, exported) for namespace, exported in cluster.copies)
+            for (namespace, service), slices in cluster.slices.items():
+                if any(owner_of(item).source for item in slices.values()):
+                    self._dirty.add(ServiceKey(namespace, service, name))
 
     def _dirty_all_of(self, cluster: str) -> None:
         self._dirty.update(key for key in self._services if key.scope == cluster)
@@ -247,6 +196,16 @@ class Fleet:
         )
         moved = [name for name in {*members, *self._members} if _place(members.get(name)) != _place(self._members.get(name))]
         self._members = members
+        ids = {
+            cluster.cluster_id: members[name]
+            for name, cluster in self._clusters.items()
+            if cluster.cluster_id and name in members
+        }
+        self._known = {**ids, **members}
+        sources = {name: (member.name, member.name in self._synced) for name, member in self._known.items()}
+        if moved or sources != self._sources:  # copies of another cluster's slices may count otherwise now
+            self._sources = sources
+            self._dirty_copies()
         for name in moved:
             self._dirty_all_of(name)
             self._dirty.update(self._clusterset())
@@ -256,7 +215,7 @@ class Fleet:
         return bool(moved)
 
     def _member(self, name: str, declared: objects.MemberCluster | None) -> Member:
-        cluster = self._clusters[name] if name in self._clusters else _Cluster()
+        cluster = self._clusters.get(name, Cluster(name))
         places = cluster.nodes.values()
         regions = Counter(place.region for place in places if place.region)
         spec = declared.spec if declared else objects.MemberClusterSpec()
@@ -299,23 +258,33 @@ class Fleet:
             endpoints.add(key)
 
     def _local(self, key: ServiceKey) -> Service | None:
-        cluster = self._clusters[key.scope]
+        cluster = self._cluster(key.scope)
         name = (key.namespace, key.name)
         item = cluster.items.get(ObjectKey("Service", key.namespace, key.name))
         (self._unowned.add if item is None and name in cluster.slices else self._unowned.discard)(key)
         if not isinstance(item, objects.Service) or item.spec.type == "ExternalName" or key.scope not in self._members:
             self._note(key, ())
-            cluster.seen.pop(name, None)
+            cluster.seen.pop((*name, ""), None)
             return None
-        self.services_built += 1
-        slices = cluster.slices.get(name, {})
-        ordered = tuple(slices[slice_name] for slice_name in sorted(slices))
-        result = build_local(
-            LocalInput(self._members[key.scope], item, ordered, cluster.nodes, cluster.seen.get(name, frozenset()))
-        )
-        cluster.seen[name] = result.seen
+        result = self._built(cluster, self._members[key.scope], item, cluster.slices.get(name, {}))
         self._note(key, result.problems)
         return result.service
+
+    def _built(
+        self,
+        cluster: Cluster,
+        member: Member,
+        item: objects.Service,
+        slices: Mapping[str, objects.EndpointSlice],
+        source: str = "",
+    ) -> LocalResult:
+        """Make a service of objects of one cluster, or of the copies that it has of another cluster's."""
+        self.services_built += 1
+        memory = (item.metadata.namespace, item.metadata.name, source)
+        ordered = tuple(slices[name] for name in sorted(slices))
+        result = build_local(LocalInput(member, item, ordered, cluster.nodes, self._known, cluster.seen.get(memory, frozenset())))
+        cluster.seen[memory] = result.seen
+        return result
 
     def _merged(self, key: ServiceKey) -> Service | None:
         exports: list[Export] = []
@@ -338,6 +307,7 @@ class Fleet:
                     problems.append(self._useless(name, export))
                 else:
                     exports.append(Export(member, export, local))
+        exports += self._copied(key, imports, {export.member.name for export in exports})
         if not exports:
             self._note(key, tuple(problems))
             return None
@@ -345,6 +315,24 @@ class Fleet:
         result = merge_exports(exports, imports, importers)
         self._note(key, (*problems, *result.problems))
         return result.service
+
+    def _copied(self, key: ServiceKey, imports: list[tuple[str, objects.ServiceImport]], told: set[str]) -> Iterator[Export]:
+        """Return the exports of clusters that do not tell of themselves, by the copies that importers have of their slices."""
+        for name, item in imports:
+            cluster = self._clusters[name]
+            by_source: dict[str, dict[str, objects.EndpointSlice]] = defaultdict(dict)
+            for slice_name, copy in cluster.copies.get((key.namespace, key.name), {}).items():
+                source = owner_of(copy).source
+                source, is_watched = self._sources.get(source, (source, False))
+                if source and source not in told and not is_watched:
+                    by_source[source][slice_name] = copy
+            for source, copies in sorted(by_source.items()):
+                told.add(source)  # other importers have the same
+                exporter = Member(source, network=self._members[name].network, declared=False)
+                built = self._built(cluster, exporter, _as_service(item), copies, source)
+                yield Export(
+                    exporter, objects.ServiceExport(api_version="", kind="ServiceImport", metadata=item.metadata), built.service
+                )
 
     def _note(self, key: ServiceKey, problems: tuple[Problem, ...]) -> None:
         """Keep the problems of a service; nothing stays of one that has none."""
@@ -365,11 +353,17 @@ class Fleet:
         return Problem("XDS0204", message, ref_of(cluster, export), hint="create the Service, or delete the ServiceExport")
 
     def _of(self, cluster: str, kind: type[Kind]) -> Iterator[Kind]:
-        found = self._clusters[cluster].items if cluster in self._clusters else {}
-        for key in sorted(key for key in found if key.kind == kind.__name__):
-            item = found[key]
-            assert isinstance(item, kind)
-            yield item
+        return self._clusters[cluster].of(kind) if cluster in self._clusters else iter(())
+
+
+def _as_service(item: objects.ServiceImport) -> objects.Service:
+    """Return the Service that an importer takes the exporters' to be."""
+    ports = [
+        objects.ServicePort(port=port.port, name=port.name, protocol=port.protocol, app_protocol=port.app_protocol)
+        for port in item.spec.ports
+    ]
+    spec = objects.ServiceSpec(ports=ports, cluster_ip="None" if item.spec.type == "Headless" else "")
+    return objects.Service(api_version="v1", kind=item.kind, metadata=item.metadata, spec=spec)
 
 
 def _place(member: Member | None) -> tuple[str, tuple[str, ...], str] | None:

@@ -37,6 +37,7 @@ KINDS = {
         Kind("EndpointSlice", "discovery.k8s.io", ("v1",), objects.EndpointSlice),
         Kind("ServiceExport", "multicluster.x-k8s.io", ("v1alpha1", "v1beta1"), objects.ServiceExport),
         Kind("ServiceImport", "multicluster.x-k8s.io", ("v1alpha1", "v1beta1"), objects.ServiceImport),
+        Kind("ClusterProperty", "about.k8s.io", ("v1alpha1", "v1beta1"), objects.ClusterProperty, namespaced=False),
         Kind("Gateway", "gateway.networking.k8s.io", ("v1", "v1beta1"), gateway_objects.Gateway),
         Kind("HTTPRoute", "gateway.networking.k8s.io", ("v1", "v1beta1"), gateway_objects.HTTPRoute),
         Kind("MemberCluster", "traffic.isthmus.dev", ("v1alpha1",), objects.MemberCluster, namespaced=False, fleet_wide=True),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from xds.model.events import ref_of
 from xds.model.protocols import protocol_of
 from xds.model.service import Endpoint, Health, Locality, Port, Service, ServiceKey
+from xds.model.slices import SERVICE_NAME_LABEL, owner_of
 from xds.problems import Problem
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from xds.model.members import Member
     from xds.problems import Ref
 
-SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 TRAFFIC_DISTRIBUTIONS = {
     "PreferSameZone": "PreferSameZone",
     "PreferClose": "PreferSameZone",
@@ -46,6 +46,8 @@ class LocalInput:
     slices: tuple[objects.EndpointSlice, ...]
     """Sorted by name."""
     nodes: Mapping[str, NodePlace]
+    known: Mapping[str, Member]
+    """Members by name, and by what other clusters call them: where copies of slices come from."""
     seen: frozenset[str] = frozenset()
     """Endpoints that have been ready before (memory of the fleet), by identity."""
 
@@ -84,6 +86,8 @@ class _Found:
     port: int
     source: objects.SliceEndpoint
     origin: Ref
+    cluster: str
+    """Where it runs."""
 
 
 @dataclass(slots=True)
@@ -159,6 +163,7 @@ class _Builder:
         found: dict[str, dict[str, _Found]] = defaultdict(dict)
         for item in self.given.slices:
             origin = ref_of(self.given.member.name, item)
+            cluster = self.cluster(owner_of(item).source)
             if item.address_type == "FQDN":
                 self.problem("XDS0205", "addressType FQDN is not served", at="addressType", hint="use IPv4 or IPv6", ref=origin)
                 continue
@@ -171,7 +176,7 @@ class _Builder:
                     continue
                 named = found[port.name or ""]  # there is a port of that name, even if no endpoint has it yet
                 for identity, entry in usable:
-                    self.merge(named, f"{identity} {port.port}", entry, port.port, origin)
+                    self.merge(named, _Found([], port.port, entry, origin, cluster), identity)
         return found
 
     def identity(self, entry: objects.SliceEndpoint, index: int, origin: Ref) -> list[str]:
@@ -186,18 +191,23 @@ class _Builder:
             return [target.uid or f"{target.kind}/{target.namespace}/{target.name}"]
         return [str(canonical_address(entry.addresses[0]))]
 
-    def merge(self, found: dict[str, _Found], identity: str, entry: objects.SliceEndpoint, port: int, origin: Ref) -> None:
-        addresses = [address for text in entry.addresses if (address := canonical_address(text))]
-        known = found.get(identity)
-        if known is None:
-            found[identity] = _Found(addresses, port, entry, origin)
-            return
+    def merge(self, named: dict[str, _Found], new: _Found, identity: str) -> None:
+        """Enter an endpoint, or add the addresses of its other family to what is known of it."""
+        addresses = [address for text in new.source.addresses if (address := canonical_address(text))]
+        known = named.setdefault(f"{identity} {new.port}", new)
         families = {":" in address for address in known.addresses}
         other_family = [address for address in addresses if (":" in address) not in families]
         if not other_family:
-            message = f"{addresses[0]} port {port}: the slices have its target twice in one address family; the first one counts"
-            self.problem("XDS0208", message, ref=origin)
+            message = (
+                f"{addresses[0]} port {new.port}: the slices have its target twice in one address family; the first one counts"
+            )
+            self.problem("XDS0208", message, ref=new.origin)
         known.addresses += other_family
+
+    def cluster(self, source: str) -> str:
+        """Return where the endpoints of a slice run, by its member's name if it is one."""
+        member = self.given.known.get(source)
+        return member.name if member else source or self.given.member.name
 
     def endpoints(self, port: Port, found: dict[str, _Found] | None) -> tuple[Endpoint, ...]:
         if found is None:
@@ -225,11 +235,11 @@ class _Builder:
         if health is None:
             return None
         return Endpoint(
-            locality=self.locality(item.source, item.origin),
+            locality=self.locality(item),
             addresses=tuple(sorted(item.addresses, key=lambda address: ":" in address)),
             port=item.port,
             health=health,
-            network=self.given.member.network,
+            network=self.network(item.cluster),
             node=item.source.node_name or "",
             hostname=item.source.hostname or "",
             origin=item.origin,
@@ -245,13 +255,21 @@ class _Builder:
             return Health.HEALTHY
         return Health.UNHEALTHY if identity in self.seen else None
 
-    def locality(self, entry: objects.SliceEndpoint, origin: Ref) -> Locality:
-        member = self.given.member
+    def network(self, cluster: str) -> str:
+        """Return a cluster's network; one that is no member is taken to be where those are that have copies of its slices."""
+        member = self.given.known.get(cluster, self.given.member)
+        return member.network
+
+    def locality(self, item: _Found) -> Locality:
+        member, entry = self.given.member, item.source
+        if item.cluster != member.name:  # its node is none of ours
+            other = self.given.known.get(item.cluster)
+            return Locality(other.region if other else "", entry.zone or "", item.cluster)
         place = self.given.nodes.get(entry.node_name or "")
         if place is None:
             if entry.node_name and not entry.zone and self.given.nodes:
                 message = f"node {entry.node_name!r} of endpoint {entry.addresses[0]} is unknown, so its zone is"
-                self.problem("XDS0211", message, hint="add the Node, or zone to the endpoint", ref=origin)
+                self.problem("XDS0211", message, hint="add the Node, or zone to the endpoint", ref=item.origin)
             place = NodePlace()
         only_zone = member.zones[0] if len(member.zones) == 1 else ""
         return Locality(place.region or member.region, entry.zone or place.zone or only_zone, member.name)

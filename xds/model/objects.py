@@ -159,6 +159,18 @@ class ServiceImport(KubernetesObject, frozen=True, rename="camel", kw_only=True)
     spec: ImportSpec = ImportSpec()
 
 
+class ClusterPropertySpec(Struct, frozen=True, rename="camel", kw_only=True):
+    """`spec` of a ClusterProperty."""
+
+    value: Annotated[str, Meta(min_length=1, max_length=128_000)]
+
+
+class ClusterProperty(KubernetesObject, frozen=True, rename="camel", kw_only=True):
+    """about.k8s.io ClusterProperty: what a cluster says of itself (KEP-2149)."""
+
+    spec: ClusterPropertySpec
+
+
 class MemberClusterSpec(Struct, frozen=True, rename="camel", kw_only=True):
     """`spec` of a MemberCluster."""
 

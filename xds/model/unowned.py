@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from xds.model.events import ref_of
-from xds.model.local import SERVICE_NAME_LABEL
+from xds.model.slices import SERVICE_NAME_LABEL
 from xds.problems import Problem, did_you_mean
 
 if TYPE_CHECKING:
