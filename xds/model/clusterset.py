@@ -1,8 +1,4 @@
-"""The service of the cluster set: exported services of one name, merged over the clusters by KEP-1645.
-
-Only what is exported takes part. Properties that cannot be merged are taken from the oldest export; a port that clusters
-declare differently is served only by those that agree with the oldest.
-"""
+"""The service of the cluster set: what clusters export under one name, with the endpoints that they have (KEP-1645)."""
 
 from __future__ import annotations
 
@@ -11,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from xds.model.events import ref_of
+from xds.model.imports import merge
 from xds.model.local import canonical_address
+from xds.model.protocols import protocol_of
 from xds.model.service import CLUSTERSET, Endpoint, Port, Service, ServiceKey
 from xds.problems import Problem
 
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from xds.model import objects
+    from xds.model.imports import Conflict, Exported, Import
     from xds.model.members import Member
 
 
@@ -27,13 +26,8 @@ class Export:
     """One cluster's export of the service."""
 
     member: Member
-    export: objects.ServiceExport
+    exported: Exported
     service: Service
-
-    @property
-    def age_key(self) -> tuple[str, str]:
-        """Oldest first; the tie-break by cluster name is ours, the KEP is silent."""
-        return (self.export.metadata.age, self.member.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +49,29 @@ def merge_exports(exports: list[Export], imports: Imports, importers: Mapping[st
         imports: (member, its ServiceImport of that name): they give the VIPs.
         importers: member -> network, of each member that has the namespace, so that its clients may use the service.
     """
-    return _Merge(sorted(exports, key=lambda export: export.age_key), imports, importers).result()
+    by_cluster = {export.member.name: export for export in exports}
+    return _Merge(by_cluster, merge([export.exported for export in exports]), imports, importers).result()
 
 
 @dataclass(slots=True)
 class _Merge:
-    exports: list[Export]
+    exports: Mapping[str, Export]
+    """By cluster."""
+    imported: Import
     imports: Imports
     importers: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
 
     def result(self) -> Merged:
-        oldest = self.exports[0].service
-        for export in self.exports:
-            self.check_type(export)
+        oldest = self.exports[self.imported.oldest.cluster].service
+        self.problems += map(self.conflict, self.imported.conflicts)
         ports = self.ports()
         self.check_networks()
         key = ServiceKey(oldest.key.namespace, oldest.key.name, CLUSTERSET)
         endpoints = {port.number: self.endpoints(key, port, members) for port, members in ports.items()}
         vips = {member: self.vips(member, item) for member, item in self.imports}
-        refs = {origin for export in self.exports for origin in export.service.origins}
-        refs |= {ref_of(export.member.name, export.export) for export in self.exports}
+        refs = {origin for export in self.exports.values() for origin in export.service.origins}
+        refs |= {ref_of(name, export.exported.export) for name, export in self.exports.items()}
         refs |= {ref_of(member, item) for member, item in self.imports}
         service = Service(
             key=key,
@@ -83,52 +79,29 @@ class _Merge:
             endpoints=endpoints,
             vips=vips,
             visible_in=frozenset(self.importers),
-            headless=oldest.headless,
+            headless=self.imported.oldest.headless,
             traffic_distribution=oldest.traffic_distribution,
-            age=self.exports[0].export.metadata.age,
+            age=self.imported.oldest.export.metadata.age,
             origins=tuple(sorted(refs)),
         )
         return Merged(service, tuple(self.problems))
 
-    def conflict(self, export: Export, what: str, message: str) -> None:
-        winner = self.exports[0]
-        text = f"{what}: {message}; the oldest export, in {winner.member.name}, decides"
-        hint = f"make the Service in {export.member.name} agree with the one in {winner.member.name}"
-        self.problems.append(Problem("XDS0203", text, ref_of(export.member.name, export.export), hint=hint))
-
-    def check_type(self, export: Export) -> None:
-        oldest, service = self.exports[0].service, export.service
-        if service.headless != oldest.headless:
-            self.conflict(export, "TypeConflict", f"the service is {'' if service.headless else 'not '}headless here")
-        if service.traffic_distribution != oldest.traffic_distribution:
-            message = f"{service.traffic_distribution or 'none'} against {oldest.traffic_distribution or 'none'}"
-            self.conflict(export, "TrafficDistributionConflict", message)
+    def conflict(self, found: Conflict) -> Problem:
+        ref, winner = ref_of(found.cluster, self.exports[found.cluster].exported.export), self.imported.oldest.cluster
+        if found.is_missing:
+            text = f"{found.reason}: {found.message}; only the clusters that have it serve it"
+            return Problem("XDS0203", text, ref, hint=f"add the port to the Service in {found.cluster}")
+        text = f"{found.reason}: {found.message}; the oldest export, in {winner}, decides"
+        return Problem("XDS0203", text, ref, hint=f"make the Service in {found.cluster} agree with the one in {winner}")
 
     def ports(self) -> dict[Port, list[Export]]:
-        """Return each port of the union with the exports that declare exactly it (KEP-1645, port conflicts)."""
-        ports: dict[Port, list[Export]] = {}
-        for export in self.exports:
-            for port in export.service.ports:
-                if port in ports:
-                    ports[port].append(export)
-                    continue
-                taken = next((known for known in ports if known.number == port.number or known.name == port.name), None)
-                if taken is None:
-                    ports[port] = [export]
-                else:
-                    message = f"port {_describe(port)} against {_describe(taken)}"
-                    self.conflict(export, "PortConflict", message)
-        for port in ports:
-            self.check_missing(port)
-        return ports
-
-    def check_missing(self, port: Port) -> None:
-        """Report the exports without a port that others have; one that declares it differently is reported already."""
-        for export in self.exports:
-            if not any(port.number == other.number or port.name == other.name for other in export.service.ports):
-                text = f"PortConflict: port {_describe(port)} is missing here; only the clusters that have it serve it"
-                hint = f"add the port to the Service in {export.member.name}"
-                self.problems.append(Problem("XDS0203", text, ref_of(export.member.name, export.export), hint=hint))
+        """Return each port that can be served with the exports that have it."""
+        result: dict[Port, list[Export]] = {}
+        for found, clusters in self.imported.ports:
+            if found.protocol == "TCP" and not any(found.port == port.number for port in result):
+                port = Port(found.port, found.name, protocol_of(found.app_protocol, found.name))
+                result[port] = [export for name, export in self.exports.items() if name in clusters]
+        return result
 
     def endpoints(self, key: ServiceKey, port: Port, exports: list[Export]) -> tuple[Endpoint, ...]:
         """Return the endpoints of all exporters; one address counts once in a network, for the cluster first by name."""
@@ -137,7 +110,8 @@ class _Merge:
         clashes: dict[tuple[str, str], list[str]] = defaultdict(list)
         for export in sorted(exports, key=lambda export: export.member.name):
             name = export.member.name
-            own = [endpoint for endpoint in export.service.endpoints[port.number] if endpoint.locality.cluster == name]
+            served = export.service.endpoints.get(port.number, ())
+            own = [endpoint for endpoint in served if endpoint.locality.cluster == name]
             for endpoint in own:  # copies of other clusters' are theirs to tell
                 places = {address: (endpoint.network, address, endpoint.port) for address in endpoint.addresses}
                 taken = [address for address, place in places.items() if owners.get(place, name) != name]
@@ -166,14 +140,10 @@ class _Merge:
 
     def check_networks(self) -> None:
         """Report exporters whose endpoints some importers cannot reach: no gateway leads from one network to another yet."""
-        for export in self.exports:
+        for name, export in self.exports.items():
             network = export.member.network
             cut_off = sorted(member for member, other in self.importers.items() if other != network)
             if cut_off:
                 message = f"its endpoints are in network {network!r}, which clients in {', '.join(cut_off)} cannot reach"
                 hint = "no gateway leads there; they are left out for those clients"
-                self.problems.append(Problem("XDS0209", message, ref_of(export.member.name, export.export), hint=hint))
-
-
-def _describe(port: Port) -> str:
-    return f"{port.number} ({port.name or 'unnamed'}, {port.protocol})"
+                self.problems.append(Problem("XDS0209", message, ref_of(name, export.exported.export), hint=hint))

@@ -14,6 +14,7 @@ from xds.model import gateway_objects, objects
 from xds.model.cluster import Cluster
 from xds.model.clusterset import Export, merge_exports
 from xds.model.events import FLEET, Delete, Event, Health, MemberState, ObjectKey, Synced, Upsert, ref_of
+from xds.model.imports import Exported
 from xds.model.local import LocalInput, LocalResult, build_local
 from xds.model.members import Member
 from xds.model.service import CLUSTERSET, Service, ServiceKey
@@ -303,10 +304,11 @@ class Fleet:
             export = cluster.items.get(ObjectKey("ServiceExport", key.namespace, key.name))
             if isinstance(export, objects.ServiceExport):
                 local = self._services.get(ServiceKey(key.namespace, key.name, name))
-                if local is None:
+                source = cluster.items.get(ObjectKey("Service", key.namespace, key.name))
+                if local is None or not isinstance(source, objects.Service):
                     problems.append(self._useless(name, export))
                 else:
-                    exports.append(Export(member, export, local))
+                    exports.append(Export(member, Exported(name, export, source.spec), local))
         exports += self._copied(key, imports, {export.member.name for export in exports})
         if not exports:
             self._note(key, tuple(problems))
@@ -329,10 +331,10 @@ class Fleet:
             for source, copies in sorted(by_source.items()):
                 told.add(source)  # other importers have the same
                 exporter = Member(source, network=self._members[name].network, declared=False)
-                built = self._built(cluster, exporter, _as_service(item), copies, source)
-                yield Export(
-                    exporter, objects.ServiceExport(api_version="", kind="ServiceImport", metadata=item.metadata), built.service
-                )
+                served = _as_service(item)
+                built = self._built(cluster, exporter, served, copies, source)
+                export = objects.ServiceExport(api_version=item.api_version, kind=item.kind, metadata=item.metadata)
+                yield Export(exporter, Exported(source, export, served.spec), built.service)
 
     def _note(self, key: ServiceKey, problems: tuple[Problem, ...]) -> None:
         """Keep the problems of a service; nothing stays of one that has none."""

@@ -29,6 +29,11 @@ TRAFFIC_DISTRIBUTIONS = {
 """`spec.trafficDistribution` -> its present name (KEP-3015)."""
 
 
+def distribution_of(spec: objects.ServiceSpec) -> str:
+    """Return `PreferSameZone`, `PreferSameNode`, or "" for none and for what we do not know."""
+    return TRAFFIC_DISTRIBUTIONS.get(spec.traffic_distribution or "", "")
+
+
 @dataclass(frozen=True, slots=True)
 class NodePlace:
     """Where a Kubernetes node stands, by its topology labels."""
@@ -124,7 +129,7 @@ class _Builder:
             vips={given.member.name: self.vips()},
             visible_in=frozenset((given.member.name,)),
             headless=spec.cluster_ip == "None",
-            traffic_distribution=TRAFFIC_DISTRIBUTIONS.get(spec.traffic_distribution or "", ""),
+            traffic_distribution=distribution_of(spec),
             age=given.service.metadata.age,
             origins=(self.ref,),
         )

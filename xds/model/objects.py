@@ -7,7 +7,7 @@ HTTPRoute are stricter: see `xds.model.gateway_objects`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -73,6 +73,7 @@ class ServiceSpec(Struct, frozen=True, rename="camel", kw_only=True):
     cluster_ips: list[str] = field(default_factory=list, name="clusterIPs")
     ports: list[ServicePort] = []
     session_affinity: str = "None"
+    session_affinity_config: dict[str, Any] | None = None
     internal_traffic_policy: str = "Cluster"
     traffic_distribution: str | None = None
 
@@ -132,8 +133,33 @@ class Pod(KubernetesObject, frozen=True, rename="camel", kw_only=True):
     """v1 Pod; read for its labels."""
 
 
+class Condition(Struct, frozen=True, rename="camel", kw_only=True):
+    """One entry of `status.conditions` (metav1.Condition), as far as it is ours to say."""
+
+    type: str
+    status: str = "Unknown"
+    reason: str = ""
+    message: str = ""
+
+
+class ExportStatus(Struct, frozen=True, rename="camel", kw_only=True):
+    """`status` of a ServiceExport."""
+
+    conditions: list[Condition] = []
+
+
+class ExportSpec(Struct, frozen=True, rename="camel", kw_only=True):
+    """`spec` of a ServiceExport: what the imports are to carry."""
+
+    exported_labels: dict[str, str] = {}
+    exported_annotations: dict[str, str] = {}
+
+
 class ServiceExport(KubernetesObject, frozen=True, rename="camel", kw_only=True):
     """multicluster.x-k8s.io ServiceExport: exports the Service of its own name (KEP-1645)."""
+
+    spec: ExportSpec = ExportSpec()
+    status: ExportStatus = ExportStatus()
 
 
 class ImportPort(Struct, frozen=True, rename="camel", kw_only=True):
@@ -150,13 +176,32 @@ class ImportSpec(Struct, frozen=True, rename="camel", kw_only=True):
 
     type: Literal["ClusterSetIP", "Headless"] = "ClusterSetIP"
     ips: list[str] = []
+    ip_families: list[str] = []
     ports: list[ImportPort] = []
+    session_affinity: str = ""
+    session_affinity_config: dict[str, Any] | None = None
+    internal_traffic_policy: str | None = None
+    traffic_distribution: str | None = None
+
+
+class ImportedFrom(Struct, frozen=True, rename="camel", kw_only=True):
+    """One entry of `status.clusters`."""
+
+    cluster: str
+
+
+class ImportStatus(Struct, frozen=True, rename="camel", kw_only=True):
+    """`status` of a ServiceImport."""
+
+    clusters: list[ImportedFrom] = []
+    conditions: list[Condition] = []
 
 
 class ServiceImport(KubernetesObject, frozen=True, rename="camel", kw_only=True):
     """multicluster.x-k8s.io ServiceImport."""
 
     spec: ImportSpec = ImportSpec()
+    status: ImportStatus = ImportStatus()
 
 
 class ClusterPropertySpec(Struct, frozen=True, rename="camel", kw_only=True):
