@@ -140,6 +140,8 @@ class Condition(Struct, frozen=True, rename="camel", kw_only=True):
     status: str = "Unknown"
     reason: str = ""
     message: str = ""
+    last_transition_time: str = ""
+    """When `status` became what it is, RFC 3339."""
 
 
 class ExportStatus(Struct, frozen=True, rename="camel", kw_only=True):
