@@ -63,6 +63,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0302": (Severity.ERROR, "kind may not be read"),
     "XDS0303": (Severity.ERROR, "kubeconfig cannot be used"),
     "XDS0304": (Severity.ERROR, "cluster is told of twice"),
+    "XDS0305": (Severity.ERROR, "cluster cannot be written to"),
     # 04xx: translation (xds/translate)
     "XDS0401": (Severity.ERROR, "route refers to what does not exist"),
     "XDS0402": (Severity.ERROR, "gateway or route field is not supported"),

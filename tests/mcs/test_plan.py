@@ -2,95 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import count
-
-import msgspec
 import pytest
+from api_servers import ApiServers
 from fleet_strategies import worlds
 from fleet_world import endpoint, endpoint_slice, export, make, service
 from hypothesis import given
 
-from xds.mcs.plan import MANAGER, OURS, Drop, derived_name, names_of, plan
-from xds.model import objects
-from xds.model.cluster import Cluster
-from xds.model.events import FLEET, ObjectKey
-from xds.model.kinds import KINDS
-from xds.model.members import Member
+from xds.mcs.plan import OURS, derived_name
+from xds.model.events import FLEET
 from xds.model.slices import MCS_SERVICE_LABEL
-
-NOW = "2026-03-01T00:00:00Z"
-
-
-class ApiServers:
-    """Clusters that take writes as API servers would: a Service without an address gets one."""
-
-    def __init__(self, clusters):
-        self.clusters = {name: Cluster(name) for name in clusters}
-        self.networks = dict.fromkeys(clusters, "default")
-        self.addresses = (f"10.200.0.{number}" for number in count(1))
-        for name, items in clusters.items():
-            for item in items:
-                self.put(name, item)
-
-    def put(self, cluster, item):
-        self.clusters[cluster].replace(ObjectKey(item.kind, item.metadata.namespace, item.metadata.name), item)
-
-    def drop(self, cluster, kind, name, namespace="shop"):
-        self.clusters[cluster].replace(ObjectKey(kind, namespace, name), None)
-
-    @property
-    def members(self):
-        return {name: Member(name, network=self.networks[name]) for name in self.clusters}
-
-    def planned(self, cluster):
-        names = sorted(names_of(self.clusters, cluster))
-        return [write for name in names for write in plan(self.clusters, self.members, cluster, *name)]
-
-    def settle(self):
-        for _ in range(5):
-            written = [(name, write) for name in self.clusters for write in self.planned(name)]
-            for name, write in written:
-                self.write(name, write)
-            if not written:
-                return self
-        raise AssertionError(f"never at rest: {written}")
-
-    def write(self, cluster, write):
-        found = self.clusters[cluster]
-        if isinstance(write, Drop):
-            assert write.key in found.items
-            found.replace(write.key, None)
-            return
-        old = found.items.get(write.key)
-        value = msgspec.to_builtins(old) if old else {}
-        if write.is_status:
-            assert old is not None, f"the status of what does not exist: {write}"
-            value["status"] = write.body["status"]
-            for condition in value["status"].get("conditions", ()):
-                condition.setdefault("lastTransitionTime", NOW)
-        else:
-            value |= write.body
-            if write.key.kind == "Service":
-                kept = msgspec.to_builtins(old)["spec"].get("clusterIPs") if old else None
-                address = kept or [next(self.addresses)]
-                value["spec"] = {**write.body["spec"], "clusterIP": address[0], "clusterIPs": address}
-        found.replace(write.key, msgspec.convert(value, KINDS[write.key.kind].struct))
-
-    def item(self, cluster, kind, name="web"):
-        return self.clusters[cluster].items.get(ObjectKey(kind, "shop", name))
-
-    def conditions(self, cluster, name="web"):
-        return {one.type: (one.status, one.reason) for one in self.item(cluster, "ServiceExport", name).status.conditions}
-
-    def copies(self, cluster):
-        return {
-            (one.metadata.labels["multicluster.kubernetes.io/source-cluster"], address)
-            for one in self.clusters[cluster].items.values()
-            if isinstance(one, objects.EndpointSlice)
-            and one.metadata.labels.get("endpointslice.kubernetes.io/managed-by") == MANAGER
-            for found in one.endpoints or ()
-            for address in found.addresses
-        }
 
 
 def shop(*items):
@@ -201,6 +121,22 @@ def test_what_somebody_changes_is_put_right():
     servers.drop("west", "EndpointSlice", next(key.name for key in before if key.kind == "EndpointSlice"))
     servers.settle()
     assert servers.clusters["west"].items == before
+
+
+def test_what_a_cluster_exported_that_cannot_be_asked_now_stays():
+    east = web("10.1.0.1", created="2026-01-01T00:00:00Z")
+    west = web("10.2.0.1", created="2026-02-01T00:00:00Z")
+    servers = ApiServers({"east": shop(*east), "west": shop(*west), "north": shop()}).settle()
+    before = dict(servers.clusters["north"].items)
+    servers.unreachable = {"east"}
+    assert servers.settle().clusters["north"].items == before
+    # What can be asked is followed.
+    servers.put("west", endpoint_slice("web", [endpoint("10.2.0.9")]))
+    assert servers.settle().copies("north") == {("east", "10.1.0.1"), ("west", "10.2.0.9")}
+    servers.drop("west", "ServiceExport", "web")
+    assert servers.settle().copies("north") == {("east", "10.1.0.1")}
+    servers.unreachable = set()
+    assert [one.cluster for one in servers.settle().item("north", "ServiceImport").status.clusters] == ["east"]
 
 
 def test_long_names_stay_names():

@@ -5,7 +5,8 @@
   without a proxy, too. Each slice of an exporter is copied for that Service.
 - Every ServiceExport of the cluster gets its conditions Valid, Ready and Conflict.
 
-What another implementation manages is left alone: an import without our label, and everything of its name.
+What another implementation manages is left alone: an import without our label, and everything of its name. What a cluster
+exported that cannot be asked now stays as it is: being unreachable is no reason to take anything back.
 """
 
 from __future__ import annotations
@@ -63,19 +64,25 @@ def names_of(clusters: Mapping[str, Cluster], target: str) -> set[tuple[str, str
     return found | {(key.namespace, key.name) for key in clusters[target].items if key.kind in kinds}
 
 
-def plan(
-    clusters: Mapping[str, Cluster], members: Mapping[str, Member], target: str, namespace: str, name: str
-) -> Iterator[Write]:
+class World(NamedTuple):
+    """What is known of the clusters."""
+
+    clusters: Mapping[str, Cluster]
+    """The objects of every member that was told completely."""
+    members: Mapping[str, Member]
+    """By name; those that are not among the clusters cannot be asked."""
+
+
+def plan(world: World, target: str, namespace: str, name: str) -> Iterator[Write]:
     """Yield what is to be written in a cluster because of one name; nothing if all is as it should be.
 
     Args:
-        clusters: the objects of every member that was told completely.
-        members: by name.
+        world: what is known.
         target: the cluster that is written to.
         namespace: of the service.
         name: of the service.
     """
-    yield from _Plan(clusters, members, clusters[target], namespace, name).writes()
+    yield from _Plan(world, target, namespace, name).writes()
 
 
 def derived_name(name: str) -> str:
@@ -87,22 +94,24 @@ def derived_name(name: str) -> str:
 
 
 class _Plan:
-    def __init__(
-        self, clusters: Mapping[str, Cluster], members: Mapping[str, Member], target: Cluster, namespace: str, name: str
-    ) -> None:
-        self.clusters = clusters
-        self.members = members
-        self.target = target
+    def __init__(self, world: World, target: str, namespace: str, name: str) -> None:
+        self.clusters, self.members = world
+        self.target = world.clusters[target]
         self.namespace = namespace
         self.name = name
         self.derived = derived_name(name)
-        exports = [exported for one in clusters.values() if (exported := self.exported(one))]
+        self.unknown = world.members.keys() - world.clusters.keys()
+        exports = [exported for one in self.clusters.values() if (exported := self.exported(one))]
         self.merged = merge(exports) if exports else None
 
     def writes(self) -> Iterator[Write]:
         existing = self.item("ServiceImport", self.name)
-        if isinstance(existing, objects.ServiceImport) and not _is_ours(existing):
-            return
+        if isinstance(existing, objects.ServiceImport):
+            if not _is_ours(existing):
+                return
+            if self.unknown.intersection(one.cluster for one in existing.status.clusters):
+                yield from self.put_slices(self.merged)
+                return
         if self.merged is None or ObjectKey("Namespace", "", self.namespace) not in self.target.items:
             yield from self.drops(existing)
         else:
@@ -209,9 +218,10 @@ class _Plan:
             }
             yield Put(ObjectKey("ServiceImport", self.namespace, self.name), body, is_status=True)
 
-    def put_slices(self, merged: Import) -> Iterator[Write]:
-        wanted = dict(self.wanted_slices(merged))
-        existing = self.copies()
+    def put_slices(self, merged: Import | None) -> Iterator[Write]:
+        wanted = dict(self.wanted_slices(merged)) if merged else {}
+        copies = self.copies()
+        existing = {name: one for name, one in copies.items() if owner_of(one).source not in self.unknown}
         for name, item in wanted.items():
             if name not in existing or not _same_slice(existing[name], item):
                 body = {

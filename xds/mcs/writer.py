@@ -1,0 +1,249 @@
+"""The writer of one cluster: while this replica holds the cluster's lease, what `xds.mcs.plan` says is written there.
+
+It is driven by levels, not by edges: whatever was lost, the plan is made again, for the names that changed at once and for all
+from time to time, and says what is still missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+import structlog
+
+from xds.errors import XdsError
+from xds.mcs.lease import RENEW_S, Candidate, Lease
+from xds.mcs.plan import Put, names_of, plan
+from xds.model.cluster import CLUSTER_ID
+from xds.model.events import Upsert
+from xds.model.objects import EndpointSlice
+from xds.model.slices import MCS_SERVICE_LABEL, owner_of
+from xds.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from xds.mcs.plan import World, Write
+    from xds.model.events import Delete, ObjectKey
+
+LEASE_NAME: Final = "isthmus-mcs"
+GATHER_S: Final = 0.05
+"""Changes of a name that come together are planned once."""
+AGAIN_S: Final = 300.0
+"""How often everything is planned anew."""
+RETRY_S: Final = (1.0, 30.0)
+"""How long a name waits after a write of it failed, at first and at most."""
+AT_ONCE: Final = 8
+"""Names that are written at a time."""
+
+PLANS: Final = 32
+"""After so many plans others have their turn in the event loop."""
+
+_log = structlog.get_logger()
+
+
+class Client(Protocol):
+    """Writes to one API server; every method raises XdsError if that fails."""
+
+    async def apply(self, key: ObjectKey, body: dict[str, Any], *, is_status: bool) -> None:
+        """Make an object, or its status, be as given (server-side apply)."""
+        ...
+
+    async def delete(self, key: ObjectKey) -> None:
+        """Delete an object; it may be gone already."""
+        ...
+
+    async def read_lease(self, namespace: str, name: str) -> bytes | None:
+        """Return the lease as JSON, None if there is none."""
+        ...
+
+    async def write_lease(self, namespace: str, name: str, body: bytes, *, is_new: bool) -> bool:
+        """Create or replace the lease; False if somebody else was quicker."""
+        ...
+
+
+class Writer:
+    """Writes in one cluster.
+
+    Args:
+        cluster: where.
+        client: how.
+        world: returns what is known now, or None as long as nothing is known of the cluster itself.
+        identity: of this replica among all.
+        namespace: of the lease.
+        on_problems: called when `problems()` may have changed.
+    """
+
+    def __init__(
+        self,
+        cluster: str,
+        client: Client,
+        world: Callable[[], World | None],
+        *,
+        identity: str,
+        namespace: str,
+        on_problems: Callable[[], None],
+    ) -> None:
+        self.cluster = cluster
+        self.written = 0
+        """Writes since the start."""
+        self._client = client
+        self._world = world
+        self._candidate = Candidate(identity, LEASE_NAME, namespace)
+        self._on_problems = on_problems
+        self._dirty: set[tuple[str, str]] = set()
+        self._everything = True
+        self._failed: dict[tuple[str, str], tuple[str, float]] = {}
+        """(namespace, name) -> why a write of it failed, and how long it waits."""
+        self._lease_error = ""
+        self._wake = asyncio.Event()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this replica may write."""
+        return self._candidate.leads(asyncio.get_running_loop().time())
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what keeps us from writing."""
+        hint = "let the control plane's user write it, or do without --mcs for this cluster"
+        if self._lease_error:
+            yield Problem("XDS0305", f"the lease of cluster {self.cluster!r} cannot be had: {self._lease_error}", hint=hint)
+        for (namespace, name), (error, _) in sorted(self._failed.items()):
+            message = f"what {namespace}/{name} needs in cluster {self.cluster!r} cannot be written: {error}"
+            yield Problem("XDS0305", message, hint=hint)
+
+    def touch(self, event: Upsert | Delete) -> None:
+        """Take into account that an object of any cluster changed."""
+        names = touched_by(event)
+        if names is None:
+            self._everything = True
+        else:
+            self._dirty |= names
+        if names != set():
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Write until cancelled; then the lease is given up."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._campaign())
+                tasks.create_task(self._write())
+        finally:
+            await self._resign()
+
+    async def _campaign(self) -> None:
+        """Get the lease, and keep it."""
+        while True:
+            led, error = self.leads, ""
+            try:
+                await self._renew(release=False)
+            except XdsError as found:
+                error = str(found)
+            if error != self._lease_error:
+                self._lease_error = error
+                self._on_problems()
+            if self.leads and not led:
+                _log.info("writing in cluster", cluster=self.cluster)
+                self._everything = True
+                self._wake.set()
+            await asyncio.sleep(RENEW_S)
+
+    async def _renew(self, *, release: bool) -> None:
+        began_s, candidate = asyncio.get_running_loop().time(), self._candidate
+        found = await self._client.read_lease(candidate.namespace, candidate.name)
+        current = msgspec.json.decode(found, type=Lease) if found is not None else None
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        wanted = candidate.wanted(current, asyncio.get_running_loop().time(), now, release=release)
+        if wanted is not None:
+            body = msgspec.json.encode(wanted)
+            is_written = await self._client.write_lease(candidate.namespace, candidate.name, body, is_new=current is None)
+            if is_written and not release:
+                candidate.renewed(began_s)
+
+    async def _resign(self) -> None:
+        if self.leads:
+            try:
+                async with asyncio.timeout(2):
+                    await self._renew(release=True)
+            except (XdsError, TimeoutError):
+                pass  # others wait until it is over
+
+    async def _write(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(min([AGAIN_S, *(wait_s for _, wait_s in self._failed.values())])):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._dirty |= self._failed.keys()
+                self._everything = self._everything or not self._failed
+            await asyncio.sleep(GATHER_S)
+            self._wake.clear()
+            world = self._world()
+            if world is None or not self.leads:
+                continue
+            names = names_of(world.clusters, self.cluster) if self._everything else self._dirty
+            self._dirty, self._everything = set(), False
+            slots = asyncio.Semaphore(AT_ONCE)
+            async with asyncio.TaskGroup() as tasks:
+                for number, name in enumerate(sorted(names), 1):
+                    if not number % PLANS:
+                        await asyncio.sleep(0)
+                    if writes := list(plan(world, self.cluster, *name)):
+                        tasks.create_task(self._carry_out(name, writes, slots))
+                    else:
+                        self._succeeded(name)
+
+    async def _carry_out(self, name: tuple[str, str], writes: list[Write], slots: asyncio.Semaphore) -> None:
+        async with slots:
+            try:
+                for write in writes:
+                    if not self.leads:
+                        return
+                    if isinstance(write, Put):
+                        await self._client.apply(write.key, _dated(write.body), is_status=write.is_status)
+                    else:
+                        await self._client.delete(write.key)
+                    self.written += 1
+            except XdsError as error:
+                _, wait_s = self._failed.get(name, ("", RETRY_S[0] / 2))
+                self._failed[name] = str(error), min(2 * wait_s, RETRY_S[1])
+                self._on_problems()
+            else:
+                self._succeeded(name)
+
+    def _succeeded(self, name: tuple[str, str]) -> None:
+        if self._failed.pop(name, None):
+            self._on_problems()
+
+
+def touched_by(event: Upsert | Delete) -> set[tuple[str, str]] | None:
+    """Return the (namespace, name) of the exported services that an object may be about; None for any."""
+    key = event.key
+    match key.kind:
+        case "Service" | "ServiceExport" | "ServiceImport":
+            found = {(key.namespace, key.name), (key.namespace, key.name.removeprefix("clusterset-"))}
+            if isinstance(event, Upsert) and (stands_for := event.object.metadata.labels.get(MCS_SERVICE_LABEL)):
+                found.add((key.namespace, stands_for))
+            return found
+        case "EndpointSlice":
+            if not isinstance(event, Upsert) or not isinstance(event.object, EndpointSlice):
+                return None
+            owner = owner_of(event.object)
+            return {(key.namespace, owner.exported or owner.service)}
+        case "Namespace" | "MemberCluster":
+            return None
+        case "ClusterProperty":
+            return None if key.name == CLUSTER_ID else set()
+    return set()
+
+
+def _dated(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a status with the time in the conditions that are new."""
+    conditions = body.get("status", {}).get("conditions")
+    if not conditions:
+        return body
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    dated = [{"message": "", "lastTransitionTime": now, **condition} for condition in conditions]
+    return {**body, "status": {**body["status"], "conditions": dated}}
