@@ -218,6 +218,14 @@ class ClusterProperty(KubernetesObject, frozen=True, rename="camel", kw_only=Tru
     spec: ClusterPropertySpec
 
 
+class SecretRef(Struct, frozen=True, rename="camel", kw_only=True):
+    """A Secret, and the key in it."""
+
+    name: Name
+    namespace: NamespaceName = ""
+    key: str = ""
+
+
 class MemberClusterSpec(Struct, frozen=True, rename="camel", kw_only=True):
     """`spec` of a MemberCluster."""
 
@@ -225,6 +233,8 @@ class MemberClusterSpec(Struct, frozen=True, rename="camel", kw_only=True):
     zones: list[str] = []
     network: str = "default"
     """Members of one network reach each other's pod addresses."""
+    kubeconfig_secret: SecretRef | None = None
+    """How to reach its API server, where that is not said otherwise."""
 
 
 class MemberCluster(KubernetesObject, frozen=True, rename="camel", kw_only=True):

@@ -1,0 +1,236 @@
+"""Registrations: what each registry says of its clusters, in one shape. Pure.
+
+Where several register one name, the first of this order counts: MemberCluster, our labelled Secret, Istio's, Karmada, Flomesh,
+ErieCanal, KubeFed, ClusterProfile.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from xds.discovery.registry.kubeconfigs import CredentialError, Kubeconfig, decoded, of_parts, of_text
+from xds.model.events import FLEET, ref_of
+from xds.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from xds.discovery.registry import registry_objects as registry
+    from xds.model.objects import KubernetesObject, MemberCluster, SecretRef
+    from xds.problems import Ref
+
+CLUSTER_LABEL: Final = "traffic.isthmus.dev/cluster"
+"""On a Secret with a kubeconfig under the key `kubeconfig`: the name of the cluster."""
+ISTIO_LABEL: Final = "istio/multiCluster"
+"""On a Secret each of whose keys is a cluster's name, with its kubeconfig."""
+KUBECONFIG_KEY: Final = "kubeconfig"
+KARMADA_PROXY: Final = "/apis/cluster.karmada.io/v1alpha1/clusters/{}/proxy"
+PROFILE_FIELDS: Final[tuple[str, ...]] = ("server", "tls-server-name", "certificate-authority-data", "proxy-url")
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+SecretName = tuple[str, str]
+"""(namespace, name)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A cluster that is to be a member."""
+
+    name: str
+    origin: Ref
+    kubeconfig: Kubeconfig | None
+    """None: by the hub's own credentials, at `path` of its API server."""
+    path: str = ""
+    region: str = ""
+    zones: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """What the hub holds."""
+
+    members: Iterable[MemberCluster] = ()
+    labelled: Iterable[registry.Secret] = ()
+    """Secrets with one of the labels."""
+    karmada: Iterable[registry.KarmadaCluster] = ()
+    flomesh: Iterable[registry.FlomeshCluster] = ()
+    erie_canal: Iterable[registry.FlomeshCluster] = ()
+    kubefed: Iterable[registry.KubeFedCluster] = ()
+    profiles: Iterable[registry.ClusterProfile] = ()
+    secrets: Mapping[SecretName, registry.Secret | None] = field(default_factory=dict)
+    """Those that others refer to, as far as they were fetched; None for one that does not exist."""
+    plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Access provider of ClusterProfiles -> the `exec` part of a kubeconfig's user, from our own configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What became of it."""
+
+    clusters: Mapping[str, Registration]
+    """By name."""
+    problems: tuple[Problem, ...]
+    needed: frozenset[SecretName]
+    """Secrets that must be fetched first."""
+
+
+def registered(hub: Hub) -> Registered:
+    """Return the clusters that the hub's objects register; what cannot be used is left out with a problem."""
+    return _Registrar(hub).result()
+
+
+class _Registrar:
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.problems: list[Problem] = []
+        self.needed: set[SecretName] = set()
+
+    def result(self) -> Registered:
+        hub = self.hub
+        ways: tuple[tuple[Iterable[KubernetesObject], Callable[[Any], Iterator[Registration]]], ...] = (
+            (hub.members, self.member),
+            ([one for one in hub.labelled if CLUSTER_LABEL in one.metadata.labels], self.secret),
+            ([one for one in hub.labelled if one.metadata.labels.get(ISTIO_LABEL) == "true"], self.istio),
+            (hub.karmada, self.karmada),
+            (hub.flomesh, self.flomesh),
+            (hub.erie_canal, self.flomesh),
+            (hub.kubefed, self.kubefed),
+            (hub.profiles, self.profile),
+        )
+        clusters: dict[str, Registration] = {}
+        for items, read in ways:
+            for item in sorted(items, key=lambda one: (one.metadata.namespace, one.metadata.name)):
+                try:
+                    for found in read(item):
+                        self.enter(found, clusters)
+                except CredentialError as error:
+                    self.problem(item, str(error))
+        return Registered(clusters, tuple(self.problems), frozenset(self.needed))
+
+    def enter(self, found: Registration, clusters: dict[str, Registration]) -> None:
+        if not _LABEL.fullmatch(found.name):
+            message = f"{found.name!r} is no name of a cluster: expected at most 63 of a-z, 0-9 and '-'"
+            self.problems.append(Problem("XDS0306", message, found.origin, hint="rename it; it is left out"))
+        elif found.name in clusters:
+            first = clusters[found.name].origin
+            message = f"cluster {found.name!r} is registered already, by {first}; this registration is ignored"
+            self.problems.append(Problem("XDS0306", message, found.origin, hint="remove one of them, or rename it"))
+        else:
+            clusters[found.name] = found
+
+    def problem(self, item: KubernetesObject, message: str) -> None:
+        self.problems.append(Problem("XDS0306", message, ref_of(FLEET, item), hint="the cluster is left out"))
+
+    # One way each
+
+    def member(self, item: MemberCluster) -> Iterator[Registration]:
+        ref = item.spec.kubeconfig_secret
+        if ref is not None and (secret := self.fetched(ref, ref.namespace)) is not None:
+            text = self.value(secret, ref.key or KUBECONFIG_KEY)
+            yield Registration(item.metadata.name, ref_of(FLEET, item), of_text(text))
+
+    def secret(self, item: registry.Secret) -> Iterator[Registration]:
+        name = item.metadata.labels[CLUSTER_LABEL]
+        yield Registration(name, ref_of(FLEET, item), of_text(self.value(item, KUBECONFIG_KEY)))
+
+    def istio(self, item: registry.Secret) -> Iterator[Registration]:
+        for name in sorted(item.data):
+            try:
+                yield Registration(name, ref_of(FLEET, item), of_text(self.value(item, name)))
+            except CredentialError as error:
+                self.problem(item, f"data.{name}: {error}")
+
+    def karmada(self, item: registry.KarmadaCluster) -> Iterator[Registration]:
+        spec, name = item.spec, item.metadata.name
+        zones = tuple(spec.zones) or ((spec.zone,) if spec.zone else ())
+        if spec.sync_mode == "Pull" or spec.secret_ref is None or not spec.api_endpoint:
+            path = KARMADA_PROXY.format(name)
+            yield Registration(name, ref_of(FLEET, item), None, path, region=spec.region, zones=zones)
+        elif (secret := self.fetched(spec.secret_ref, spec.secret_ref.namespace)) is not None:
+            kubeconfig = of_parts(
+                {
+                    "server": spec.api_endpoint,
+                    "certificate-authority-data": "" if spec.insecure_skip_tls_verification else secret.data.get("caBundle", ""),
+                    "insecure-skip-tls-verify": spec.insecure_skip_tls_verification,
+                    "proxy-url": spec.proxy_url,
+                },
+                {"token": self.value(secret, "token").decode(errors="replace").strip()},
+            )
+            yield Registration(name, ref_of(FLEET, item), kubeconfig, region=spec.region, zones=zones)
+
+    def flomesh(self, item: registry.FlomeshCluster) -> Iterator[Registration]:
+        if not item.spec.kubeconfig:
+            if not item.spec.is_in_cluster:
+                self.problem(item, "spec.kubeconfig is missing, so its API server cannot be reached")
+            return
+        spec = item.spec
+        origin, kubeconfig = ref_of(FLEET, item), of_text(spec.kubeconfig)
+        yield Registration(item.metadata.name, origin, kubeconfig, region=_named(spec.region), zones=_named_zones(spec.zone))
+
+    def kubefed(self, item: registry.KubeFedCluster) -> Iterator[Registration]:
+        spec = item.spec
+        if spec.secret_ref is None:
+            raise CredentialError("spec.secretRef is missing, so there are no credentials")
+        secret = self.fetched(spec.secret_ref, item.metadata.namespace)
+        if secret is not None:
+            kubeconfig = of_parts(
+                {
+                    "server": spec.api_endpoint,
+                    "certificate-authority-data": spec.ca_bundle or secret.data.get("ca.crt", ""),
+                    "insecure-skip-tls-verify": "*" in spec.disabled_tls_validations,
+                    "proxy-url": spec.proxy_url,
+                },
+                {"token": self.value(secret, "token").decode(errors="replace").strip()},
+            )
+            status = item.status
+            origin = ref_of(FLEET, item)
+            yield Registration(item.metadata.name, origin, kubeconfig, region=status.region, zones=tuple(status.zones))
+
+    def profile(self, item: registry.ClusterProfile) -> Iterator[Registration]:
+        offered = [*item.status.access_providers, *item.status.credential_providers]
+        usable = [one for one in offered if one.name in self.hub.plugins]
+        if not usable:
+            names = ", ".join(one.name for one in offered) or "none"
+            raise CredentialError(f"no plugin is configured for its access providers ({names}); set registry.plugins")
+        cluster, plugin = usable[0].cluster, dict(self.hub.plugins[usable[0].name])
+        kept = {key: cluster[key] for key in PROFILE_FIELDS if key in cluster}
+        properties = {one.name: one.value for one in item.status.properties}
+        region, zone = (properties.get(f"topology.kubernetes.io/{part}", "") for part in ("region", "zone"))
+        zones = (zone,) if zone else ()
+        origin = ref_of(FLEET, item)
+        yield Registration(item.metadata.name, origin, of_parts(kept, {"exec": plugin}), region=region, zones=zones)
+
+    # Secrets
+
+    def fetched(self, ref: SecretRef, namespace: str) -> registry.Secret | None:
+        """Return a Secret, or None if it has to be fetched first.
+
+        Raises:
+            CredentialError: it does not exist.
+        """
+        name = (namespace or "default", ref.name)
+        if name not in self.hub.secrets:
+            self.needed.add(name)
+            return None
+        found = self.hub.secrets[name]
+        if found is None:
+            raise CredentialError(f"there is no Secret {'/'.join(name)}, which has its credentials")
+        return found
+
+    def value(self, secret: registry.Secret, key: str) -> bytes:
+        meta = secret.metadata
+        if key not in secret.data:
+            known = ", ".join(sorted(secret.data)) or "none"
+            raise CredentialError(f"Secret {meta.namespace}/{meta.name} has no key {key!r}; it has {known}")
+        return decoded(secret.data[key], f"data.{key} of Secret {meta.namespace}/{meta.name}")
+
+
+def _named(text: str) -> str:
+    """Return a region; `default` is what Flomesh calls none."""
+    return "" if text == "default" else text
+
+
+def _named_zones(text: str) -> tuple[str, ...]:
+    return () if text == "default" else (text,)
