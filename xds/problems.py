@@ -65,6 +65,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0304": (Severity.ERROR, "cluster is told of twice"),
     "XDS0305": (Severity.ERROR, "cluster cannot be written to"),
     "XDS0306": (Severity.ERROR, "registration cannot be used"),
+    "XDS0307": (Severity.WARNING, "cluster is not saved"),
     # 04xx: translation (xds/translate)
     "XDS0401": (Severity.ERROR, "route refers to what does not exist"),
     "XDS0402": (Severity.ERROR, "gateway or route field is not supported"),
