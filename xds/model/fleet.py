@@ -374,4 +374,5 @@ def _place(member: Member | None) -> tuple[str, tuple[str, ...], str] | None:
 
 def _shape(service: Service) -> tuple[object, ...]:
     """Return everything but endpoints and origins: what a change of needs more than the fast lane."""
-    return (service.ports, service.vips, service.visible_in, service.headless, service.traffic_distribution, service.age)
+    names = (service.ports, service.vips, service.visible_in, service.age)
+    return (*names, service.headless, service.has_copies, service.traffic_distribution)

@@ -129,6 +129,7 @@ class _Builder:
             vips={given.member.name: self.vips()},
             visible_in=frozenset((given.member.name,)),
             headless=spec.cluster_ip == "None",
+            has_copies=any(self.cluster(owner_of(item).source) != given.member.name for item in given.slices),
             traffic_distribution=distribution_of(spec),
             age=given.service.metadata.age,
             origins=(self.ref,),

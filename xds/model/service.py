@@ -124,6 +124,13 @@ class Service:
     """Sorts the oldest first: the creation time of the Service, or of the oldest export."""
     origins: tuple[Ref, ...] = ()
     """Service, ServiceExports and ServiceImports that made it, sorted."""
+    has_copies: bool = False
+    """A cluster's own, into which endpoints of other clusters are copied."""
+
+    @property
+    def spans(self) -> bool:
+        """Whether it may have endpoints in several clusters."""
+        return self.has_copies or self.key.scope == CLUSTERSET
 
     def is_visible(self, cluster: str) -> bool:
         """Return whether clients in a member may use it; clients outside every member ("") know the cluster set alone."""

@@ -1,7 +1,7 @@
 """The default ladder, where no policy speaks: own cluster, then same region, then anywhere.
 
-`spec.trafficDistribution` puts the own zone, or node and zone, in front (KEP-3015). A cluster's own service has no
-other endpoints than its own, so its ladder ends there: the `cluster.local` name promises the cluster.
+`spec.trafficDistribution` puts the own zone, or node and zone, in front (KEP-3015). A cluster's own service has its own
+endpoints, so its ladder ends there, unless another system copies those of other clusters into it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from xds.model.service import CLUSTERSET, Health
+from xds.model.service import Health
 from xds.policy.tiers import Place, Share, Tier
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _ANYWHERE: Rule = ("anywhere", lambda _endpoint, _place: True)
 
 def rules(service: Service) -> tuple[Rule, ...]:
     """Return the rungs of the service's ladder: an endpoint belongs to the first that fits it."""
-    rest = (_OWN_CLUSTER, _SAME_REGION, _ANYWHERE) if service.key.scope == CLUSTERSET else (_OWN_CLUSTER,)
+    rest = (_OWN_CLUSTER, _SAME_REGION, _ANYWHERE) if service.spans else (_OWN_CLUSTER,)
     match service.traffic_distribution:
         case "PreferSameNode":
             # Kubernetes' own hints name the zone too, for clients on whose node there is none.
@@ -51,7 +51,7 @@ def place_of(service: Service, view: View) -> Place:
     return Place(
         network=view.network,
         cluster=view.cluster,
-        region=view.region if prefers or service.key.scope == CLUSTERSET else "",
+        region=view.region if prefers or service.spans else "",
         zone=view.zone if prefers else "",
         node=view.node_name if prefers == "PreferSameNode" else "",
     )
