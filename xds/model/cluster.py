@@ -58,6 +58,9 @@ class Cluster:
     """How other clusters name it, where it says so."""
     state: MemberState = MemberState.SYNCING
     reason: str = ""
+    demoted: bool = False
+    doubted: frozenset[tuple[str, str]] = frozenset()
+    """(namespace, name) of services that may be gone."""
 
     def of(self, kind: type[Kind]) -> Iterator[Kind]:
         """Return the objects of a kind, in order of namespace and name."""

@@ -80,6 +80,7 @@ class _Merge:
             vips=vips,
             visible_in=frozenset(self.importers),
             headless=self.imported.oldest.headless,
+            has_degraded=any(export.service.has_degraded for export in self.exports.values()),
             traffic_distribution=oldest.traffic_distribution,
             age=self.imported.oldest.export.metadata.age,
             origins=tuple(sorted(refs)),

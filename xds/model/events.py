@@ -68,9 +68,20 @@ class Health:
     cluster: str
     state: MemberState
     reason: str = ""
+    demoted: bool = False
+    """Clients of other clusters are to use its endpoints last, since nothing has been heard of it for too long."""
 
 
-Event = Upsert | Delete | Synced | Health
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Which services of a cluster may be gone although we go on with what they had; replaces what was doubted before."""
+
+    cluster: str
+    services: frozenset[tuple[str, str]] = frozenset()
+    """(namespace, name)."""
+
+
+Event = Upsert | Delete | Synced | Health | Doubt
 
 
 def ref_of(cluster: str, item: KubernetesObject) -> Ref:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from xds.model import gateway_objects, objects
 from xds.model.cluster import Cluster
 from xds.model.clusterset import Export, merge_exports
-from xds.model.events import FLEET, Delete, Event, Health, MemberState, ObjectKey, Synced, Upsert, ref_of
+from xds.model.events import FLEET, Delete, Doubt, Event, Health, MemberState, ObjectKey, Synced, Upsert, ref_of
 from xds.model.imports import Exported
 from xds.model.local import LocalInput, LocalResult, build_local
 from xds.model.members import Member
@@ -62,8 +62,8 @@ class Fleet:
         self._synced: set[str] = set()
         self._known: dict[str, Member] = {}
         """Members by name, and by what other clusters call them."""
-        self._sources: dict[str, tuple[str, bool]] = {}
-        """The same names -> the member's, and whether it tells of its endpoints itself."""
+        self._sources: dict[str, tuple[str, bool, bool]] = {}
+        """The same names -> the member's, whether it tells of its endpoints itself, and whether it is demoted."""
         self._told: set[str] = set()
         """Clusters whose state we were told."""
         self._dirty: set[ServiceKey] = set()
@@ -135,9 +135,15 @@ class Fleet:
                     self._members_changed = True
                 case Health():
                     cluster = self._cluster(event.cluster)
-                    cluster.state, cluster.reason = event.state, event.reason
+                    if cluster.demoted is not event.demoted:
+                        self._dirty_all_of(event.cluster)
+                    cluster.state, cluster.reason, cluster.demoted = event.state, event.reason, event.demoted
                     self._told.add(event.cluster)
                     self._members_changed = True
+                case Doubt():
+                    cluster = self._cluster(event.cluster)
+                    self._dirty.update(ServiceKey(*name, event.cluster) for name in cluster.doubted ^ event.services)
+                    cluster.doubted = event.services
         members = self._members_changed and self._rebuild_members()
         self._members_changed = False
         endpoints, services = self._rebuild_services()
@@ -203,7 +209,7 @@ class Fleet:
             if cluster.cluster_id and name in members
         }
         self._known = {**ids, **members}
-        sources = {name: (member.name, member.name in self._synced) for name, member in self._known.items()}
+        sources = {name: (one.name, one.name in self._synced, one.demoted) for name, one in self._known.items()}
         if moved or sources != self._sources:  # copies of another cluster's slices may count otherwise now
             self._sources = sources
             self._dirty_copies()
@@ -227,6 +233,7 @@ class Fleet:
             network=spec.network,
             state=cluster.state,
             reason=cluster.reason,
+            demoted=cluster.demoted,
             declared=declared is not None,
             origin=ref_of(FLEET, declared) if declared else None,
         )
@@ -283,7 +290,16 @@ class Fleet:
         self.services_built += 1
         memory = (item.metadata.namespace, item.metadata.name, source)
         ordered = tuple(slices[name] for name in sorted(slices))
-        result = build_local(LocalInput(member, item, ordered, cluster.nodes, self._known, cluster.seen.get(memory, frozenset())))
+        given = LocalInput(
+            member=member,
+            service=item,
+            slices=ordered,
+            nodes=cluster.nodes,
+            known=self._known,
+            seen=cluster.seen.get(memory, frozenset()),
+            doubted=not source and memory[:2] in cluster.doubted,
+        )
+        result = build_local(given)
         cluster.seen[memory] = result.seen
         return result
 
@@ -325,7 +341,7 @@ class Fleet:
             by_source: dict[str, dict[str, objects.EndpointSlice]] = defaultdict(dict)
             for slice_name, copy in cluster.copies.get((key.namespace, key.name), {}).items():
                 source = owner_of(copy).source
-                source, is_watched = self._sources.get(source, (source, False))
+                source, is_watched, _ = self._sources.get(source, (source, False, False))
                 if source and source not in told and not is_watched:
                     by_source[source][slice_name] = copy
             for source, copies in sorted(by_source.items()):

@@ -55,6 +55,8 @@ class LocalInput:
     """Members by name, and by what other clusters call them: where copies of slices come from."""
     seen: frozenset[str] = frozenset()
     """Endpoints that have been ready before (memory of the fleet), by identity."""
+    doubted: bool = False
+    """Whether all of them may be gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class _Builder:
             self.problem(
                 "XDS0213", f"{spec.traffic_distribution!r} is unknown", at="spec.trafficDistribution", hint=f"use one of {known}"
             )
+        demoted = given.member.demoted or any(endpoint.demoted for found in endpoints.values() for endpoint in found)
         service = Service(
             key=ServiceKey(given.service.metadata.namespace, given.service.metadata.name, given.member.name),
             ports=ports,
@@ -129,6 +132,7 @@ class _Builder:
             vips={given.member.name: self.vips()},
             visible_in=frozenset((given.member.name,)),
             headless=spec.cluster_ip == "None",
+            has_degraded=given.doubted or demoted,
             has_copies=any(self.cluster(owner_of(item).source) != given.member.name for item in given.slices),
             traffic_distribution=distribution_of(spec),
             age=given.service.metadata.age,
@@ -248,6 +252,7 @@ class _Builder:
             network=self.network(item.cluster),
             node=item.source.node_name or "",
             hostname=item.source.hostname or "",
+            demoted=self.given.known.get(item.cluster, self.given.member).demoted,
             origin=item.origin,
         )
 
@@ -258,7 +263,7 @@ class _Builder:
         if conditions.terminating and serving:
             return Health.DRAINING
         if ready and not conditions.terminating:
-            return Health.HEALTHY
+            return Health.DEGRADED if self.given.doubted else Health.HEALTHY
         return Health.UNHEALTHY if identity in self.seen else None
 
     def network(self, cluster: str) -> str:

@@ -23,6 +23,8 @@ class Member:
     state: MemberState = MemberState.SYNCING
     reason: str = ""
     """Why it is in that state."""
+    demoted: bool = False
+    """Clients of other clusters use its endpoints last."""
     declared: bool = True
     """False: there are manifests of it but no MemberCluster."""
     origin: Ref | None = None

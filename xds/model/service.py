@@ -51,6 +51,7 @@ class Health(StrEnum):
     DRAINING = "DRAINING"
     """Serving and terminating."""
     DEGRADED = "DEGRADED"
+    """To be used when no other is left: it may be gone."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,6 +66,8 @@ class Endpoint:
     network: str = "default"
     node: str = ""
     hostname: str = ""
+    demoted: bool = False
+    """For clients of other clusters it is DEGRADED, if it is healthy at all."""
     origin: Ref | None = field(default=None, compare=False)
     """The EndpointSlice."""
 
@@ -124,6 +127,8 @@ class Service:
     """Sorts the oldest first: the creation time of the Service, or of the oldest export."""
     origins: tuple[Ref, ...] = ()
     """Service, ServiceExports and ServiceImports that made it, sorted."""
+    has_degraded: bool = False
+    """Some of its endpoints are DEGRADED, or demoted."""
     has_copies: bool = False
     """A cluster's own, into which endpoints of other clusters are copied."""
 

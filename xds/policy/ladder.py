@@ -7,9 +7,11 @@ endpoints, so its ladder ends there, unless another system copies those of other
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xds.model.service import Health
+from xds.model.view import Role
 from xds.policy.tiers import Place, Share, Tier
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ _OWN_ZONE: Rule = (
 _OWN_CLUSTER: Rule = ("own cluster", lambda endpoint, place: bool(place.cluster) and endpoint.locality.cluster == place.cluster)
 _SAME_REGION: Rule = ("same region", lambda endpoint, place: bool(place.region) and endpoint.locality.region == place.region)
 _ANYWHERE: Rule = ("anywhere", lambda _endpoint, _place: True)
+_LAST: Rule = ("perhaps gone", lambda _endpoint, _place: False)
 
 
 def rules(service: Service) -> tuple[Rule, ...]:
@@ -54,6 +57,7 @@ def place_of(service: Service, view: View) -> Place:
         region=view.region if prefers or service.spans else "",
         zone=view.zone if prefers else "",
         node=view.node_name if prefers == "PreferSameNode" else "",
+        drops_degraded=service.has_degraded and view.role is Role.PROXYLESS,
     )
 
 
@@ -63,17 +67,32 @@ def tiers(service: Service, port: int, place: Place) -> tuple[Tier, ...]:
     Endpoints of another network are left out: nothing leads there. The fleet reports them (XDS0209).
     """
     ladder = rules(service)
+    if place.drops_degraded:
+        ladder = (*ladder, _LAST)
     groups: list[dict[Locality, list[Endpoint]]] = [defaultdict(list) for _ in ladder]
-    for endpoint in service.endpoints[port]:
-        if endpoint.network != place.network:
+    for found in service.endpoints[port]:
+        if found.network != place.network:
             continue
-        index = next((index for index, (_, fits) in enumerate(ladder) if fits(endpoint, place)), None)
+        endpoint = _as_seen_from(place, found) if service.has_degraded else found
+        if place.drops_degraded and endpoint.health is Health.DEGRADED:
+            index: int | None = len(ladder) - 1
+            endpoint = replace(endpoint, health=Health.HEALTHY)
+        else:
+            index = next((index for index, (_, fits) in enumerate(ladder) if fits(endpoint, place)), None)
         if index is not None:
             groups[index][endpoint.locality].append(endpoint)
     return tuple(
         Tier(index, name, tuple(_share(locality, tuple(found)) for locality, found in sorted(groups[index].items())))
         for index, (name, _) in enumerate(ladder)
     )
+
+
+def _as_seen_from(place: Place, endpoint: Endpoint) -> Endpoint:
+    """Return an endpoint as clients at a place are to take it: what is demoted is so for other clusters alone."""
+    is_other = endpoint.locality.cluster != place.cluster
+    if endpoint.demoted and is_other and endpoint.health is Health.HEALTHY:
+        return replace(endpoint, health=Health.DEGRADED)
+    return endpoint
 
 
 def _share(locality: Locality, endpoints: tuple[Endpoint, ...]) -> Share:

@@ -41,3 +41,5 @@ class Place:
     region: str = ""
     zone: str = ""
     node: str = ""
+    drops_degraded: bool = False
+    """Clients there do not use what is DEGRADED at all, as gRPC (A27): it stands in an extra last tier instead."""

@@ -1,0 +1,134 @@
+"""A cluster that loses most of its services at once keeps them for a while; whatever goes one by one, goes."""
+
+from __future__ import annotations
+
+import pytest
+from fleet_world import endpoint, endpoint_slice, export, fleet_of, make, member, service
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xds.discovery.guard import WINDOW_S, Guard
+from xds.model.events import Delete, Doubt, ObjectKey, Synced, Upsert
+from xds.model.fleet import Fleet
+
+NAMES = [f"web{number}" for number in range(6)]
+
+
+def objects_of(name, *, address="10.1.0.1"):
+    return [service(name), export(name), endpoint_slice(name, [endpoint(address)])]
+
+
+def told(items):
+    return [Upsert("east", item) for item in items]
+
+
+def gone(items):
+    return [Delete("east", Upsert("east", item).key) for item in items]
+
+
+@pytest.fixture
+def world():
+    return [make("Namespace", "shop"), *(item for name in NAMES for item in objects_of(name))]
+
+
+@pytest.fixture
+def guard(world):
+    guard = Guard("east", 0.5, 600.0)
+    events = told(world)
+    assert guard.take(events, 0.0) == events
+    return guard
+
+
+def test_an_emptied_cluster_keeps_what_it_had(guard, world):
+    assert guard.take(gone(world), 10.0) == [Doubt("east", frozenset(("shop", name) for name in NAMES))]
+    assert len(guard.held) == len(world)
+
+
+def test_it_goes_after_the_delay(guard, world):
+    guard.take(gone(world), 10.0)
+    assert guard.due(609.9) == []
+    assert guard.due(610.0) == [*gone(world), Doubt("east")]
+    assert guard.objects == {}
+
+
+def test_it_goes_when_it_is_confirmed(guard, world):
+    guard.take(gone(world), 10.0)
+    assert guard.confirm(11.0) == [*gone(world), Doubt("east")]
+    assert guard.take(told(world), 12.0) == told(world)
+
+
+def test_what_is_there_again_is_doubted_no_more(guard, world):
+    guard.take(gone(world), 10.0)
+    passed = guard.take(told(objects_of("web0")), 11.0)
+    assert passed == [*told(objects_of("web0")), Doubt("east", frozenset(("shop", name) for name in NAMES[1:]))]
+    guard.take(told(world), 12.0)
+    assert guard.held == {}
+    assert guard.doubted == frozenset()
+
+
+def test_one_service_scaled_to_zero_is_not_held(guard):
+    empty = endpoint_slice("web0", [])
+    assert guard.take(told([empty]), 10.0) == told([empty])
+
+
+def test_services_that_go_one_by_one_with_time_between_go(guard):
+    for number, name in enumerate(NAMES):
+        events = gone(objects_of(name))
+        assert guard.take(events, number * (WINDOW_S + 1)) == events
+
+
+def test_a_deletion_of_everything_one_by_one_is_held_from_the_threshold_on(guard):
+    passed = [guard.take(gone(objects_of(name)), 10.0 + number) for number, name in enumerate(NAMES)]
+    assert passed[:3] == [gone(objects_of(name)) for name in NAMES[:3]]
+    assert passed[3] == [Doubt("east", frozenset({("shop", "web3")}))]
+
+
+def test_a_small_cluster_may_lose_what_it_has():
+    guard = Guard("east", 0.5, 600.0)
+    items = [item for name in NAMES[:2] for item in objects_of(name)]
+    guard.take(told(items), 0.0)
+    assert guard.take(gone(items), 1.0) == gone(items)
+
+
+def test_endpoints_emptied_in_a_mass_are_held_too(guard):
+    events = told([endpoint_slice(name, []) for name in NAMES])
+    assert guard.take(events, 10.0) == [Doubt("east", frozenset(("shop", name) for name in NAMES))]
+
+
+def test_a_slice_replaced_by_another_is_no_loss(guard):
+    for name in NAMES:
+        new = endpoint_slice(name, [endpoint("10.1.0.9")], name=f"{name}-2")
+        events = [*told([new]), Delete("east", ObjectKey("EndpointSlice", "shop", f"{name}-1"))]
+        assert guard.take(events, 10.0) == events
+
+
+def test_the_model_serves_what_is_held(guard, world):
+    fleet = fleet_of({"east": world}, member("east"))
+    fleet.apply(guard.take(gone(world), 10.0))
+    assert {str(one.health) for found in fleet.services.values() for one in found.endpoints[80]} == {"DEGRADED"}
+    fleet.apply(guard.confirm(11.0))
+    assert fleet.services == {}
+
+
+steps = st.lists(
+    st.tuples(st.sampled_from(NAMES), st.sampled_from(("put", "drop", "empty", "confirm")), st.floats(0, 40)), max_size=30
+)
+
+
+@given(steps)
+def test_in_the_end_what_was_meant_holds(steps):
+    """Whatever was held, once it is confirmed the model is what it would be without a guard."""
+    guard, guarded, plain, now_s = Guard("east", 0.5, 600.0), Fleet(), Fleet(), 0.0
+    for name, what, wait_s in steps:
+        now_s += wait_s
+        events = {
+            "put": told(objects_of(name, address=f"10.1.0.{NAMES.index(name) + 1}")),
+            "drop": gone(objects_of(name)),
+            "empty": told([endpoint_slice(name, [])]),
+            "confirm": [],
+        }[what]
+        plain.apply(events)
+        guarded.apply(guard.take(events, now_s) if what != "confirm" else guard.confirm(now_s))
+    guarded.apply([*guard.confirm(now_s), Synced("east")])
+    plain.apply([Synced("east")])
+    assert guarded.services == plain.services
