@@ -6,17 +6,18 @@ owned by one task.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from xds.model import gateway_objects, objects
 from xds.model.cluster import Cluster
 from xds.model.clusterset import Export, merge_exports
-from xds.model.events import FLEET, Delete, Doubt, Event, Health, MemberState, ObjectKey, Synced, Upsert, ref_of
+from xds.model.events import Delete, Doubt, Event, Health, ObjectKey, Synced, Upsert, ref_of
 from xds.model.imports import Exported
 from xds.model.local import LocalInput, LocalResult, build_local
 from xds.model.members import Member
+from xds.model.membership import Membership
 from xds.model.service import CLUSTERSET, Service, ServiceKey
 from xds.model.slices import owner_of
 from xds.model.unowned import unowned_slices
@@ -52,20 +53,13 @@ class Fleet:
 
     def __init__(self) -> None:
         self._clusters: dict[str, Cluster] = {}
-        self._members: dict[str, Member] = {}
+        self._membership = Membership()
         self._services: dict[ServiceKey, Service] = {}
         self._order: list[ServiceKey] | None = None
         """The keys of the services, sorted; None when one was added or removed."""
-        self._problems: dict[object, tuple[Problem, ...]] = {}
+        self._problems: dict[ServiceKey, tuple[Problem, ...]] = {}
         self._unowned: set[ServiceKey] = set()
         """What slices belong to that is no Service."""
-        self._synced: set[str] = set()
-        self._known: dict[str, Member] = {}
-        """Members by name, and by what other clusters call them."""
-        self._sources: dict[str, tuple[str, bool, bool]] = {}
-        """The same names -> the member's, whether it tells of its endpoints itself, and whether it is demoted."""
-        self._told: set[str] = set()
-        """Clusters whose state we were told."""
         self._dirty: set[ServiceKey] = set()
         self._gateways_changed = False
         self._members_changed = False
@@ -77,7 +71,7 @@ class Fleet:
     @property
     def members(self) -> Mapping[str, Member]:
         """The members by name."""
-        return self._members
+        return self._membership.members
 
     @property
     def services(self) -> Mapping[ServiceKey, Service]:
@@ -87,8 +81,7 @@ class Fleet:
     @property
     def synced(self) -> bool:
         """True once the fleet-wide objects and every cluster have been told completely, but for those that cannot be reached."""
-        due = (name for name, cluster in self._clusters.items() if cluster.state is not MemberState.STALE)
-        return FLEET in self._synced and self._synced.issuperset(due)
+        return self._membership.is_complete(self._clusters)
 
     @property
     def prefers_node(self) -> bool:
@@ -115,9 +108,10 @@ class Fleet:
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the objects as they stand."""
         kept = (problem for found in self._problems.values() for problem in found)
+        members = self._membership.problems()
         # Which names are near depends on all Services of the namespace: found when asked for.
         owners = {key: self._clusters[key.scope].slices[key.namespace, key.name].values() for key in self._unowned}
-        return (*kept, *unowned_slices(owners, self._services))
+        return (*members, *kept, *unowned_slices(owners, self._services))
 
     # Writing
 
@@ -131,14 +125,14 @@ class Fleet:
                     self._replace(event.cluster, event.key, None)
                 case Synced():
                     self._cluster(event.cluster)
-                    self._synced.add(event.cluster)
+                    self._membership.synced.add(event.cluster)
                     self._members_changed = True
                 case Health():
                     cluster = self._cluster(event.cluster)
                     if cluster.demoted is not event.demoted:
                         self._dirty_all_of(event.cluster)
                     cluster.state, cluster.reason, cluster.demoted = event.state, event.reason, event.demoted
-                    self._told.add(event.cluster)
+                    self._membership.told.add(event.cluster)
                     self._members_changed = True
                 case Doubt():
                     cluster = self._cluster(event.cluster)
@@ -178,40 +172,8 @@ class Fleet:
         self._dirty.update(key for key in self._services if key.scope == cluster)
 
     def _rebuild_members(self) -> bool:
-        declared = {item.metadata.name: item for item in self._of(FLEET, objects.MemberCluster)}
-        holders = {name for name, cluster in self._clusters.items() if cluster.items}
-        lost = {name for name, cluster in self._clusters.items() if cluster.state is MemberState.LOST}
-        names = (declared.keys() | holders | ((self._synced | self._told) - lost)) - {FLEET}
-        members = {name: self._member(name, declared.get(name)) for name in sorted(names)}
-        undeclared = [name for name in members if name not in declared]
-        self._problems["empty members"] = tuple(
-            Problem(
-                "XDS0217",
-                f"there is no object of cluster {name!r}",
-                ref_of(FLEET, declared[name]),
-                hint=f"add its manifests, {name}/….yaml, or delete the MemberCluster",
-            )
-            for name in sorted(declared.keys() - holders)
-        )
-        self._problems["members"] = tuple(
-            Problem(
-                "XDS0201",
-                f"cluster {name!r} has no MemberCluster; its region follows from its nodes",
-                hint="add a MemberCluster with its region",
-            )
-            for name in undeclared
-        )
-        moved = [name for name in {*members, *self._members} if _place(members.get(name)) != _place(self._members.get(name))]
-        self._members = members
-        ids = {
-            cluster.cluster_id: members[name]
-            for name, cluster in self._clusters.items()
-            if cluster.cluster_id and name in members
-        }
-        self._known = {**ids, **members}
-        sources = {name: (one.name, one.name in self._synced, one.demoted) for name, one in self._known.items()}
-        if moved or sources != self._sources:  # copies of another cluster's slices may count otherwise now
-            self._sources = sources
+        moved, sources = self._membership.rebuild(self._clusters)
+        if sources:
             self._dirty_copies()
         for name in moved:
             self._dirty_all_of(name)
@@ -220,23 +182,6 @@ class Fleet:
             if (cluster := self._clusters.get(name)) is not None:
                 self._dirty.update(ServiceKey(key.namespace, key.name, name) for key in cluster.items if key.kind == "Service")
         return bool(moved)
-
-    def _member(self, name: str, declared: objects.MemberCluster | None) -> Member:
-        cluster = self._clusters.get(name, Cluster(name))
-        places = cluster.nodes.values()
-        regions = Counter(place.region for place in places if place.region)
-        spec = declared.spec if declared else objects.MemberClusterSpec()
-        return Member(
-            name=name,
-            region=spec.region or (min(regions, key=lambda region: (-regions[region], region)) if regions else ""),
-            zones=tuple(sorted(spec.zones or {place.zone for place in places if place.zone})),
-            network=spec.network,
-            state=cluster.state,
-            reason=cluster.reason,
-            demoted=cluster.demoted,
-            declared=declared is not None,
-            origin=ref_of(FLEET, declared) if declared else None,
-        )
 
     def _rebuild_services(self) -> tuple[set[ServiceKey], set[ServiceKey]]:
         """Make the dirty services anew; return those with new endpoints only, and those with more changed."""
@@ -270,11 +215,11 @@ class Fleet:
         name = (key.namespace, key.name)
         item = cluster.items.get(ObjectKey("Service", key.namespace, key.name))
         (self._unowned.add if item is None and name in cluster.slices else self._unowned.discard)(key)
-        if not isinstance(item, objects.Service) or item.spec.type == "ExternalName" or key.scope not in self._members:
+        if not isinstance(item, objects.Service) or item.spec.type == "ExternalName" or key.scope not in self.members:
             self._note(key, ())
             cluster.seen.pop((*name, ""), None)
             return None
-        result = self._built(cluster, self._members[key.scope], item, cluster.slices.get(name, {}))
+        result = self._built(cluster, self.members[key.scope], item, cluster.slices.get(name, {}))
         self._note(key, result.problems)
         return result.service
 
@@ -295,7 +240,7 @@ class Fleet:
             service=item,
             slices=ordered,
             nodes=cluster.nodes,
-            known=self._known,
+            known=self._membership.known,
             seen=cluster.seen.get(memory, frozenset()),
             doubted=not source and memory[:2] in cluster.doubted,
         )
@@ -308,7 +253,7 @@ class Fleet:
         imports: list[tuple[str, objects.ServiceImport]] = []
         importers: dict[str, str] = {}
         problems: list[Problem] = []
-        for name, member in self._members.items():
+        for name, member in self.members.items():
             cluster = self._clusters.get(name)
             if cluster is None:
                 continue
@@ -341,12 +286,12 @@ class Fleet:
             by_source: dict[str, dict[str, objects.EndpointSlice]] = defaultdict(dict)
             for slice_name, copy in cluster.copies.get((key.namespace, key.name), {}).items():
                 source = owner_of(copy).source
-                source, is_watched, _ = self._sources.get(source, (source, False, False))
+                source, is_watched = self._membership.source(source)
                 if source and source not in told and not is_watched:
                     by_source[source][slice_name] = copy
             for source, copies in sorted(by_source.items()):
                 told.add(source)  # other importers have the same
-                exporter = Member(source, network=self._members[name].network, declared=False)
+                exporter = Member(source, network=self.members[name].network, declared=False)
                 served = _as_service(item)
                 built = self._built(cluster, exporter, served, copies, source)
                 export = objects.ServiceExport(api_version=item.api_version, kind=item.kind, metadata=item.metadata)
@@ -382,10 +327,6 @@ def _as_service(item: objects.ServiceImport) -> objects.Service:
     ]
     spec = objects.ServiceSpec(ports=ports, cluster_ip="None" if item.spec.type == "Headless" else "")
     return objects.Service(api_version="v1", kind=item.kind, metadata=item.metadata, spec=spec)
-
-
-def _place(member: Member | None) -> tuple[str, tuple[str, ...], str] | None:
-    return None if member is None else (member.region, member.zones, member.network)
 
 
 def _shape(service: Service) -> tuple[object, ...]:

@@ -1,0 +1,99 @@
+"""Who the members are: declared ones, those that tell something, and how they are called by each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from xds.model import objects
+from xds.model.cluster import Cluster
+from xds.model.events import FLEET, MemberState, ref_of
+from xds.model.members import Member
+from xds.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+class Moved(NamedTuple):
+    """What changed about the members."""
+
+    members: list[str]
+    """Those that appeared, went, or changed place or network."""
+    sources: bool
+    """Whether copies that one cluster has of another's slices may count otherwise now."""
+
+
+class Membership:
+    """The members of the fleet, and what was told of each as a whole."""
+
+    def __init__(self) -> None:
+        self.members: dict[str, Member] = {}
+        """By name."""
+        self.known: dict[str, Member] = {}
+        """By name, and by what other clusters call them."""
+        self.synced: set[str] = set()
+        """Clusters of which everything was told, and FLEET."""
+        self.told: set[str] = set()
+        """Clusters whose state was told."""
+        self._sources: dict[str, tuple[str, bool, bool]] = {}
+        """Each name that is known -> the member's, whether it tells of its endpoints itself, whether it is demoted."""
+        self._declared: dict[str, objects.MemberCluster] = {}
+        self._holders: set[str] = set()
+
+    def is_complete(self, clusters: Mapping[str, Cluster]) -> bool:
+        """Return whether everything has been told, but for clusters that cannot be reached."""
+        due = (name for name, cluster in clusters.items() if cluster.state is not MemberState.STALE)
+        return FLEET in self.synced and self.synced.issuperset(due)
+
+    def source(self, name: str) -> tuple[str, bool]:
+        """Return which cluster a slice means by a name, and whether that tells of its endpoints itself."""
+        member, is_watched, _ = self._sources.get(name, (name, False, False))
+        return member, is_watched
+
+    def rebuild(self, clusters: Mapping[str, Cluster]) -> Moved:
+        """Find out anew who the members are."""
+        fleet_wide = clusters[FLEET].of(objects.MemberCluster) if FLEET in clusters else ()
+        self._declared = {item.metadata.name: item for item in fleet_wide}
+        self._holders = {name for name, cluster in clusters.items() if cluster.items}
+        lost = {name for name, cluster in clusters.items() if cluster.state is MemberState.LOST}
+        names = (self._declared.keys() | self._holders | ((self.synced | self.told) - lost)) - {FLEET}
+        members = {name: _member(clusters.get(name, Cluster(name)), self._declared.get(name)) for name in sorted(names)}
+        moved = [name for name in {*members, *self.members} if _place(members.get(name)) != _place(self.members.get(name))]
+        self.members = members
+        ids = {one.cluster_id: members[name] for name, one in clusters.items() if one.cluster_id and name in members}
+        self.known = {**ids, **members}
+        before = self._sources
+        self._sources = {name: (one.name, one.name in self.synced, one.demoted) for name, one in self.known.items()}
+        return Moved(moved, bool(moved) or self._sources != before)
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is wrong with the members."""
+        for name in sorted(self._declared.keys() - self._holders):
+            hint = f"add its manifests, {name}/….yaml, or delete the MemberCluster"
+            yield Problem("XDS0217", f"there is no object of cluster {name!r}", ref_of(FLEET, self._declared[name]), hint=hint)
+        for name in self.members:
+            if name not in self._declared:
+                message = f"cluster {name!r} has no MemberCluster; its region follows from its nodes"
+                yield Problem("XDS0201", message, hint="add a MemberCluster with its region")
+
+
+def _member(cluster: Cluster, declared: objects.MemberCluster | None) -> Member:
+    places = cluster.nodes.values()
+    regions = Counter(place.region for place in places if place.region)
+    spec = declared.spec if declared else objects.MemberClusterSpec()
+    return Member(
+        name=cluster.name,
+        region=spec.region or (min(regions, key=lambda region: (-regions[region], region)) if regions else ""),
+        zones=tuple(sorted(spec.zones or {place.zone for place in places if place.zone})),
+        network=spec.network,
+        state=cluster.state,
+        reason=cluster.reason,
+        demoted=cluster.demoted,
+        declared=declared is not None,
+        origin=ref_of(FLEET, declared) if declared else None,
+    )
+
+
+def _place(member: Member | None) -> tuple[str, tuple[str, ...], str] | None:
+    return None if member is None else (member.region, member.zones, member.network)
