@@ -121,7 +121,7 @@ class MemberSource:
             collection = self.collections[kind.name] = Collection(self.cluster, kind, served.version)
             collection.objects.update(known)
         else:
-            collection.broken()
+            collection.disconnected()
         listed_at_s = time.monotonic()
         while True:
             await self._patiently(kind.name, self._ask, server, collection, served)
@@ -151,7 +151,7 @@ class MemberSource:
                 self._settle()
             raise
         except UnreachableError:
-            collection.broken()
+            collection.disconnected()
             if not heard:
                 raise
         except DecodeError as error:
