@@ -115,7 +115,7 @@ class ApiServer:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=read_s)
         headers = {"Accept": accept}
         async with _reaching(self.url):
-            prepared: Any = self._client.param_serialize(
+            prepared: Any = await self._client.param_serialize(
                 "GET", path, query_params=list(query), header_params=headers, auth_settings=["BearerToken"]
             )
             call: Any = self._client.call_api  # the types of the generated client are narrower than what it takes
