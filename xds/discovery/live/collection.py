@@ -29,8 +29,8 @@ PAGE: Final = 500
 """Objects a page of a list."""
 GONE: Final = 410
 """The HTTP status of a version that the server no longer has, or of a list whose pages it no longer can continue."""
-UNPROCESSABLE: Final = frozenset((400, 422))
-"""How a server refuses a watch that begins with what there is, if it does not know it."""
+UNPROCESSABLE: Final = frozenset((400, 422, 500))
+"""How a server refuses a watch that begins with what there is: it does not know it, or (500) its etcd is older than 3.4.31."""
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 
 
