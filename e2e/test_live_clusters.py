@@ -1,0 +1,60 @@
+"""The control plane on real API servers: it is connected to both, and what they hold reaches a real Envoy."""
+
+import json
+import statistics
+import time
+
+import pytest
+from interop_waiting import eventually
+from live_lab import states, xdsctl
+
+from xds.cli.demo.lab import EAST, WEST
+from xds.cli.demo.traffic import Client, shares_of
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def test_both_members_are_connected(plane):
+    await eventually(lambda: are_connected(plane))
+    codes = {problem["code"] for problem in (await plane.admin("/v1/problems"))["items"]}
+    assert not [code for code in codes if code.startswith("XDS03")]
+
+
+async def are_connected(plane):
+    return await states(plane) == {"east": "Connected", "west": "Connected"}
+
+
+async def test_a_service_that_both_export_is_served_from_both(plane, shop, sidecar):
+    await eventually(lambda: sidecar.knows(shop))
+    items = json.loads(await xdsctl(plane, "endpoints", sidecar.name, shop.name, "-o", "json"))["items"]
+    found = {(item["cluster"], item["priority"], address) for item in items for address in item["addresses"]}
+    own = {("east", 0, address) for address in shop.addresses("east")}
+    assert found == own | {("west", 2, address) for address in shop.addresses("west")}
+
+
+async def test_requests_follow_the_pods_that_are_ready(shop, sidecar, backends):
+    client = Client("application", sidecar.port, shop.name)
+    await eventually(lambda: sidecar.knows(shop))
+    await eventually(lambda: served_by(client, EAST))
+    for pod in shop.pods.values():
+        if pod.place.cluster == "east":
+            await shop.report(pod, ready=False)
+    await eventually(lambda: served_by(client, WEST))
+
+
+async def served_by(client, cluster):
+    answers = await client.burst(50)
+    return all(answer.ok for answer in answers) and shares_of(answers).keys() == {str(place) for place in cluster.places}
+
+
+async def test_a_change_of_scale_arrives(shop, sidecar):
+    times_s = []
+    await eventually(lambda: sidecar.knows(shop))
+    for place in (*EAST.places, *WEST.places):
+        began_s = time.monotonic()
+        pod = await shop.add(place)
+        await eventually(lambda: sidecar.knows(shop), every_s=0.005)
+        times_s.append(time.monotonic() - began_s)
+        await shop.remove(pod)
+        await eventually(lambda: sidecar.knows(shop), every_s=0.005)
+    print(f"one more pod, from its creation: {statistics.median(times_s):.3f} s (median), {max(times_s):.3f} s (worst)")
