@@ -8,16 +8,14 @@ import pytest
 import pytest_asyncio
 from crds import install
 from kind_clusters import KindProvider
-from live_lab import Sidecar
+from live_lab import Sidecar, serving
 from local_clusters import LocalProvider
-from reader_access import give_access
-from shop import REGIONS, make_nodes, members, open_shop
+from reader_access import make_reader, write_access
+from shop import REGIONS, make_nodes, open_shop
 
 from xds.cli.demo import lab
 from xds.cli.demo.backends import Backends
-from xds.cli.demo.control_plane import ControlPlaneProcess
 from xds.cli.demo.envoy import EnvoyProcess, find_envoy
-from xds.cli.demo.manifests import replace_file
 from xds.cli.demo.processes import free_port
 from xds.cli.envoy_bootstrap import envoy_bootstrap
 from xds.errors import ConfigurationError
@@ -69,6 +67,7 @@ async def clusters(provider):
     for cluster in found:
         await install(cluster.api, kubernetes_build.crds())
         await make_nodes(cluster)
+        await make_reader(cluster)
     return {cluster.name: cluster for cluster in found}
 
 
@@ -76,7 +75,7 @@ async def clusters(provider):
 async def kubeconfigs(clusters, tmp_path_factory):
     """Name of a cluster -> kubeconfig of the control plane's own user there."""
     directory = tmp_path_factory.mktemp("kubeconfigs")
-    return {name: await give_access(cluster, directory / f"{name}.yaml") for name, cluster in clusters.items()}
+    return {name: await write_access(cluster, directory / f"{name}.yaml") for name, cluster in clusters.items()}
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -89,10 +88,7 @@ async def shop(clusters):
 @pytest_asyncio.fixture(loop_scope="session")
 async def plane(kubeconfigs, tmp_path):
     """`xdsctl serve` on both clusters, with a MemberCluster for each from a file."""
-    directory = tmp_path / "clusters"
-    replace_file(directory / "members.yaml", members())
-    flags = [text for file in kubeconfigs.values() for text in ("--kubeconfig", str(file))]
-    with ControlPlaneProcess(directory, tmp_path / "control-plane.log", flags) as process:
+    with serving(tmp_path, kubeconfigs.values()) as process:
         await process.wait_ready()
         yield process
         process.check()

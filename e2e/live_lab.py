@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from interop_waiting import health_of
+from shop import members
 
-from xds.cli.demo.control_plane import XDSCTL
+from xds.cli.demo.control_plane import XDSCTL, ControlPlaneProcess
+from xds.cli.demo.manifests import replace_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from shop import Shop
 
-    from xds.cli.demo.control_plane import ControlPlaneProcess
     from xds.cli.demo.envoy import EnvoyProcess
 
 
@@ -37,6 +41,21 @@ class Sidecar:
     async def knows(self, shop: Shop) -> bool:
         """Return whether it has exactly the pods that run."""
         return (await self.health(shop)).keys() == shop.addresses()
+
+
+def serving(directory: Path, kubeconfigs: Iterable[Path], *, declared: bool = True) -> ControlPlaneProcess:
+    """Return `xdsctl serve` on live clusters, to be entered.
+
+    Args:
+        directory: for its files.
+        kubeconfigs: one a cluster.
+        declared: whether a file has a MemberCluster of each.
+    """
+    clusters = directory / "clusters" if declared else None
+    if clusters:
+        replace_file(clusters / "members.yaml", members())
+    flags = [text for file in kubeconfigs for text in ("--kubeconfig", str(file))]
+    return ControlPlaneProcess(clusters, directory / "control-plane.log", flags)
 
 
 async def states(plane: ControlPlaneProcess) -> dict[str, str]:

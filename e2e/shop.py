@@ -52,7 +52,11 @@ class Shop:
     async def open(self, cluster: str) -> None:
         """Make the service in a cluster, and export it."""
         namespace, service = workload.namespace(self.namespace), workload.service(SERVICE, self.namespace)
-        await self._clusters[cluster].api.apply(namespace, service, workload.service_export(SERVICE, self.namespace))
+        await self._clusters[cluster].api.apply(namespace, service, self.export())
+
+    def export(self, version: str = "v1beta1") -> workload.Object:
+        """Return the export."""
+        return workload.named(f"multicluster.x-k8s.io/{version}", "ServiceExport", SERVICE, self.namespace)
 
     async def add(self, place: Place) -> RunningPod:
         """Run one more pod there."""

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from interop_waiting import eventually
-from live_lab import states, xdsctl
+from live_lab import serving, states, xdsctl
 
 from xds.cli.demo.lab import EAST, WEST
 from xds.cli.demo.traffic import Client, shares_of
@@ -18,6 +18,14 @@ async def test_both_members_are_connected(plane):
     await eventually(lambda: are_connected(plane))
     codes = {problem["code"] for problem in (await plane.admin("/v1/problems"))["items"]}
     assert not [code for code in codes if code.startswith("XDS03")]
+
+
+async def test_kubeconfigs_are_all_that_is_needed(kubeconfigs, tmp_path):
+    with serving(tmp_path, kubeconfigs.values(), declared=False) as plane:
+        await plane.wait_ready()
+        await eventually(lambda: are_connected(plane))
+        found = {item["name"]: (item["region"], item["zones"]) for item in (await plane.admin("/v1/members"))["items"]}
+    assert found == {cluster.name: (cluster.region, list(cluster.zones)) for cluster in (EAST, WEST)}
 
 
 async def are_connected(plane):
@@ -58,3 +66,16 @@ async def test_a_change_of_scale_arrives(shop, sidecar):
         await shop.remove(pod)
         await eventually(lambda: sidecar.knows(shop), every_s=0.005)
     print(f"one more pod, from its creation: {statistics.median(times_s):.3f} s (median), {max(times_s):.3f} s (worst)")
+
+
+@pytest.mark.parametrize("version", ["v1alpha1", "v1beta1"])
+async def test_an_export_that_is_deleted_takes_its_endpoints_along(version, clusters, shop, sidecar):
+    await eventually(lambda: sidecar.knows(shop))
+    await clusters["west"].api.delete(shop.export(version))
+    await eventually(lambda: has_only(sidecar, shop, EAST))
+    await clusters["west"].api.apply(shop.export(version))
+    await eventually(lambda: sidecar.knows(shop))
+
+
+async def has_only(sidecar, shop, cluster):
+    return (await sidecar.health(shop)).keys() == shop.addresses(cluster.name)

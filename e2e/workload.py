@@ -35,11 +35,6 @@ def service(name: str, namespace: str) -> Object:
     return named("v1", "Service", name, namespace, spec={"selector": {"app": name}, "ports": ports})
 
 
-def service_export(name: str, namespace: str, version: str = "v1beta1") -> Object:
-    """Return what exports a Service to the cluster set."""
-    return named(f"multicluster.x-k8s.io/{version}", "ServiceExport", name, namespace)
-
-
 def pod(name: str, namespace: str, *, app: str, node_name: str, port: int) -> Object:
     """Return a Pod that is already scheduled."""
     ports = [{"name": PORT_NAME, "containerPort": port, "protocol": "TCP"}]
