@@ -52,6 +52,10 @@ test: $(READY) ## Run the tests
 interop: $(READY) ## Run every gRPC client and every Envoy version that can be had here against our server
 	$(BIN)/pytest -m "clients or matrix"
 
+.PHONY: e2e
+e2e: $(READY) ## Run the tests on real Kubernetes clusters, which are built once (E2E_PROVIDER=kind: on kind's)
+	$(BIN)/pytest e2e
+
 .PHONY: fuzz
 fuzz: $(READY) ## Fuzz each target for FUZZ_S seconds, guided by coverage (installs atheris)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group fuzz

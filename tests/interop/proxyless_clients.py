@@ -1,6 +1,5 @@
 """Stock gRPC clients of four languages, as programs that speak the line protocol of `scripts/grpc_client.py`."""
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from built_once import built_once
 
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".cache" / "clients"
@@ -34,21 +34,13 @@ class ProxylessClient:
         for tool in self.tools:
             if shutil.which(tool) is None:
                 pytest.skip(f"skipped: no {tool}")
-        built = CACHE / f"{self.name}-{digest(HERE / 'clients' / self.name)}"
-        if not built.exists():
-            self._build(built)
-        return built
+        return built_once(CACHE, self.name, HERE / "clients" / self.name, self._build)
 
-    def _build(self, built):
-        for old in CACHE.glob(f"{self.name}-*"):
-            shutil.rmtree(old)
-        draft = built.with_name(f"{built.name}.draft")
-        shutil.copytree(HERE / "clients" / self.name, draft)
+    def _build(self, draft):
         for command in self.builds:
             done = subprocess.run(command, cwd=draft, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False)
             if done.returncode:
                 pytest.fail(f"{self.name} client: {' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-        draft.rename(built)
 
 
 CLIENTS = {
@@ -65,12 +57,3 @@ CLIENTS = {
         ProxylessClient("node", ("node", "client.js"), ("node", "npm"), (("npm", "ci"),)),
     )
 }
-
-
-def digest(directory):
-    """Return what changes with every name and every byte below a directory."""
-    found = hashlib.sha256()
-    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
-        content = path.read_bytes()
-        found.update(f"{path.relative_to(directory)} {len(content)}\n".encode() + content)
-    return found.hexdigest()[:16]

@@ -23,16 +23,17 @@ class ControlPlaneProcess(Child):
     """`xdsctl serve`; after a stop or a kill, `start` brings it back on the same addresses.
 
     Args:
-        clusters: the directory of manifests.
+        clusters: the directory of manifests; None if the arguments say what else is read.
         log: where its output goes.
         arguments: further arguments of `serve`.
     """
 
-    def __init__(self, clusters: Path, log: Path, arguments: Sequence[str] = ()) -> None:
+    def __init__(self, clusters: Path | None, log: Path, arguments: Sequence[str] = ()) -> None:
         self.xds_address = f"127.0.0.1:{free_port()}"
         self.admin_address = f"127.0.0.1:{free_port()}"
         addresses = ("--xds-address", self.xds_address, "--admin-address", self.admin_address)
-        super().__init__("the control plane", (*XDSCTL, "serve", "--clusters", str(clusters), *addresses, *arguments), log)
+        files = ("--clusters", str(clusters)) if clusters else ()
+        super().__init__("the control plane", (*XDSCTL, "serve", *files, *addresses, *arguments), log)
 
     async def wait_ready(self, *, timeout_s: float = 20.0) -> float:
         """Return the seconds until it serves, counted from this call.

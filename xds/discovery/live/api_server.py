@@ -13,20 +13,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import msgspec
+from aiohttp.http_exceptions import HttpProcessingError
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException
 from kubernetes.aio.config.kube_config import KubeConfigLoader
 
 from xds.discovery.live.collection import Refusal
+from xds.discovery.live.kubeconfig import user_of
 from xds.errors import ConfigurationError, XdsError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
     from pathlib import Path
 
 CONNECT_S: Final = 10.0
 READ_S: Final = 30.0
 """Without a byte, while a document is read."""
+LINE_BYTES: Final = 8 * 1024 * 1024
+"""The longest line of a watch; etcd takes objects of 1.5 MiB."""
 WATCHES: Final = 100
 """Connections to one API server, at most."""
 
@@ -50,19 +54,20 @@ class ApiServer:
 
     @classmethod
     async def connect(
-        cls, kubeconfig: dict[str, Any], *, context: str | None = None, base_path: Path | None = None, scratch: Path | None = None
+        cls, kubeconfig: dict[str, Any], *, context: str, base_path: Path | None = None, scratch: Path | None = None
     ) -> ApiServer:
         """Make one from the content of a kubeconfig; nothing is sent yet, but an exec plugin is run.
 
         Args:
             kubeconfig: as parsed.
-            context: which of its contexts; None for the current one.
+            context: which of its contexts.
             base_path: where its relative paths begin.
             scratch: where inline certificates may be written: the TLS library reads files.
 
         Raises:
             ConfigurationError: the kubeconfig, or what it refers to, cannot be used.
         """
+        user = user_of(kubeconfig, context)
         configuration = type.__call__(Configuration)  # a call of the class itself would copy the process's default
         try:
             loader = KubeConfigLoader(  # type: ignore[no-untyped-call]
@@ -72,27 +77,33 @@ class ApiServer:
                 temp_file_path=str(scratch) if scratch else None,
             )
             await loader.load_and_set(configuration)  # type: ignore[no-untyped-call]
+            _use_credentials(configuration, user)
             return cls(configuration)
         except (ConfigException, OSError, ssl.SSLError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ConfigurationError(f"the kubeconfig cannot be used: {_first_line(error)}") from error
+            raise ConfigurationError(f"context {context!r} cannot be used: {_first_line(error)}") from error
 
     async def close(self) -> None:
         """Close every connection."""
         await self._client.close()  # type: ignore[no-untyped-call]
 
-    async def get(self, path: str, query: Iterable[tuple[str, str]] = (), *, accept: str = "application/json") -> bytes:
+    async def get(self, path: str, query: Iterable[tuple[str, str]] = (), *, read_s: float = READ_S) -> bytes:
         """Return a document.
+
+        Args:
+            path: of the document.
+            query: its parameters.
+            read_s: after so long without a byte the server is taken to be unreachable.
 
         Raises:
             Refusal: the server says no.
             UnreachableError: it cannot be reached.
         """
-        async with self._response(path, query, accept, read_s=READ_S) as response, _reaching(self.url):
+        async with self._response(path, query, read_s=read_s) as response, _reaching(self.url):
             body: bytes = await response.read()
             return body
 
-    async def lines(self, path: str, query: Iterable[tuple[str, str]], *, silence_s: float) -> AsyncIterator[bytes]:
-        """Yield the lines of a watch until the server ends it.
+    async def lines(self, path: str, query: Iterable[tuple[str, str]], *, silence_s: float) -> AsyncGenerator[list[bytes]]:
+        """Yield the lines of a watch until the server ends it, together what has come together.
 
         Args:
             path: of the collection.
@@ -103,19 +114,25 @@ class ApiServer:
             Refusal: the server says no.
             UnreachableError: it cannot be reached, or the connection broke.
         """
-        async with self._response(path, query, "application/json", read_s=silence_s) as response, _reaching(self.url):
-            async for line in response.content:
-                if line.strip():
-                    yield line
+        async with self._response(path, query, read_s=silence_s) as response, _reaching(self.url):
+            rest = b""
+            async for chunk in response.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                if len(rest) > LINE_BYTES:
+                    raise UnreachableError(f"{self.url} sends a line of more than {LINE_BYTES:,} bytes")
+                if found := [line for line in lines if line.strip()]:
+                    yield found
+            if rest:
+                raise UnreachableError(f"the connection to {self.url} broke within a line")
 
     @asynccontextmanager
     async def _response(
-        self, path: str, query: Iterable[tuple[str, str]], accept: str, *, read_s: float
+        self, path: str, query: Iterable[tuple[str, str]], *, read_s: float
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=read_s)
-        headers = {"Accept": accept}
+        headers = {"Accept": "application/json"}
         async with _reaching(self.url):
-            prepared: Any = self._client.param_serialize(
+            prepared = await self._client.param_serialize(
                 "GET", path, query_params=list(query), header_params=headers, auth_settings=["BearerToken"]
             )
             call: Any = self._client.call_api  # the types of the generated client are narrower than what it takes
@@ -142,8 +159,22 @@ async def _reaching(url: str) -> AsyncIterator[None]:
         raise UnreachableError(f"the certificate of {url} is not accepted: {_first_line(error.certificate_error)}") from error
     except aiohttp.ClientConnectorError as error:
         raise UnreachableError(f"cannot connect to {url}: {_first_line(error.os_error)}") from error
-    except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+    # ValueError and HttpProcessingError: what the server sends cannot be parsed, or is a line without end.
+    except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError, HttpProcessingError, ValueError) as error:
         raise UnreachableError(f"the connection to {url} broke: {_first_line(error)}") from error
+
+
+def _use_credentials(configuration: Configuration, user: dict[str, Any]) -> None:
+    """Make what was loaded usable: if a plugin fails, `kubernetes.aio` asks as nobody.
+
+    Raises:
+        ConfigurationError: there are none.
+    """
+    token = configuration.api_key.get("BearerToken", "")
+    if "exec" in user and not (token or configuration.cert_file):
+        raise ConfigurationError(f"the plugin {user['exec'].get('command')!r} gives no credentials")
+    if token:
+        configuration.api_key["BearerToken"] = token.strip()  # a file often ends with a newline, and a header must not
 
 
 def _message(body: bytes) -> str:

@@ -9,7 +9,7 @@ Where the server can, a watch that begins with what there is (KEP-3157) takes th
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -29,8 +29,10 @@ PAGE: Final = 500
 """Objects a page of a list."""
 GONE: Final = 410
 """The HTTP status of a version that the server no longer has, or of a list whose pages it no longer can continue."""
-UNPROCESSABLE: Final = frozenset((400, 422))
-"""How a server refuses a watch that begins with what there is, if it does not know it."""
+UNPROCESSABLE: Final = frozenset((400, 422, 500))
+"""How a server refuses a watch that begins with what there is: it does not know it, or (500) its etcd is older than 3.4.31."""
+LATER: Final = frozenset((401, 403, 429, 502, 503, 504))
+"""What a server may say of a good request, so that it is worth being made again as it is."""
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 
 
@@ -51,6 +53,8 @@ class Request(NamedTuple):
     query: tuple[tuple[str, str], ...]
     is_watch: bool
     """Whether the answer is a stream of lines, to be taken by `take_line`, or one document for `take_page`."""
+    is_list: bool
+    """Whether the answer is to tell what there is: then the server has no reason to be silent."""
 
 
 class Refusal(Exception):  # noqa: N818 - not an error of ours: what a server says
@@ -68,17 +72,20 @@ class Refusal(Exception):  # noqa: N818 - not an error of ours: what a server sa
 
 
 class _ListMeta(msgspec.Struct, rename="camel"):
-    resource_version: str = ""
+    resource_version: Annotated[str, msgspec.Meta(min_length=1)]
     continue_: str = msgspec.field(default="", name="continue")
 
 
 class _Page(msgspec.Struct):
-    metadata: _ListMeta = msgspec.field(default_factory=_ListMeta)
+    """Nothing that matters has a default: what somebody else answers in the server's place must not be an empty list."""
+
+    kind: Annotated[str, msgspec.Meta(pattern="List$")]
+    metadata: _ListMeta
     items: list[msgspec.Raw] | None = None
 
 
 class _Line(msgspec.Struct):
-    type: str
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
     object: msgspec.Raw
 
 
@@ -117,6 +124,7 @@ class Collection:
 
     def __init__(self, cluster: str, kind: Kind, version: str, *, streams_lists: bool = True, page: int = PAGE) -> None:
         self.kind = kind
+        self.served_version = version
         self.api_version = f"{kind.group}/{version}" if kind.group else version
         self.synced = False
         """Everything that there was has been told once."""
@@ -127,6 +135,8 @@ class Collection:
         # A typed list has the two once, its items have not; of a key that stands twice the last one counts.
         self._head = f'{{"apiVersion":"{self.api_version}","kind":"{kind.name}",'.encode()
         self._problems: dict[ObjectKey, tuple[Problem, ...]] = {}
+        self.problem_changes = 0
+        """How often `problems` became others."""
         self._streams_lists = streams_lists
         self._phase = Phase.STREAMED_LIST if streams_lists else Phase.LIST
         self._version = ""
@@ -142,6 +152,11 @@ class Collection:
             yield from found
 
     @property
+    def is_listing(self) -> bool:
+        """Whether the server is being asked what there is."""
+        return self._phase in (Phase.LIST, Phase.STREAMED_LIST)
+
+    @property
     def version(self) -> str:
         """The collection's resourceVersion, as known last; "" if a list is due."""
         return self._version
@@ -153,15 +168,16 @@ class Collection:
             timeout_s: after which the server is to end a watch.
         """
         if self._phase is Phase.PROBE:
-            return Request((("limit", "1"),), is_watch=False)
+            return Request((("limit", "1"),), is_watch=False, is_list=False)
         if self._phase is Phase.LIST:
             pages = (("continue", self._continue),) if self._continue else ()
-            return Request((("limit", str(self._page)), *pages), is_watch=False)
+            return Request((("limit", str(self._page)), *pages), is_watch=False, is_list=True)
         query = [("watch", "true"), ("allowWatchBookmarks", "true"), ("timeoutSeconds", str(timeout_s))]
         if self._phase is Phase.STREAMED_LIST:
             self._told = set()
-            return Request((*query, ("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")), is_watch=True)
-        return Request((*query, ("resourceVersion", self._version)), is_watch=True)
+            query += [("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")]
+            return Request(tuple(query), is_watch=True, is_list=True)
+        return Request((*query, ("resourceVersion", self._version)), is_watch=True, is_list=False)
 
     def take_page(self, body: bytes) -> list[Event]:
         """Take one page of a list; after the last one, what it did not tell is gone.
@@ -176,7 +192,9 @@ class Collection:
         if not self._continue:
             self._told = set()
         told = self._told if self._told is not None else set()
-        events = [event for raw in page.items or () for event in self._put(raw, told)]
+        # All is decoded before anything is taken: what a failure half-way had taken would never be told.
+        items = [self._decode(raw) for raw in page.items or ()]
+        events = [event for item in items for event in self._put(item, told)]
         self._continue = page.metadata.continue_
         if not self._continue:
             events += self._listed(page.metadata.resource_version)
@@ -198,27 +216,36 @@ class Collection:
         if found.type == "BOOKMARK":
             if INITIAL_EVENTS_END in meta.annotations and self._told is not None:
                 return self._listed(meta.resource_version)
+            if self._told is not None:
+                # A server that knows such watches sends no other bookmark before; Kubernetes before 1.27 leaves the question out.
+                self.refused(422, "")
+                raise Refusal(422, "a watch that begins with what there is does not end it")
             events: list[Event] = []
         elif found.type == "DELETED":
             events = self._drop(ObjectKey(self.kind.name, meta.namespace, meta.name))
         else:
-            events = self._put(found.object, self._told)
+            events = self._put(self._decode(found.object), self._told)
         if self._told is None:  # before the list is complete, its version means nothing
             self._version = meta.resource_version or self._version
         return events
 
     def refused(self, status: int, message: str) -> None:  # noqa: ARG002 - what it says does not matter
         """Take into account that the server refused the request, whatever is done about it next."""
-        if status == GONE:
+        if status == GONE or (self._continue and status not in LATER):
             self.list_anew()
         elif status in UNPROCESSABLE and self._phase is Phase.STREAMED_LIST:
             self._streams_lists = False
             self.list_anew()
 
-    def broken(self) -> None:
-        """Take into account that the connection broke: whatever has happened to the server may have changed its past."""
+    def disconnected(self) -> None:
+        """Take into account that a watch ended, or that the connection broke: what answers next may have another past.
+
+        A server that is told to stop ends its watches properly, so that an end says no more than a broken connection.
+        """
         if self._phase is Phase.WATCH:
             self._phase = Phase.PROBE
+        elif self._phase is Phase.STREAMED_LIST:  # pages go on where they were; this begins from the start each time
+            self._phase, self._told = Phase.LIST, None
 
     def list_anew(self) -> None:
         """List again from the beginning: the differences are told, equal objects are not."""
@@ -229,7 +256,8 @@ class Collection:
         """Return that everything is gone, since the kind is; and begin anew."""
         self.list_anew()
         self.synced = True
-        self._problems.clear()
+        for key in [*self._problems]:
+            self._note(key, ())
         events: list[Event] = [Delete(self._cluster, key) for key in self.objects]
         self.objects.clear()
         return events
@@ -247,9 +275,8 @@ class Collection:
         self._phase, self._version, self.synced = Phase.WATCH, version, True
         return [event for key in sorted((self.objects.keys() | self._problems.keys()) - told) for event in self._drop(key)]
 
-    def _put(self, raw: msgspec.Raw, told: set[ObjectKey] | None) -> list[Event]:
+    def _put(self, item: KubernetesObject | ObjectKey, told: set[ObjectKey] | None) -> list[Event]:
         """Take an object as it is now; one that is not valid leaves its last good version in force."""
-        item = self._decode(raw)
         if isinstance(item, ObjectKey):  # not valid
             if told is not None:
                 told.add(item)
@@ -264,7 +291,7 @@ class Collection:
         return [event]
 
     def _drop(self, key: ObjectKey) -> list[Event]:
-        self._problems.pop(key, None)
+        self._note(key, ())
         return [Delete(self._cluster, key)] if self.objects.pop(key, None) is not None else []
 
     def _decode(self, raw: msgspec.Raw) -> KubernetesObject | ObjectKey:
@@ -276,7 +303,7 @@ class Collection:
                 pass  # explained below
             else:
                 if self._problems:
-                    self._problems.pop(_key_of(item), None)
+                    self._note(_key_of(item), ())
                 return item
         value = msgspec.json.decode(self._head + bytes(raw)[1:])
         result = decode(value, self.kind)
@@ -286,15 +313,21 @@ class Collection:
             in_force = "its last good version stays in force" if key in self.objects else "it is left out"
             hint = "; ".join(filter(None, (result.hint, in_force)))
             ref = Ref(self._cluster, self.kind.name, meta.namespace, meta.name, meta.resource_version)
-            self._problems[key] = (Problem("XDS0102", result.message, ref, field_path(result.path), hint),)
+            self._note(key, (Problem("XDS0102", result.message, ref, field_path(result.path), hint),))
             return key
         problems = tuple(self._outside_subset(result.object, path) for path in result.unsupported)
-        key = _key_of(result.object)
+        self._note(_key_of(result.object), problems)
+        return result.object
+
+    def _note(self, key: ObjectKey, problems: tuple[Problem, ...]) -> None:
+        """Keep what is wrong with an object; nothing stays of one that is as it should be."""
+        if self._problems.get(key, ()) == problems:
+            return
+        self.problem_changes += 1
         if problems:
             self._problems[key] = problems
         else:
-            self._problems.pop(key, None)
-        return result.object
+            del self._problems[key]
 
     def _outside_subset(self, item: KubernetesObject, path: tuple[str | int, ...]) -> Problem:
         message = f"is outside the part of the Gateway API that is served; {consequence(item.kind, path)}"

@@ -6,6 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -56,8 +57,10 @@ def read_kubeconfig(file: Path) -> Kubeconfig:
     except OSError as error:
         raise ConfigurationError(f"cannot read the kubeconfig {file}: {error.strerror}") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigurationError(f"the kubeconfig {file} is not YAML: {getattr(error, 'problem', None) or error}") from error
-    if not isinstance(content, dict) or content.get("kind") != "Config":
+        why = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise ConfigurationError(f"the kubeconfig {file} is not YAML: {why}") from error
+    # As for kubectl, the kind may be missing; then at least something else has to be that of a kubeconfig.
+    if not isinstance(content, dict) or content.get("kind", "Config" if "contexts" in content else "") != "Config":
         raise ConfigurationError(f"{file} is no kubeconfig: it lacks `kind: Config`")
     for key in ("clusters", "contexts", "users"):
         entries = content.get(key) or []
@@ -97,6 +100,41 @@ def chosen_contexts(files: Sequence[Path], names: Iterable[str]) -> list[Context
             )
         found[member] = Context(member, file, name)
     return list(found.values())
+
+
+def user_of(content: dict[str, Any], context: str) -> dict[str, Any]:
+    """Return how the user of a context is authenticated, once it is clear that the context is complete.
+
+    Raises:
+        ConfigurationError: the context is not there, or what it refers to is not.
+    """
+    entries = {key: {one["name"]: one.get(key[:-1]) for one in content[key]} for key in ("contexts", "clusters", "users")}
+    chosen = entries["contexts"].get(context)
+    if not isinstance(chosen, dict):
+        known = ", ".join(sorted(name for name in entries["contexts"] if name != context)) or "none"
+        raise ConfigurationError(f"there is no context {context!r}; there are {known}")
+    cluster = entries["clusters"].get(chosen.get("cluster"))
+    if not isinstance(cluster, dict):
+        raise ConfigurationError(f"context {context!r} has the cluster {chosen.get('cluster')!r}, which is not among `clusters`")
+    server = str(cluster.get("server") or "")
+    if not _is_url(server):  # without one, `kubernetes.aio` would ask localhost
+        raise ConfigurationError(
+            f"cluster {chosen['cluster']!r} has the server {server!r}; expected a URL such as https://HOST:6443"
+        )
+    user = entries["users"].get(chosen.get("user"))
+    if not isinstance(user, dict):
+        if not chosen.get("user") and server.startswith("http:"):  # as behind `kubectl proxy`
+            return {}
+        raise ConfigurationError(f"context {context!r} has the user {chosen.get('user')!r}, which is not among `users`")
+    return user
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
 
 
 def _label(name: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
@@ -16,30 +17,37 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from xds.discovery.live.api_server import UnreachableError
 from xds.discovery.live.collection import Collection, Refusal
-from xds.discovery.live.resources import find_served
+from xds.discovery.live.pace import Pace
+from xds.discovery.live.resources import NOT_FOUND, find_served
 from xds.model.events import Health, MemberState, Synced
 from xds.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from xds.discovery.live.api_server import ApiServer
+    from xds.discovery.live.collection import Request
     from xds.discovery.live.resources import Served
+    from xds.errors import ConfigurationError
     from xds.model.events import Event
     from xds.model.kinds import Kind
 
-WATCH_S: Final = (240, 360)
-"""A watch is ended by the server after a time between these, so that it goes to another replica of the server now and then."""
 SILENCE_S: Final = 100.0
 """Bookmarks come once a minute; a watch without a byte for so long is dead."""
-RELIST_S: Final = 900.0
-"""A watch may have missed something (istio#54997): from time to time all is listed again, and only differences are told."""
+LIST_SILENCE_S: Final = 10.0
+"""A server that is to tell what there is has no reason to be silent for so long, unless it does not know how to end."""
 PULSE_S: Final = 5.0
-"""How often the server is asked whether it is there: a watch says nothing of that."""
+"""How often the server is asked whether it is there, and how long it may take to answer: a watch says nothing of that."""
 LOOK_S: Final = 10.0
 """How often we look for kinds that it did not have."""
 BACK_OFF_S: Final = 30.0
+PATIENCE_S: Final = 2.0
+"""What has failed for less is asked again and nothing else: whoever starts waits for a member unless it is stale."""
+UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
+
+_PULSE, _DISCOVERY, _KUBECONFIG = "", "API discovery", "kubeconfig"
+"""What may fail, beside each kind."""
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -69,17 +77,26 @@ class MemberSource:
         self._kinds = kinds
         self._sink = sink
         self._on_problems = on_problems
-        self._failures: dict[str, str] = {}
-        """Kind, or "" for the server itself -> why it cannot be kept up with."""
+        self._kept: set[str] = set()
+        """Kinds that a task keeps up with."""
+        self._failures: dict[str, Exception] = {}
+        """Kind, or what else is asked -> why there is no answer."""
+        self._heard_s: dict[str, float] = {}
+        """Kind -> when the loop's clock said that something of it was heard last."""
         self._refused: dict[str, Refusal] = {}
         """Kind -> why we may not read it."""
         self._looked = False
         self._synced = False
         self._reason = ""
 
+    @property
+    def is_unauthorized(self) -> bool:
+        """Whether the server does not accept our credentials: they may have expired."""
+        return any(isinstance(error, Refusal) and error.status == UNAUTHORIZED for error in self._failures.values())
+
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the member and its objects."""
-        if self.state is MemberState.STALE:
+        if self.state is MemberState.STALE and _KUBECONFIG not in self._failures:  # that one is told by who reads it
             since = time.strftime("%H:%M:%S UTC", time.gmtime(self.since_s))
             message = f"cluster {self.cluster!r} cannot be kept up with since {since}: {self._reason}"
             hint = "what was read of it stays in force" if self._synced else "nothing was read of it yet; the rest is served"
@@ -90,83 +107,161 @@ class MemberSource:
         for collection in self.collections.values():
             yield from collection.problems
 
+    def cannot_begin(self, error: ConfigurationError) -> None:
+        """Take into account that there is no way to connect: nobody needs to wait for this member."""
+        self._failures = {_KUBECONFIG: error}
+        self._settle()
+
     async def run(self, server: ApiServer) -> None:
         """Keep up over one connection until cancelled, going on from what an earlier one has told."""
-        self._failures = {}
+        self._failures, self._kept = {}, set()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._feel_pulse(server))
             tasks.create_task(self._look_for_kinds(server, tasks))
 
+    async def _feel_pulse(self, server: ApiServer) -> None:
+        async def ask() -> None:
+            try:
+                await server.get("/version", read_s=PULSE_S)
+            except Refusal as error:
+                if error.status != FORBIDDEN:  # who says that is there
+                    raise
+
+        while True:
+            await self._patiently(_PULSE, ask)
+            self.told_at_s = time.time()
+            await asyncio.sleep(PULSE_S)
+
     async def _look_for_kinds(self, server: ApiServer, tasks: asyncio.TaskGroup) -> None:
         """Begin with each kind as soon as the server has it."""
-        begun: set[str] = set()
+        absent: set[str] = set()
         while True:
-            missing = [kind for kind in self._kinds if kind.name not in begun]
-            served = await self._patiently("", find_served, server, missing)
+            missing = [kind for kind in self._kinds if kind.name not in self._kept]
+            # Before anything known is taken to be gone, the server has to have what every server has.
+            is_known = any(kind.name in self.collections for kind in missing)
+            served = await self._patiently(_DISCOVERY, find_served, server, self._kinds if is_known else missing)
             for kind in missing:
                 if kind.name in served:
-                    begun.add(kind.name)
-                    tasks.create_task(self._keep_up(server, kind, served[kind.name]))
-            for kind in missing:
-                if kind.name not in served and kind.name in self.collections:  # gone while we were away
-                    self._tell(self.collections.pop(kind.name).clear())
+                    self._kept.add(kind.name)
+                    collection = self._collection(kind, served[kind.name])  # here: from now on it is waited for
+                    tasks.create_task(self._keep_up(server, collection, served[kind.name].path))
+                elif kind.name in absent and kind.name in self.collections:
+                    self._forget(kind)
+            # Only twice is gone, since a server that starts does not know its custom kinds at once.
+            absent = {kind.name for kind in missing} - served.keys()
             self._looked = True
             self._settle()
             await asyncio.sleep(LOOK_S * random.uniform(0.8, 1.2))  # noqa: S311 - not for secrets
 
-    async def _keep_up(self, server: ApiServer, kind: Kind, served: Served) -> None:
+    def _forget(self, kind: Kind) -> None:
+        self._tell(self.collections.pop(kind.name).clear())
+        self._failures.pop(kind.name, None)
+        self._refused.pop(kind.name, None)
+        self._on_problems()
+
+    async def _keep_up(self, server: ApiServer, collection: Collection, path: str) -> None:
+        """Keep up with a kind until the server does not have it any more, at least not in this version."""
+        loop = asyncio.get_running_loop()
+        pace = Pace(loop.time())
+        while True:
+            began_s, is_watch = loop.time(), collection.request(0).is_watch
+            if not await self._patiently(collection.kind.name, self._ask, server, collection, path, pace):
+                break
+            if is_watch:
+                await asyncio.sleep(pace.rest_s(loop.time() - began_s))
+        self._kept.discard(collection.kind.name)
+
+    def _collection(self, kind: Kind, served: Served) -> Collection:
+        """Return the kind's collection, about to list: this may be another server than the one that told what is known."""
         collection = self.collections.get(kind.name)
-        if collection is None or not collection.api_version.endswith(served.version):
+        if collection is None or collection.served_version != served.version:
             known = collection.objects if collection else {}
             collection = self.collections[kind.name] = Collection(self.cluster, kind, served.version)
             collection.objects.update(known)
-        else:
-            collection.broken()
-        listed_at_s = time.monotonic()
-        while True:
-            await self._patiently(kind.name, self._ask, server, collection, served)
-            if time.monotonic() - listed_at_s > RELIST_S:
-                listed_at_s = time.monotonic()
-                collection.list_anew()
+        collection.list_anew()
+        return collection
 
-    async def _ask(self, server: ApiServer, collection: Collection, served: Served) -> None:
-        """Make one request of a collection, and take the answer."""
-        request = collection.request(random.randint(*WATCH_S))  # noqa: S311 - not for secrets
-        heard = False
+    async def _ask(self, server: ApiServer, collection: Collection, path: str, pace: Pace) -> bool:
+        """Make one request of a collection and take the answer; return whether the server has the kind."""
+        now_s = asyncio.get_running_loop().time()
+        if pace.is_list_due(now_s):
+            collection.list_anew()
+        request = collection.request(pace.watch_s(now_s))
+        if request.is_list:
+            pace.lists(now_s)
         try:
             if request.is_watch:
-                async for line in server.lines(served.path, request.query, silence_s=SILENCE_S):
-                    heard = True
-                    self._heard(collection.kind.name)
-                    self._tell(collection.take_line(line))
+                await self._watch(server, collection, path, request)
             else:
-                body = await server.get(served.path, request.query)
-                self._heard(collection.kind.name)
-                self._tell(collection.take_page(body))
+                self._take(collection, collection.take_page, (await server.get(path, request.query),))
         except Refusal as error:
             collection.refused(error.status, error.message)
+            if error.status == NOT_FOUND:
+                return False
             if error.status == FORBIDDEN:
-                self._refused[collection.kind.name] = error
-                self._on_problems()
-                self._settle()
+                self._forbidden(collection.kind, error)
             raise
         except UnreachableError:
-            collection.broken()
-            if not heard:
+            collection.disconnected()
+            pace.broke(now_s)
+            if not request.is_watch:  # after a watch comes a question, and that one tells
                 raise
         except DecodeError as error:
             collection.list_anew()
-            raise UnreachableError(f"what {server.url}{served.path} answers is not what an API server says: {error}") from error
+            raise UnreachableError(f"what {server.url}{path} answers is not what an API server says: {error}") from error
+        return True
+
+    async def _watch(self, server: ApiServer, collection: Collection, path: str, request: Request) -> None:
+        """Take the lines of a watch until it ends."""
+        loop = asyncio.get_running_loop()
+        lines = server.lines(path, request.query, silence_s=SILENCE_S)
+        try:
+            async with asyncio.timeout(LIST_SILENCE_S if request.is_list else None) as limit, aclosing(lines) as batches:
+                async for batch in batches:
+                    self._take(collection, collection.take_line, batch)
+                    limit.reschedule(loop.time() + LIST_SILENCE_S if collection.is_listing else None)
+        except TimeoutError as error:
+            raise UnreachableError(f"{server.url} does not say what there is") from error
+        collection.disconnected()
+
+    def _take(self, collection: Collection, take: Callable[[bytes], list[Event]], parts: Sequence[bytes]) -> None:
+        """Take an answer; what its parts tell is told even if the next one is an error."""
+        kind, changes, was_synced = collection.kind.name, collection.problem_changes, collection.synced
+        events: list[Event] = []
+        try:
+            for part in parts:
+                events += take(part)
+            self.told_at_s = time.time()
+            self._heard_s[kind] = asyncio.get_running_loop().time()
+            self._works(kind)
+        finally:
+            self._tell(events)
+            if collection.problem_changes != changes:
+                self._on_problems()
+            if collection.synced is not was_synced:
+                self._settle()
+
+    def _forbidden(self, kind: Kind, refusal: Refusal) -> None:
+        self._failures.pop(kind.name, None)
+        self._refused[kind.name] = refusal
+        self._on_problems()
         self._settle()
 
     async def _patiently(self, what: str, call: Callable[..., Awaitable[T]], *arguments: object) -> T:
-        """Return what a call gives, made again and again until it succeeds; remember meanwhile why it does not."""
+        """Return what a call gives, made again and again until it succeeds; once that takes long, remember why."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
 
         def note(attempt: RetryCallState) -> None:
             error = attempt.outcome.exception() if attempt.outcome else None
             _log.debug("api server", cluster=self.cluster, about=what, error=str(error), wait_s=round(attempt.upcoming_sleep, 2))
-            if what not in self._refused:
-                self._failures[what] = str(error)
+            failing_s = loop.time() - max(began_s, self._heard_s.get(what, began_s))
+            if (
+                isinstance(error, (Refusal, UnreachableError))
+                and error is not self._refused.get(what)
+                and failing_s >= PATIENCE_S
+            ):
+                self._failures[what] = error
                 self._settle()
 
         retrying = AsyncRetrying(
@@ -178,20 +273,12 @@ class MemberSource:
         self._works(what)
         return result
 
-    async def _feel_pulse(self, server: ApiServer) -> None:
-        while True:
-            await self._patiently("", server.get, "/version")
-            self.told_at_s = time.time()
-            await asyncio.sleep(PULSE_S)
-
-    def _heard(self, kind: str) -> None:
-        self.told_at_s = time.time()
-        self._works(kind)
-
     def _works(self, what: str) -> None:
-        known = self._failures.pop(what, None) or self._refused.pop(what, None)
-        if known is not None:
+        was_refused = self._refused.pop(what, None) is not None
+        if self._failures.pop(what, None) is not None or was_refused:
             self._settle()
+        if was_refused:
+            self._on_problems()
 
     def _tell(self, events: list[Event]) -> None:
         if events:
@@ -207,11 +294,12 @@ class MemberSource:
         state, reason = MemberState.CONNECTED if self._synced else MemberState.SYNCING, ""
         if self._failures:
             what = min(self._failures)
-            state, reason = MemberState.STALE, f"{what}: {self._failures[what]}" if what else self._failures[what]
+            state, reason = MemberState.STALE, ": ".join(filter(None, (what, str(self._failures[what]))))
         if (state, reason) != (self.state, self._reason) or events:
             if state is not self.state:
                 self.since_s = time.time()
             self.state, self._reason = state, reason
             events.append(Health(self.cluster, state, reason))
+        if events:
+            self._tell(events)
             self._on_problems()
-        self._tell(events)

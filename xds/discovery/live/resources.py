@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from xds.discovery.live.api_server import UnreachableError
 from xds.discovery.live.collection import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from xds.discovery.live.api_server import ApiServer
     from xds.model.kinds import Kind
 
 NOT_FOUND = 404
+ALWAYS_SERVED = frozenset(("", "discovery.k8s.io"))
+"""Groups that every API server has; any other is there once its CustomResourceDefinitions are."""
 
 
 class Served(NamedTuple):
@@ -39,7 +42,7 @@ class _GroupVersion(msgspec.Struct):
 
 
 class _Group(msgspec.Struct):
-    versions: list[_GroupVersion] = []
+    versions: list[_GroupVersion]
 
 
 class _Resource(msgspec.Struct):
@@ -50,20 +53,31 @@ class _Resource(msgspec.Struct):
 
 
 class _Resources(msgspec.Struct):
-    resources: list[_Resource] = []
+    resources: list[_Resource]
 
 
 _GROUPS = msgspec.json.Decoder(_Group)
 _RESOURCES = msgspec.json.Decoder(_Resources)
 
 
-async def find_served(server: ApiServer, kinds: Iterable[Kind]) -> dict[str, Served]:
+async def find_served(server: ApiServer, kinds: Sequence[Kind]) -> dict[str, Served]:
     """Return kind name -> how it is served, of the kinds that are; of several versions the newest that we read.
 
     Raises:
         Refusal: the server says no to the question itself.
-        UnreachableError: the server cannot be reached.
+        UnreachableError: the server cannot be reached, or is no API server: it does not even have what every one has.
     """
+    try:
+        found = await _find(server, kinds)
+    except msgspec.DecodeError as error:
+        raise UnreachableError(f"{server.url} does not answer as an API server does when asked what it has: {error}") from error
+    for kind in kinds:
+        if kind.group in ALWAYS_SERVED and kind.name not in found:
+            raise UnreachableError(f"{server.url} knows no {kind.name}: it is no Kubernetes API server")
+    return found
+
+
+async def _find(server: ApiServer, kinds: Sequence[Kind]) -> dict[str, Served]:
     by_group: dict[str, list[Kind]] = {}
     for kind in kinds:
         by_group.setdefault(kind.group, []).append(kind)

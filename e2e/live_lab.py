@@ -1,0 +1,72 @@
+"""What the tests ask a control plane on live clusters, and the sidecar that it serves."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from interop_waiting import health_of
+from shop import members
+
+from xds.cli.demo.control_plane import XDSCTL, ControlPlaneProcess
+from xds.cli.demo.manifests import replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from shop import Shop
+
+    from xds.cli.demo.envoy import EnvoyProcess
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """A real Envoy in cluster east."""
+
+    envoy: EnvoyProcess
+    port: int
+    """Where applications send their requests."""
+
+    @property
+    def name(self) -> str:
+        """Of the node."""
+        return self.envoy.name
+
+    async def health(self, shop: Shop) -> dict[str, str]:
+        """Return address -> health, as Envoy knows the shop's endpoints."""
+        return health_of(await self.envoy.hosts(f"{shop.name}:80"))
+
+    async def knows(self, shop: Shop) -> bool:
+        """Return whether it has exactly the pods that run."""
+        return (await self.health(shop)).keys() == shop.addresses()
+
+
+def serving(directory: Path, kubeconfigs: Iterable[Path], *, declared: bool = True) -> ControlPlaneProcess:
+    """Return `xdsctl serve` on live clusters, to be entered.
+
+    Args:
+        directory: for its files.
+        kubeconfigs: one a cluster.
+        declared: whether a file has a MemberCluster of each.
+    """
+    clusters = directory / "clusters" if declared else None
+    if clusters:
+        replace_file(clusters / "members.yaml", members())
+    flags = [text for file in kubeconfigs for text in ("--kubeconfig", str(file))]
+    return ControlPlaneProcess(clusters, directory / "control-plane.log", flags)
+
+
+async def states(plane: ControlPlaneProcess) -> dict[str, str]:
+    """Return member -> state."""
+    return {item["name"]: item["state"] for item in (await plane.admin("/v1/members"))["items"]}
+
+
+async def xdsctl(plane: ControlPlaneProcess, *arguments: str) -> str:
+    """Return what the command prints."""
+    command = (*XDSCTL, *arguments, "--admin-address", plane.admin_address)
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    told, _ = await process.communicate()
+    assert process.returncode == 0
+    return told.decode()

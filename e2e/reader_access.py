@@ -1,0 +1,65 @@
+"""The control plane's own user in a cluster: a service account that may list and watch what Isthmus reads, and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kubeconfigs import write_kubeconfig
+from workload import named
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from provider import Cluster
+
+Object = dict[str, Any]
+NAME, NAMESPACE = "isthmus-reader", "kube-system"
+READABLE = {
+    "": ["namespaces", "nodes", "services"],
+    "discovery.k8s.io": ["endpointslices"],
+    "multicluster.x-k8s.io": ["serviceexports", "serviceimports"],
+    "gateway.networking.k8s.io": ["gateways", "httproutes"],
+}
+"""API group -> resources."""
+TOKEN_S = 3600
+
+
+def role(*, without: str = "") -> Object:
+    """Return the ClusterRole that lets resources be read, all but one."""
+    verbs = ["get", "list", "watch"]
+    rules = [
+        {"apiGroups": [group], "resources": [resource], "verbs": verbs}
+        for group, resources in READABLE.items()
+        for resource in resources
+        if resource != without
+    ]
+    return named("rbac.authorization.k8s.io/v1", "ClusterRole", NAME, rules=rules)
+
+
+async def make_reader(cluster: Cluster) -> None:
+    """Make the user."""
+    account = named("v1", "ServiceAccount", NAME, NAMESPACE)
+    binding = named(
+        "rbac.authorization.k8s.io/v1",
+        "ClusterRoleBinding",
+        NAME,
+        roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NAME},
+        subjects=[{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
+    )
+    await cluster.api.apply(account, role(), binding)
+
+
+async def write_access(cluster: Cluster, file: Path, secret: Object | None = None) -> Path:
+    """Write a kubeconfig with a new token of the user; its context has the cluster's name.
+
+    Args:
+        cluster: where the user is.
+        file: replaced at once if it is there.
+        secret: the token is good until this Secret is deleted.
+    """
+    spec: Object = {"expirationSeconds": TOKEN_S}
+    if secret:
+        spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Secret", "name": secret["metadata"]["name"]}
+    path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{NAME}/token"
+    token = (await cluster.api.ask("POST", path, body={"spec": spec}))["status"]["token"]
+    return write_kubeconfig(file, cluster.name, server=cluster.api.url, authority=cluster.api.authority, token=token)
