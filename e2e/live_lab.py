@@ -13,7 +13,7 @@ from xds.cli.demo.control_plane import XDSCTL, ControlPlaneProcess
 from xds.cli.demo.manifests import replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from shop import Shop
@@ -43,19 +43,22 @@ class Sidecar:
         return (await self.health(shop)).keys() == shop.addresses()
 
 
-def serving(directory: Path, kubeconfigs: Iterable[Path], *, declared: bool = True) -> ControlPlaneProcess:
+def serving(
+    directory: Path, kubeconfigs: Iterable[Path], *, declared: bool = True, arguments: Sequence[str] = ()
+) -> ControlPlaneProcess:
     """Return `xdsctl serve` on live clusters, to be entered.
 
     Args:
         directory: for its files.
         kubeconfigs: one a cluster.
         declared: whether a file has a MemberCluster of each.
+        arguments: further ones of `serve`.
     """
     clusters = directory / "clusters" if declared else None
     if clusters:
         replace_file(clusters / "members.yaml", members())
     flags = [text for file in kubeconfigs for text in ("--kubeconfig", str(file))]
-    return ControlPlaneProcess(clusters, directory / "control-plane.log", flags)
+    return ControlPlaneProcess(clusters, directory / "control-plane.log", [*flags, *arguments])
 
 
 async def states(plane: ControlPlaneProcess) -> dict[str, str]:

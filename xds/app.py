@@ -23,11 +23,14 @@ from xds.admin.state import Timing
 from xds.discovery.files import FileSource
 from xds.discovery.inventory import placed
 from xds.discovery.live.source import LiveSource
+from xds.errors import ConfigurationError
 from xds.holdoff import Holdoff
+from xds.mcs.plan import World
+from xds.mcs.writers import Writers
 from xds.model.fleet import Fleet
 from xds.model.node import view_of
 from xds.problem_log import ProblemLog
-from xds.problems import Problem, worst_first
+from xds.problems import Problem, did_you_mean, worst_first
 from xds.protocol import Encoder
 from xds.server.address import is_local
 from xds.server.ending import clipped
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
     from xds.config import Config
     from xds.discovery.inventory import Identity
+    from xds.discovery.live.writing import MemberWriter
     from xds.model.events import Event
     from xds.model.fleet import FleetChange
     from xds.model.members import Member
@@ -84,6 +88,7 @@ class ControlPlane:
         self._batch = Holdoff(self._build_batch, quiet_s=config.quiet_s, max_delay_s=config.max_delay_s)
         self._problem_log = ProblemLog()
         self._report = Holdoff(self._log_problems, quiet_s=config.quiet_s, max_delay_s=REPORT_S)
+        self._writers = Writers(self._mcs_clients(), self._mcs_world, self._report.changed)
         self._pending: list[FleetChange] = []
         self._by_node = False
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
@@ -126,11 +131,16 @@ class ControlPlane:
                     on_problems = partial(self._on_source_problems, "live")
                     tasks.create_task(self._live.run(self.on_events, on_problems, is_alone=self._files is None))
                 tasks.create_task(self._keep_house())
-                await self._wait_until_ready()
-                on_ready(self)
+                async with asyncio.TaskGroup() as writing:  # it ends first: to give up a lease, it needs a connection
+                    writing.create_task(self._writers.run())
+                    await self._wait_until_ready()
+                    on_ready(self)
         except ExceptionGroup as group:
             # One stage has failed, and the others were cancelled: what it says is what the user needs.
-            raise group.exceptions[0] from None
+            found: Exception = group
+            while isinstance(found, ExceptionGroup):
+                found = found.exceptions[0]
+            raise found from None
         finally:
             self._batch.cancel()
             self._report.cancel()
@@ -156,6 +166,7 @@ class ControlPlane:
         """Take what discovery tells: endpoints go out at once, anything else with the next batch."""
         with self.timings["apply"].measured():
             change = self._fleet.apply(events)
+        self._writers.take(events)
         self._report.changed()
         if not self._ready.is_set():
             if self._fleet.synced:
@@ -232,6 +243,24 @@ class ControlPlane:
 
     def _log_problems(self) -> None:
         self._problem_log.compare(self._found())
+
+    # For the MCS API (xds.mcs)
+
+    def _mcs_clients(self) -> dict[str, MemberWriter]:
+        """Return how to write in each cluster that is to be written to.
+
+        Raises:
+            ConfigurationError: one of them has no API server.
+        """
+        live = self._live.names if self._live else frozenset()
+        wanted = live if "*" in self.config.mcs else frozenset(self.config.mcs)
+        if unknown := sorted(wanted - live):
+            hint = did_you_mean(unknown[0], live) or f"there are {', '.join(sorted(live)) or 'none'}"
+            raise ConfigurationError(f"mcs: {unknown[0]!r} is no live cluster; {hint}")
+        return {name: self._live.writer(name) for name in sorted(wanted)} if self._live else {}
+
+    def _mcs_world(self) -> World:
+        return World(self._fleet.complete, self._fleet.members)
 
     # For the server (xds.server.source.ViewSource)
 
@@ -342,7 +371,15 @@ class ControlPlane:
             clients[info.view].add(clipped(info.node_id))  # type: ignore[index] # a View here
         nacks = rejections.problems(streams, self.store, self._views.quarantine)
         views = self._views.problems(clients)
-        stages = (*self._source_problems.values(), self._fleet.problems(), views, self.server.problems(), nodes, nacks)
+        stages = (
+            *self._source_problems.values(),
+            self._writers.problems(),
+            self._fleet.problems(),
+            views,
+            self.server.problems(),
+            nodes,
+            nacks,
+        )
         return {problem for found in stages for problem in found}
 
 

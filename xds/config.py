@@ -42,6 +42,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Kubeconfigs of live clusters; in the environment separated as in `PATH`, in the file one or a list."""
     contexts: tuple[str, ...] = field(name="context", default=())
     """Which of their contexts are members; all if none is named. In the environment separated by commas."""
+    mcs: tuple[str, ...] = ()
+    """Live clusters in which the MCS API's imports and conditions are written; `*` for all. In the environment with commas."""
     xds_address: str = field(name="xdsAddress", default="127.0.0.1:18000")
     """Where proxies connect: `HOST:PORT`, `[IPV6]:PORT` or `unix:/PATH`."""
     xds_tls_cert: Path | None = field(name="xdsTlsCert", default=None)
@@ -81,7 +83,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 _KEYS = tuple(found.encode_name for found in msgspec.structs.fields(Config))
 _PATHS = ("clusters", "kubeconfig", "xdsTlsCert", "xdsTlsKey", "xdsClientCa")
-_LISTS = {"kubeconfig": os.pathsep, "context": ","}
+_LISTS = {"kubeconfig": os.pathsep, "context": ",", "mcs": ","}
 """Keys that have several values -> what separates them in one text."""
 _TREE = {prefix for key in _KEYS for prefix in (key.partition(".")[0],) if prefix != key}
 

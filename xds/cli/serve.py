@@ -35,6 +35,12 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
     help="Live clusters: each context is one. May be given again.",
 )
 @click.option("--context", multiple=True, metavar="NAME", help="Only this context of the kubeconfigs. May be given again.")
+@click.option(
+    "--mcs",
+    multiple=True,
+    metavar="CLUSTER",
+    help="Write ServiceImports and conditions of exports in this live cluster; '*' for all. May be given again.",
+)
 @click.option("--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="YAML with `apiVersion: xds/v1`.")
 @click.option("--xds-address", type=Address(XDS_ADDRESS, unix=True), help=f"Where proxies connect.  [default: {XDS_ADDRESS}]")
 @click.option("--xds-tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="Serve xDS over TLS with this PEM chain.")
@@ -59,6 +65,7 @@ def serve(file: Path | None, **flags: object) -> None:
         "clusters": "clusters",
         "kubeconfig": "kubeconfig",
         "context": "context",
+        "mcs": "mcs",
         "xds_address": "xdsAddress",
         "admin_address": "adminAddress",
     }

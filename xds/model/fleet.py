@@ -84,6 +84,11 @@ class Fleet:
         return self._membership.is_complete(self._clusters)
 
     @property
+    def complete(self) -> Mapping[str, Cluster]:
+        """The objects of every member that was told completely."""
+        return {name: self._clusters[name] for name in self.members if name in self._membership.synced}
+
+    @property
     def prefers_node(self) -> bool:
         """True if some service wants endpoints on the client's own node first."""
         return any(service.traffic_distribution == "PreferSameNode" for service in self._services.values())

@@ -102,6 +102,20 @@ class ApiServer:
             body: bytes = await response.read()
             return body
 
+    async def send(
+        self, method: str, path: str, body: Any, query: Iterable[tuple[str, str]] = (), *, content_type: str = "application/json"
+    ) -> bytes:
+        """Write something, and return what the server answers.
+
+        Raises:
+            Refusal: the server says no.
+            UnreachableError: it cannot be reached.
+        """
+        writing = {"method": method, "body": body, "content_type": content_type}
+        async with self._response(path, query, read_s=READ_S, **writing) as response, _reaching(self.url):
+            answer: bytes = await response.read()
+            return answer
+
     async def lines(self, path: str, query: Iterable[tuple[str, str]], *, silence_s: float) -> AsyncGenerator[list[bytes]]:
         """Yield the lines of a watch until the server ends it, together what has come together.
 
@@ -127,13 +141,20 @@ class ApiServer:
 
     @asynccontextmanager
     async def _response(
-        self, path: str, query: Iterable[tuple[str, str]], *, read_s: float
+        self,
+        path: str,
+        query: Iterable[tuple[str, str]],
+        *,
+        read_s: float,
+        method: str = "GET",
+        body: Any = None,
+        content_type: str = "application/json",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=read_s)
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", "Content-Type": content_type}
         async with _reaching(self.url):
             prepared = await self._client.param_serialize(
-                "GET", path, query_params=list(query), header_params=headers, auth_settings=["BearerToken"]
+                method, path, query_params=list(query), header_params=headers, body=body, auth_settings=["BearerToken"]
             )
             call: Any = self._client.call_api  # the types of the generated client are narrower than what it takes
             answer = await call(*prepared, _request_timeout=timeout)

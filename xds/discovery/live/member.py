@@ -72,6 +72,10 @@ class MemberSource:
         self.state = MemberState.SYNCING
         self.since_s = time.time()
         """Since when it is in that state."""
+        self.server: ApiServer | None = None
+        """The connection in use."""
+        self.served: dict[str, Served] = {}
+        """Kind -> how the server has it."""
         self.told_at_s = 0.0
         """When its server was heard last."""
         self._kinds = kinds
@@ -114,6 +118,7 @@ class MemberSource:
 
     async def run(self, server: ApiServer) -> None:
         """Keep up over one connection until cancelled, going on from what an earlier one has told."""
+        self.server = server
         self._failures, self._kept = {}, set()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._feel_pulse(server))
@@ -140,6 +145,7 @@ class MemberSource:
             # Before anything known is taken to be gone, the server has to have what every server has.
             is_known = any(kind.name in self.collections for kind in missing)
             served = await self._patiently(_DISCOVERY, find_served, server, self._kinds if is_known else missing)
+            self.served |= served
             for kind in missing:
                 if kind.name in served:
                     self._kept.add(kind.name)

@@ -15,6 +15,7 @@ from xds.discovery.live.api_server import ApiServer, UnreachableError
 from xds.discovery.live.collection import Refusal
 from xds.discovery.live.kubeconfig import chosen_contexts, read_kubeconfig
 from xds.discovery.live.member import MemberSource
+from xds.discovery.live.writing import MemberWriter
 from xds.errors import ConfigurationError
 from xds.model.events import FLEET, Health, MemberState, Synced
 from xds.model.kinds import KINDS
@@ -50,6 +51,10 @@ class LiveSource:
         self.members: dict[str, MemberSource] = {}
         self._credentials: dict[str, Problem] = {}
         """Member -> what is wrong with its kubeconfig."""
+
+    def writer(self, member: str) -> MemberWriter:
+        """Return how to write to a member, by whatever connection there is at the time."""
+        return MemberWriter(lambda: self.members.get(member))
 
     async def run(
         self, sink: Callable[[list[Event]], None], problems: Callable[[tuple[Problem, ...]], None], *, is_alone: bool
