@@ -22,13 +22,16 @@ from xds.admin.server import AdminServer
 from xds.admin.state import Timing
 from xds.discovery.files import FileSource
 from xds.discovery.inventory import placed
-from xds.discovery.live.source import LiveSource
+from xds.discovery.live.keeper import CONFIRMATION
+from xds.discovery.live.source import Care, LiveSource
 from xds.errors import ConfigurationError
 from xds.holdoff import Holdoff
 from xds.mcs.plan import World
 from xds.mcs.writers import Writers
+from xds.model.events import Upsert
 from xds.model.fleet import Fleet
 from xds.model.node import view_of
+from xds.model.objects import MemberCluster
 from xds.problem_log import ProblemLog
 from xds.problems import Problem, did_you_mean, worst_first
 from xds.protocol import Encoder
@@ -80,8 +83,9 @@ class ControlPlane:
         self._ready = asyncio.Event()
         self._draining = False
         self._files = FileSource(config.clusters) if config.clusters else None
-        self._live = LiveSource(config.kubeconfigs, config.contexts) if config.kubeconfigs else None
         self._fleet = Fleet()
+        care = Care(config.state_directory, config.guard_share, config.guard_delay_s, self._fleet.memory)
+        self._live = LiveSource(config.kubeconfigs, config.contexts, care) if config.kubeconfigs else None
         self._views = LiveViews(
             self._fleet, self._publish, idle_s=config.view_idle_s, holders=self._accepted_versions if config.quarantine else None
         )
@@ -167,6 +171,11 @@ class ControlPlane:
         with self.timings["apply"].measured():
             change = self._fleet.apply(events)
         self._writers.take(events)
+        if self._live:
+            for event in events:
+                if isinstance(event, Upsert) and isinstance(event.object, MemberCluster):
+                    meta = event.object.metadata
+                    self._live.confirm(meta.name, meta.annotations.get(CONFIRMATION, ""))
         self._report.changed()
         if not self._ready.is_set():
             if self._fleet.synced:

@@ -56,6 +56,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Whether plain text may be served on other addresses than loopback and Unix sockets."""
     admin_address: str = field(name="adminAddress", default="127.0.0.1:19000")
     """Where xdsctl and Prometheus connect: `HOST:PORT` or `[IPV6]:PORT`."""
+    state_directory: Path | None = field(name="stateDirectory", default=None)
+    """Where what was read of live clusters is saved, for a start while some cannot be reached. In the file, relative to it."""
+    guard_share: Annotated[float, Meta(gt=0, le=1)] = field(name="guard.share", default=0.5)
+    """Of a live cluster's services, that may lose all endpoints within a minute; the loss of more is held."""
+    guard_delay_s: Seconds = field(name="guard.delaySeconds", default=600.0)
+    """How long it is held unless it is confirmed."""
     start_wait_s: Seconds = field(name="startWaitSeconds", default=60.0)
     """How long live clusters that answer may take to tell everything before proxies are served what there is."""
     quiet_s: Seconds = field(name="batch.quietSeconds", default=0.05)
@@ -82,7 +88,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _KEYS = tuple(found.encode_name for found in msgspec.structs.fields(Config))
-_PATHS = ("clusters", "kubeconfig", "xdsTlsCert", "xdsTlsKey", "xdsClientCa")
+_PATHS = ("clusters", "kubeconfig", "stateDirectory", "xdsTlsCert", "xdsTlsKey", "xdsClientCa")
 _LISTS = {"kubeconfig": os.pathsep, "context": ",", "mcs": ","}
 """Keys that have several values -> what separates them in one text."""
 _TREE = {prefix for key in _KEYS for prefix in (key.partition(".")[0],) if prefix != key}

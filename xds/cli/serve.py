@@ -36,6 +36,12 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
 )
 @click.option("--context", multiple=True, metavar="NAME", help="Only this context of the kubeconfigs. May be given again.")
 @click.option(
+    "--state-directory",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Save what is read of live clusters there, for a start while some are down.",
+)
+@click.option(
     "--mcs",
     multiple=True,
     metavar="CLUSTER",
@@ -66,6 +72,7 @@ def serve(file: Path | None, **flags: object) -> None:
         "kubeconfig": "kubeconfig",
         "context": "context",
         "mcs": "mcs",
+        "state_directory": "stateDirectory",
         "xds_address": "xdsAddress",
         "admin_address": "adminAddress",
     }

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from xds.problems import Ref
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from xds.model.objects import KubernetesObject
 
 FLEET = ""
@@ -81,7 +83,16 @@ class Doubt:
     """(namespace, name)."""
 
 
-Event = Upsert | Delete | Synced | Health | Doubt
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Which endpoints of a cluster have been ready, as far as was saved: told before its objects."""
+
+    cluster: str
+    seen: Mapping[tuple[str, str, str], frozenset[str]]
+    """(namespace, service, source of copies) -> identities."""
+
+
+Event = Upsert | Delete | Synced | Health | Doubt | Remember
 
 
 def ref_of(cluster: str, item: KubernetesObject) -> Ref:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from xds.model import gateway_objects, objects
 from xds.model.cluster import Cluster
 from xds.model.clusterset import Export, merge_exports
-from xds.model.events import Delete, Doubt, Event, Health, ObjectKey, Synced, Upsert, ref_of
+from xds.model.events import Delete, Doubt, Event, Health, ObjectKey, Remember, Synced, Upsert, ref_of
 from xds.model.imports import Exported
 from xds.model.local import LocalInput, LocalResult, build_local
 from xds.model.members import Member
@@ -83,6 +83,10 @@ class Fleet:
         """True once the fleet-wide objects and every cluster have been told completely, but for those that cannot be reached."""
         return self._membership.is_complete(self._clusters)
 
+    def memory(self, cluster: str) -> Mapping[tuple[str, str, str], frozenset[str]]:
+        """Return which endpoints of a cluster have been ready (`Remember.seen`)."""
+        return self._clusters[cluster].seen if cluster in self._clusters else {}
+
     @property
     def complete(self) -> Mapping[str, Cluster]:
         """The objects of every member that was told completely."""
@@ -139,6 +143,8 @@ class Fleet:
                     cluster.state, cluster.reason, cluster.demoted = event.state, event.reason, event.demoted
                     self._membership.told.add(event.cluster)
                     self._members_changed = True
+                case Remember():
+                    self._cluster(event.cluster).seen |= event.seen
                 case Doubt():
                     cluster = self._cluster(event.cluster)
                     self._dirty.update(ServiceKey(*name, event.cluster) for name in cluster.doubted ^ event.services)

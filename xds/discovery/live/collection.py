@@ -152,6 +152,11 @@ class Collection:
             yield from found
 
     @property
+    def is_watching(self) -> bool:
+        """Whether what is told is what there is."""
+        return self._phase is Phase.WATCH
+
+    @property
     def is_listing(self) -> bool:
         """Whether the server is being asked what there is."""
         return self._phase in (Phase.LIST, Phase.STREAMED_LIST)
@@ -303,7 +308,7 @@ class Collection:
                 pass  # explained below
             else:
                 if self._problems:
-                    self._note(_key_of(item), ())
+                    self._note(key_of(item), ())
                 return item
         value = msgspec.json.decode(self._head + bytes(raw)[1:])
         result = decode(value, self.kind)
@@ -316,7 +321,7 @@ class Collection:
             self._note(key, (Problem("XDS0102", result.message, ref, field_path(result.path), hint),))
             return key
         problems = tuple(self._outside_subset(result.object, path) for path in result.unsupported)
-        self._note(_key_of(result.object), problems)
+        self._note(key_of(result.object), problems)
         return result.object
 
     def _note(self, key: ObjectKey, problems: tuple[Problem, ...]) -> None:
@@ -334,5 +339,6 @@ class Collection:
         return Problem("XDS0402", message, ref_of(self._cluster, item), field_path(path), "do without it")
 
 
-def _key_of(item: KubernetesObject) -> ObjectKey:
+def key_of(item: KubernetesObject) -> ObjectKey:
+    """Return the identity of an object inside its cluster."""
     return ObjectKey(item.kind, item.metadata.namespace, item.metadata.name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import defaultdict
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -16,21 +17,22 @@ from msgspec import DecodeError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from xds.discovery.live.api_server import UnreachableError
-from xds.discovery.live.collection import Collection, Refusal
+from xds.discovery.live.collection import Collection, Refusal, key_of
 from xds.discovery.live.pace import Pace
 from xds.discovery.live.resources import NOT_FOUND, find_served
 from xds.model.events import Health, MemberState, Synced
 from xds.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from xds.discovery.live.api_server import ApiServer
     from xds.discovery.live.collection import Request
     from xds.discovery.live.resources import Served
     from xds.errors import ConfigurationError
-    from xds.model.events import Event
+    from xds.model.events import Event, ObjectKey
     from xds.model.kinds import Kind
+    from xds.model.objects import KubernetesObject
 
 SILENCE_S: Final = 100.0
 """Bookmarks come once a minute; a watch without a byte for so long is dead."""
@@ -61,10 +63,16 @@ class MemberSource:
         kinds: what is read where the server has it.
         sink: gets batches of events, in the event loop, never an empty one.
         on_problems: called when `problems()` may have changed.
+        saved: what is in force from before: only what differs from it is told.
     """
 
     def __init__(
-        self, cluster: str, kinds: tuple[Kind, ...], sink: Callable[[list[Event]], None], on_problems: Callable[[], None]
+        self,
+        cluster: str,
+        kinds: tuple[Kind, ...],
+        sink: Callable[[list[Event]], None],
+        on_problems: Callable[[], None],
+        saved: Iterable[KubernetesObject] = (),
     ) -> None:
         self.cluster = cluster
         self.collections: dict[str, Collection] = {}
@@ -78,6 +86,10 @@ class MemberSource:
         """Kind -> how the server has it."""
         self.told_at_s = 0.0
         """When its server was heard last."""
+        self._saved: dict[str, dict[ObjectKey, KubernetesObject]] = defaultdict(dict)
+        """Kind -> what is in force of a kind that was not listed yet."""
+        for item in saved:
+            self._saved[item.kind][key_of(item)] = item
         self._kinds = kinds
         self._sink = sink
         self._on_problems = on_problems
@@ -92,6 +104,16 @@ class MemberSource:
         self._looked = False
         self._synced = False
         self._reason = ""
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether everything was told once."""
+        return self._synced
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no kind is being listed, so that what is gone is known of all."""
+        return all(collection.is_watching for collection in self.collections.values())
 
     @property
     def is_unauthorized(self) -> bool:
@@ -181,7 +203,7 @@ class MemberSource:
         """Return the kind's collection, about to list: this may be another server than the one that told what is known."""
         collection = self.collections.get(kind.name)
         if collection is None or collection.served_version != served.version:
-            known = collection.objects if collection else {}
+            known = collection.objects if collection else self._saved.pop(kind.name, {})
             collection = self.collections[kind.name] = Collection(self.cluster, kind, served.version)
             collection.objects.update(known)
         collection.list_anew()
