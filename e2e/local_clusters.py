@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+import shutil
 import signal
 import time
 from contextlib import ExitStack
@@ -56,7 +57,8 @@ class LocalProvider(Provider):
         began_s = time.monotonic()
         parts = _Parts(directory, self._processes)
         etcd_url, peer_url = f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
-        parts.start("etcd", commands.etcd(self._kubernetes.etcd, directory / "etcd", client_url=etcd_url, peer_url=peer_url))
+        data = directory / "etcd"
+        etcd = parts.start("etcd", commands.etcd(self._kubernetes.etcd, data, client_url=etcd_url, peer_url=peer_url))
         port, token, certificates = free_port(), secrets.token_hex(16), directory / "certificates"
         key, tokens = directory / "service-accounts.pem", directory / "tokens.csv"
         key.write_bytes(_new_key())
@@ -76,7 +78,7 @@ class LocalProvider(Provider):
         authority = await eventually(lambda: _certificate(certificates / "apiserver.crt", api_server), timeout_s=START_S)
         server = f"https://127.0.0.1:{port}"
         kubeconfig = write_kubeconfig(directory / "admin.kubeconfig", name, server=server, authority=authority, token=token)
-        cluster = LocalCluster(name, kubeconfig, KubernetesApi(kubeconfig), api_server)
+        cluster = LocalCluster(name, kubeconfig, KubernetesApi(kubeconfig), api_server, etcd, data)
         await cluster.restart()
         parts.start(
             "kube-controller-manager", commands.controller_manager(self._kubernetes.controller_manager, kubeconfig=kubeconfig)
@@ -89,11 +91,13 @@ class LocalProvider(Provider):
 
 
 class LocalCluster(Cluster):
-    """A cluster whose API server is a child of ours."""
+    """A cluster whose API server and etcd are children of ours."""
 
-    def __init__(self, name: str, kubeconfig: Path, api: KubernetesApi, api_server: Child) -> None:
+    def __init__(self, name: str, kubeconfig: Path, api: KubernetesApi, api_server: Child, etcd: Child, data: Path) -> None:
         super().__init__(name, kubeconfig, api)
         self.api_server = api_server
+        self._etcd = etcd
+        self._data = data
 
     def pause(self) -> None:
         os.kill(self.api_server.pid, signal.SIGSTOP)
@@ -103,6 +107,14 @@ class LocalCluster(Cluster):
 
     def kill(self) -> None:
         self.api_server.kill()
+
+    async def lose_everything(self) -> None:
+        """Go on with an etcd that has no data."""
+        self.api_server.kill()
+        self._etcd.kill()
+        shutil.rmtree(self._data)
+        self._etcd.start()
+        await self.restart()
 
     async def restart(self) -> None:
         if not self.api_server.pid:
