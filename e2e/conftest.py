@@ -20,7 +20,16 @@ from xds.cli.demo.processes import free_port
 from xds.cli.envoy_bootstrap import envoy_bootstrap
 from xds.errors import ConfigurationError
 
+START_S = 600
+"""For a test: the first one waits until the clusters run, which takes kind minutes."""
 PROVIDER = os.environ.get("E2E_PROVIDER", "local")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.parent == kubernetes_build.HERE:
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(START_S))
 
 
 def pytest_collection_finish(session):

@@ -87,7 +87,9 @@ class KindCluster(Cluster):
 async def run(*command: str, text: str = "") -> str:
     """Run a command, and return what it prints."""
 
-    def call() -> str:
-        return subprocess.run(command, input=text, check=True, capture_output=True, text=True, timeout=CREATE_S).stdout
+    def call() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, input=text, check=False, capture_output=True, text=True, timeout=CREATE_S)
 
-    return await asyncio.to_thread(call)
+    done = await asyncio.to_thread(call)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+    return done.stdout

@@ -10,7 +10,7 @@ from live_lab import states
 from xds.cli.demo.lab import EAST, WEST
 from xds.cli.demo.traffic import Client, traffic
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 STALE_S, BACK_S = 60.0, 60.0
 
 

@@ -9,7 +9,7 @@ from interop_waiting import eventually
 from kubernetes_api import collection
 from shop import SERVICE
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_every_cluster_is_ready(clusters):

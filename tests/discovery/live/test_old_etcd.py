@@ -10,5 +10,6 @@ from xds.model.kinds import KINDS
 def test_what_cannot_be_streamed_is_listed(status):
     collection = Collection("east", KINDS["Service"], "v1")
     assert collection.request(300).is_watch
-    collection.refused(status, "the required storage feature RequestWatchProgress is disabled")
+    assert collection.refused(status, "the required storage feature RequestWatchProgress is disabled")
     assert collection.request(300).query == (("limit", "500"),)
+    assert not collection.refused(status, "a list is refused: there is no other way")

@@ -234,13 +234,14 @@ class Collection:
             self._version = meta.resource_version or self._version
         return events
 
-    def refused(self, status: int, message: str) -> None:  # noqa: ARG002 - what it says does not matter
-        """Take into account that the server refused the request, whatever is done about it next."""
-        if status == GONE or (self._continue and status not in LATER):
-            self.list_anew()
-        elif status in UNPROCESSABLE and self._phase is Phase.STREAMED_LIST:
+    def refused(self, status: int, message: str) -> bool:  # noqa: ARG002 - what it says does not matter
+        """Take into account that the server refused the request; return whether the same is asked in another way from now on."""
+        cannot_stream = status in UNPROCESSABLE and self._phase is Phase.STREAMED_LIST
+        if cannot_stream:
             self._streams_lists = False
+        if cannot_stream or status == GONE or (self._continue and status not in LATER):
             self.list_anew()
+        return cannot_stream
 
     def disconnected(self) -> None:
         """Take into account that a watch ended, or that the connection broke: what answers next may have another past.

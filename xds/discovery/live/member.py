@@ -223,12 +223,7 @@ class MemberSource:
             else:
                 self._take(collection, collection.take_page, (await server.get(path, request.query),))
         except Refusal as error:
-            collection.refused(error.status, error.message)
-            if error.status == NOT_FOUND:
-                return False
-            if error.status == FORBIDDEN:
-                self._forbidden(collection.kind, error)
-            raise
+            return self._accept_refusal(collection, error)
         except UnreachableError:
             collection.disconnected()
             pace.broke(now_s)
@@ -238,6 +233,20 @@ class MemberSource:
             collection.list_anew()
             raise UnreachableError(f"what {server.url}{path} answers is not what an API server says: {error}") from error
         return True
+
+    def _accept_refusal(self, collection: Collection, error: Refusal) -> bool:
+        """Return whether the server has the kind, if a refusal says no more than that, or that it has to be asked otherwise.
+
+        Raises:
+            Refusal: it says more.
+        """
+        if collection.refused(error.status, error.message):
+            return True  # nothing is wrong with a server for which there is another way
+        if error.status == NOT_FOUND:
+            return False
+        if error.status == FORBIDDEN:
+            self._forbidden(collection.kind, error)
+        raise error
 
     async def _watch(self, server: ApiServer, collection: Collection, path: str, request: Request) -> None:
         """Take the lines of a watch until it ends."""
