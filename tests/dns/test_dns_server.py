@@ -94,12 +94,38 @@ async def test_truncation_leads_to_tcp(where):
     assert (was_tcp, len(found.answer[0])) == (True, CROWD)
 
 
+async def output_of(*command):
+    process = await asyncio.create_subprocess_exec(*map(str, command), stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    return process.returncode, out.decode().split()
+
+
 @pytest.mark.skipif(not shutil.which("dig"), reason="dig is not installed")
 async def test_dig(where):
-    command = ["dig", "@127.0.0.1", "-p", str(where["port"]), "+short", DB, "A"]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    out, _ = await process.communicate()
-    assert len(set(out.split())) == CROWD
+    code, told = await output_of("dig", "@127.0.0.1", "-p", where["port"], "+short", DB, "A")
+    assert (code, len(set(told))) == (0, CROWD)
+
+
+@pytest.mark.skipif(not (shutil.which("getent") and shutil.which("unshare")), reason="getent or unshare is not installed")
+async def test_the_resolver_of_the_c_library(zone, tmp_path):
+    server = DnsServer(zone, "127.0.0.99:53")
+    try:
+        await server.start()
+    except DnsAddressError as error:
+        pytest.skip(str(error))
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.99\n")
+    own_files = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf || exit 99; exec "$@"')
+    try:
+        code, told = await output_of(*own_files, tmp_path / "resolv.conf", "getent", "ahosts", WEB)
+        if code in (1, 99) and not told:
+            pytest.skip("no mount namespace can be made here")
+        assert (code, {"10.96.0.1", "fd00::1"} <= set(told)) == (0, True)
+        code, told = await output_of(*own_files, tmp_path / "resolv.conf", "getent", "ahostsv4", DB)
+        assert (code, len({word for word in told if word.startswith("10.")})) == (0, CROWD)  # over TCP
+        code, told = await output_of(*own_files, tmp_path / "resolv.conf", "getent", "ahosts", f"east.{WEB}")
+        assert (code, told) == (2, [])
+    finally:
+        await server.stop()
 
 
 async def test_many_ask_at_once(where):
@@ -217,7 +243,7 @@ async def test_it_stops_with_connections_open_and_gives_its_address_back(zone):
     await again.stop()
 
 
-@pytest.mark.parametrize("address", ["localhost:0", "[::1]:0", "0.0.0.0:0"])
+@pytest.mark.parametrize("address", ["localhost:0", "[::1]:0", "[::]:0", "0.0.0.0:0"])
 async def test_addresses(zone, address):
     server = DnsServer(zone, address)
     try:

@@ -14,7 +14,7 @@ _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]\s]+)\]|(?P<host>[^\[\]:/\s]+)):(?P<
 _REMEDIES = {
     errno.EADDRINUSE: "another program listens there; stop it or choose another port with --dns-address",
     errno.EACCES: "not permitted; choose a port above 1023",
-    errno.EADDRNOTAVAIL: "no interface of this machine has that address; 0.0.0.0 stands for all of them",
+    errno.EADDRNOTAVAIL: "no interface of this machine has that address; 0.0.0.0 or [::] stands for all of them",
 }
 _FREE_PORT_TRIES = 16
 """A port that is free for TCP may be taken for UDP."""
@@ -87,9 +87,9 @@ def _bind(family: int, target: tuple[object, ...], port: int) -> Sockets:
             tcp = unless_bound.enter_context(socket.socket(family, socket.SOCK_STREAM))
             udp = unless_bound.enter_context(socket.socket(family, socket.SOCK_DGRAM))
             tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:  # [::] and 0.0.0.0 are two addresses, as with aiohttp
+            if family == socket.AF_INET6:  # [::] stands for IPv4 too, whatever the machine's default is, as with gRPC
                 for one in (tcp, udp):
-                    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             tcp.bind((host, port, *rest))
             try:
                 udp.bind((host, tcp.getsockname()[1], *rest))
