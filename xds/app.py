@@ -1,7 +1,7 @@
 """The composition root: the stages in the order of the data, and nothing else.
 
 files, API servers ─▶ discovery ─▶ Fleet ─▶ LiveViews (policy, translate, snapshots) ─▶ XdsServer ─▶ proxies
-└─▶ admin
+├─▶ admin                            └─▶ Zone ─▶ DnsServer ─▶ resolvers
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from xds.discovery.files import FileSource
 from xds.discovery.inventory import placed
 from xds.discovery.live.keeper import CONFIRMATION
 from xds.discovery.live.source import Care, LiveSource
+from xds.dns import DnsServer, Zone
 from xds.errors import ConfigurationError
 from xds.holdoff import Holdoff
 from xds.mcs.plan import World
@@ -79,6 +80,7 @@ class ControlPlane:
         self.started_at_s = time.time()
         self.xds_address = config.xds_address
         self.admin_address = config.admin_address
+        self.dns_cluster = config.dns_cluster or ""
         self.timings: dict[str, Timing] = {"apply": Timing(), "endpoints": Timing(), "translate": Timing()}
         self._ready = asyncio.Event()
         self._draining = False
@@ -89,6 +91,8 @@ class ControlPlane:
         self._views = LiveViews(
             self._fleet, self._publish, idle_s=config.view_idle_s, holders=self._accepted_versions if config.quarantine else None
         )
+        self._zone = Zone(self._fleet)
+        self._dns = DnsServer(self._zone, config.dns_address) if config.dns_address else None
         self._batch = Holdoff(self._build_batch, quiet_s=config.quiet_s, max_delay_s=config.max_delay_s)
         self._problem_log = ProblemLog()
         self._report = Holdoff(self._log_problems, quiet_s=config.quiet_s, max_delay_s=REPORT_S)
@@ -115,7 +119,8 @@ class ControlPlane:
             on_ready: called once, when the first reading is done and proxies are served.
 
         Raises:
-            XdsError: an address cannot be listened on, a certificate cannot be used, or the directory cannot be read.
+            XdsError: an address cannot be listened on, a certificate cannot be used, the directory cannot be read, or nobody
+                knows for which cluster DNS is to answer.
         """
         if self._files:
             await asyncio.to_thread(self._files.check)  # rather than to say first that we serve, or that a port is taken
@@ -127,6 +132,8 @@ class ControlPlane:
                 _log.warning(
                     "the admin API has no authentication, and other machines can reach it", address=self.admin_address, hint=hint
                 )
+            if self._dns:
+                await self._dns.start()
             (self.xds_address,) = await self.server.start()
             async with asyncio.TaskGroup() as tasks:
                 if self._files:
@@ -138,6 +145,8 @@ class ControlPlane:
                 async with asyncio.TaskGroup() as writing:  # it ends first: to give up a lease, it needs a connection
                     writing.create_task(self._writers.run())
                     await self._wait_until_ready()
+                    if self._dns:
+                        self.dns_cluster = self._zone.open(self.config.dns_cluster)
                     on_ready(self)
         except ExceptionGroup as group:
             # One stage has failed, and the others were cancelled: what it says is what the user needs.
@@ -148,6 +157,8 @@ class ControlPlane:
         finally:
             self._batch.cancel()
             self._report.cancel()
+            if self._dns:
+                await self._dns.stop()
             await self.server.stop(GRACE_S)
             await admin.stop()
 
@@ -176,6 +187,7 @@ class ControlPlane:
                 if isinstance(event, Upsert) and isinstance(event.object, MemberCluster):
                     meta = event.object.metadata
                     self._live.confirm(meta.name, meta.annotations.get(CONFIRMATION, ""))
+        self._zone.changed(change)
         self._report.changed()
         if not self._ready.is_set():
             if self._fleet.synced:
@@ -358,6 +370,16 @@ class ControlPlane:
     def loads(self) -> Loads:
         """What clients reported of their requests."""
         return self.server.loads
+
+    @property
+    def dns_address(self) -> str:
+        """Where names of the cluster set are answered; "": nowhere."""
+        return self._dns.address if self._dns else ""
+
+    @property
+    def dns_queries(self) -> Mapping[tuple[str, str], int]:
+        """How many questions were answered, by type and rcode."""
+        return self._dns.queries if self._dns else {}
 
     def streams(self) -> list[StreamInfo]:
         """Return the open streams."""

@@ -62,6 +62,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Of a live cluster's services, that may lose all endpoints within a minute; the loss of more is held."""
     guard_delay_s: Seconds = field(name="guard.delaySeconds", default=600.0)
     """How long it is held unless it is confirmed."""
+    dns_address: str | None = field(name="dns.address", default=None)
+    """Where names of the cluster set are answered (DNS): `HOST:PORT` or `[IPV6]:PORT`; None: nowhere."""
+    dns_cluster: str | None = field(name="dns.cluster", default=None)
+    """The member whose clients ask there; None: the only one."""
     start_wait_s: Seconds = field(name="startWaitSeconds", default=60.0)
     """How long live clusters that answer may take to tell everything before proxies are served what there is."""
     quiet_s: Seconds = field(name="batch.quietSeconds", default=0.05)
@@ -195,13 +199,19 @@ def _value(loader: yaml.CSafeLoader, node: yaml.Node, origin: str) -> Any:
 
 
 def _check_addresses(config: Config) -> None:
-    """See whether the two servers can listen at all: bound one after the other, they would blame another program."""
-    places = {address.replace("localhost:", "127.0.0.1:") for address in (config.xds_address, config.admin_address)}
-    if len(places) == 1 and not config.xds_address.endswith(":0"):
-        raise ConfigurationError(
-            f"xDS and the admin API cannot both be served on {config.xds_address!r}; "
-            "give one of them another port, with --xds-address or --admin-address"
-        )
+    """See whether the servers can listen at all: bound one after the other, they would blame another program."""
+    servers = [("xDS", "--xds-address", config.xds_address), ("the admin API", "--admin-address", config.admin_address)]
+    servers += [("DNS", "--dns-address", config.dns_address)] if config.dns_address else []
+    places: dict[str, tuple[str, str]] = {}
+    for name, flag, address in servers:
+        place = address.replace("localhost:", "127.0.0.1:")
+        if place in places and not place.endswith(":0"):
+            other, other_flag = places[place]
+            raise ConfigurationError(
+                f"{other} and {name} cannot both be served on {place!r}; "
+                f"give one of them another port, with {other_flag} or {flag}"
+            )
+        places[place] = (name, flag)
 
 
 def _check_tls(config: Config, origins: Mapping[str, str]) -> None:
@@ -237,6 +247,7 @@ def _sentence(error: msgspec.ValidationError, values: Mapping[str, Any], origins
     wanted = (
         text.replace("`", "")
         .partition(", got ")[0]
+        .replace(" | null", "")
         .replace("float", "a number")
         .replace("int", "an integer")
         .replace("bool", "true or false")

@@ -122,6 +122,7 @@ class FakePlane:
         self.admission = Admission(64, 2)
         self.admission.waiting, self.admission.active, self.admission.admitted, self.admission.overdue = 3, 2, 7, 1
         self.loads = Loads()
+        self.dns_queries = {("A", "NXDOMAIN"): 3}
         self.timings = {"translate": Timing(2, 0.5)}
         self.found = [
             Problem("XDS0206", "has no ports", SERVICE, "spec.ports", "add a port", "east/web.yaml:3"),

@@ -329,6 +329,7 @@ async def test_metrics(plane, get):
         "xds_first_syncs_active 2.0",
         "xds_first_syncs_total 7.0",
         "xds_first_syncs_overdue_total 1.0",
+        'xds_dns_queries_total{rcode="NXDOMAIN",type="A"} 3.0',
         "xds_translate_seconds_count 2.0",
         "xds_translate_seconds_sum 0.5",
     ):

@@ -172,7 +172,7 @@ def test_what_keeps_it_from_starting_is_one_sentence(serve, clusters):
     assert process.wait(20) == 65
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        for flag in ("--xds-address", "--admin-address"):
+        for flag in ("--xds-address", "--admin-address", "--dns-address"):
             process = serve("--clusters", clusters, *FREE, flag, address, "--log-level", "error")
             assert f"on '{address}': another program listens there; stop it or choose another port with {flag}" in process.line()
             assert process.wait(20) == 1
@@ -188,6 +188,24 @@ def test_one_address_for_both_servers(xdsctl, clusters):
         "xDS and the admin API cannot both be served on '127.0.0.1:18123'; give one of them another port, with --xds-address"
     )
     assert message in xdsctl("serve", "--clusters", clusters, *both, exits=65).stderr
+    both = ("--admin-address", "127.0.0.1:18123", "--dns-address", "127.0.0.1:18123")
+    message = (
+        "the admin API and DNS cannot both be served on '127.0.0.1:18123'; give one of them another port, with --admin-address"
+    )
+    assert f"{message} or --dns-address" in xdsctl("serve", "--clusters", clusters, *both, exits=65).stderr
+
+
+def test_with_dns_it_says_for_whom_it_answers(serve, clusters):
+    process = serve("--clusters", clusters, *FREE, "--dns-address", "127.0.0.1:0", "--log-format", "console")
+    assert "answering clusterset.local for cluster east on 127.0.0.1:" in until(process, "clusterset.local")
+    assert "1 cluster, 1 service, 0 problems" in process.line()
+    process = serve("--clusters", clusters, *FREE, "--dns-address", "127.0.0.1:0", "--log-format", "json")
+    entry = json.loads(until(process, '"ready"'))
+    assert (entry["dns_cluster"], entry["dns_address"].partition(":")[0]) == ("east", "127.0.0.1")
+    dns = ("--dns-address", "127.0.0.1:0", "--dns-cluster", "north")
+    process = serve("--clusters", clusters, *FREE, *dns, "--log-level", "error")
+    assert "there is no cluster 'north' to answer DNS for; known are east; mend --dns-cluster" in process.line()
+    assert process.wait(20) == 65
 
 
 def test_an_admin_api_that_others_can_reach_is_warned_of(serve, clusters):

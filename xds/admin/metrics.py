@@ -61,6 +61,7 @@ class ControlPlaneCollector(Collector):
         yield from self._counters()
         yield from nacks.metrics(self._plane)
         yield from loads.metrics(self._plane.loads)
+        yield from self._dns()
         for stage, timing in self._plane.timings.items():
             yield SummaryMetricFamily(f"xds_{stage}_seconds", f"Time spent in the stage {stage}.", timing.count, timing.sum_s)
 
@@ -135,6 +136,12 @@ class ControlPlaneCollector(Collector):
         yield CounterMetricFamily("xds_aged_streams", "Streams ended at their connection's maximum age.", counters.aged_streams)
         yield CounterMetricFamily("xds_publications", "Changes published to streams.", counters.publications)
         yield CounterMetricFamily("xds_wakes", "Streams woken by publications.", counters.wakes)
+
+    def _dns(self) -> Iterator[Metric]:
+        family = CounterMetricFamily("xds_dns_queries", "DNS queries answered.", labels=("type", "rcode"))
+        for labels, count in sorted(self._plane.dns_queries.items()):
+            family.add_metric(labels, count)
+        yield family
 
 
 def _gauge(name: str, text: str, values: Mapping[str, int] | Mapping[tuple[str, str], int], *labels: str) -> Metric:

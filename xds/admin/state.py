@@ -237,6 +237,10 @@ class ControlPlane(Protocol):
         """What clients reported of their requests since the start."""
 
     @property
+    def dns_queries(self) -> Mapping[tuple[str, str], int]:
+        """How many DNS queries were answered since the start, by type and rcode; both are few."""
+
+    @property
     def timings(self) -> Mapping[str, Timing]:
         """Stage -> how long its work took, e.g. `translate`; becomes the metric `xds_<stage>_seconds`."""
 

@@ -56,6 +56,8 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
 )
 @click.option("--insecure", is_flag=True, default=None, help="Allow plain text on addresses that others can reach.")
 @click.option("--admin-address", type=Address(ADMIN_ADDRESS), help=f"Where the admin API is.  [default: {ADMIN_ADDRESS}]")
+@click.option("--dns-address", type=Address("127.0.0.1:1053"), help="Answer names of the cluster set there (DNS).")
+@click.option("--dns-cluster", metavar="NAME", help="The cluster whose clients ask there.  [default: the only one]")
 @click.option("--log-level", type=click.Choice(("debug", "info", "warning", "error")), help="[default: info]")
 @click.option("--log-format", type=click.Choice(("auto", "console", "json")), help="[default: auto, console on a terminal]")
 def serve(file: Path | None, **flags: object) -> None:
@@ -77,6 +79,7 @@ def serve(file: Path | None, **flags: object) -> None:
         "admin_address": "adminAddress",
     }
     keys |= {"xds_tls_cert": "xdsTlsCert", "xds_tls_key": "xdsTlsKey", "xds_client_ca": "xdsClientCa", "insecure": "insecure"}
+    keys |= {"dns_address": "dns.address", "dns_cluster": "dns.cluster"}
     keys |= {"log_level": "log.level", "log_format": "log.format"}
     try:
         config = load(file, os.environ, {key: flags[flag] or None for flag, key in keys.items()})
@@ -148,6 +151,8 @@ def _announce(plane: ControlPlane) -> None:
     xds = "" if plane.xds_address == XDS_ADDRESS else f" --xds-address {plane.xds_address}"
     admin = "" if plane.admin_address == ADMIN_ADDRESS else f" --admin-address {plane.admin_address}"
     note(f"serving xDS on {plane.xds_address}, the admin API on {plane.admin_address}; Ctrl-C stops")
+    if plane.dns_address:
+        note(f"answering clusterset.local for cluster {plane.dns_cluster} on {plane.dns_address}, UDP and TCP")
     note(f"{plane.read_from}: {plural(len(plane.members), 'cluster')}, {services}, {plural(problems, 'problem')}")
     if problems:
         note(f"what is wrong:   xdsctl problems{admin}")
@@ -170,6 +175,7 @@ def _log_ready(plane: ControlPlane) -> None:
         "ready",
         xds_address=plane.xds_address,
         admin_address=plane.admin_address,
+        **({"dns_address": plane.dns_address, "dns_cluster": plane.dns_cluster} if plane.dns_address else {}),
         members=len(plane.members),
         services=len(plane.services),
         problems=len(plane.problems()),
