@@ -94,6 +94,9 @@ class FakeApiServer:
                 await response.write(b'{"type":"ADDED","object":{"kind":"Serv')
             if request.transport:
                 request.transport.abort()
+        self.wake()  # they find out when they write
+        for watch, _, _ in self._watches.values():
+            watch.bookmark()
         await self._until_no_watch()
 
     async def end_watches(self) -> None:
