@@ -72,6 +72,9 @@ class FakeApiServer:
             for site in [*runner.sites]:
                 await site.stop()
             self.close_connections()
+            for task in [*self._watches]:  # which wait for changes, and would let the cleanup wait for them
+                task.cancel()
+            await self._until_no_watch()
             await runner.cleanup()
 
     def wake(self) -> None:

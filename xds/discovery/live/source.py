@@ -36,6 +36,8 @@ KEEP_S: Final = 10.0
 """How often what is held is looked at, and what changed is saved."""
 LOOK_S: Final = 2.0
 """How often a kubeconfig file is looked at."""
+RENEW_S: Final = 30.0
+"""How often credentials that are refused are asked for again: a plugin may give others by now, a token file have others."""
 MEMBER_KINDS: Final = tuple(kind for kind in KINDS.values() if not kind.fleet_wide and kind.name != "Pod")
 """Pods are not read: all that we need of them is in EndpointSlices."""
 
@@ -161,20 +163,25 @@ class LiveSource:
 
     async def _follow(self, context: Context, scratch: Path, tell_problems: Callable[[], None]) -> None:
         """Keep up with one member; whenever its kubeconfig has changed and works, over a new connection."""
-        member = self.members[context.member]
+        member, loop = self.members[context.member], asyncio.get_running_loop()
         running: _Running | None = None
+        renewed_at_s = -RENEW_S
         try:
             while True:
                 problem = None
                 try:
                     found = await asyncio.to_thread(read_kubeconfig, context.file)
-                    if running is None or found.digest != running.digest:
+                    is_due = member.is_unauthorized and loop.time() >= renewed_at_s + RENEW_S
+                    if running is None or found.digest != running.digest or is_due:
+                        renewed_at_s = loop.time()
                         server = await _connect(context, found, scratch / found.digest.hex(), is_tried=running is not None)
                         await _end(running)
                         running = _Running(found.digest, server, asyncio.create_task(member.run(server)))
                 except (ConfigurationError, Refusal, UnreachableError) as error:
                     hint = "what was connected before is still used" if running else "nothing is read of this cluster"
                     problem = Problem("XDS0303", f"the kubeconfig of cluster {context.member!r}: {error}", hint=hint)
+                    if running is None and isinstance(error, ConfigurationError):
+                        member.cannot_begin(error)
                 self._note(context.member, problem, tell_problems)
                 await asyncio.sleep(LOOK_S)
                 if running and running.task.done():
