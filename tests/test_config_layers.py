@@ -106,6 +106,10 @@ def test_clusters_must_be_said_somewhere():
         ("apiVersion: xds/v1\n{\n", ":3: not YAML"),
         ("a: &a 1\na: [*b]\n", ":2: not YAML"),
         ("apiVersion: xds/v1\nclusters: 3\n", ":2: clusters is 3; expected a path"),
+        ("apiVersion: xds/v1\nkubeconfig: 3\n", ":2: kubeconfig is 3; expected a path"),
+        ("apiVersion: xds/v1\nkubeconfig: [a, 3]\n", ":2: kubeconfig is 3; expected a path"),
+        ("apiVersion: xds/v1\nkubeconfig:\n", ":2: kubeconfig is None; expected a path"),
+        ("apiVersion: xds/v1\nkubeconfig: a\ncontext: [b, [c]]\n", ":3: context is ['c']; expected str"),
         ("apiVersion: xds/v1\nclusters: a\nlog: {level: loud}\n", ":3: log.level is 'loud'; use one of debug, info"),
         ("apiVersion: xds/v1\nclusters: a\ndns: {cluster: [a]}\n", ":3: dns.cluster is ['a']; expected str"),
         ("apiVersion: xds/v1\nclusters: a\nviewIdleSeconds: 1m\n", ":3: viewIdleSeconds is '1m'; expected a number"),
@@ -149,3 +153,9 @@ def test_bad_values_name_their_layer():
         load(None, {"XDS_VIEW_IDLE_SECONDS": "-1"}, {"clusters": "a"})
     with pytest.raises(ConfigurationError, match=r"^--log-level: log\.level is 'loud'"):
         load(None, {}, {"clusters": "a", "log.level": "loud"})
+
+
+def test_several_values_in_the_environment_may_have_gaps():
+    config = load(None, {"XDS_KUBECONFIG": "/a::/b:", "XDS_CONTEXT": "east, west,"}, {})
+    assert config.kubeconfigs == (Path("/a"), Path("/b"))
+    assert config.contexts == ("east", "west")

@@ -30,7 +30,7 @@ from xds.errors import ConfigurationError
 from xds.holdoff import Holdoff
 from xds.mcs.plan import World
 from xds.mcs.writers import Writers
-from xds.model.events import Upsert
+from xds.model.events import Health, MemberState, Upsert
 from xds.model.fleet import Fleet
 from xds.model.node import view_of
 from xds.model.objects import MemberCluster
@@ -104,6 +104,8 @@ class ControlPlane:
         self._pending: list[FleetChange] = []
         self._by_node = False
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
+        self._shadowed: set[str] = set()
+        """Live clusters of which there are manifests, too."""
         self._node_problems: dict[str, tuple[Problem, ...]] = {}
         self.server = XdsServer(
             self,
@@ -209,9 +211,11 @@ class ControlPlane:
         """Take what files tell; a cluster that has an API server is not theirs to tell of."""
         live = self._live.names if self._live else frozenset()
         theirs = [event for event in events if event.cluster not in live]
-        shadowed = sorted({event.cluster for event in events} & live)
-        if shadowed:
-            self._on_source_problems("both", tuple(_told_twice(name) for name in shadowed))
+        for event in events:
+            if event.cluster in live:
+                is_gone = isinstance(event, Health) and event.state is MemberState.LOST
+                (self._shadowed.discard if is_gone else self._shadowed.add)(event.cluster)
+        self._on_source_problems("both", tuple(_told_twice(name) for name in sorted(self._shadowed)))
         if theirs:
             self.on_events(theirs)
 

@@ -155,7 +155,12 @@ def flag_name(key: str) -> str:
 def _from_environment(environment: Mapping[str, str]) -> list[tuple[str, Any, str]]:
     names = {key: environment_name(key) for key in _KEYS}
     given = {key: environment[name] for key, name in names.items() if environment.get(name)}
-    return [(key, text.split(_LISTS[key]) if key in _LISTS else text, names[key]) for key, text in given.items()]
+    return [(key, _several(text, _LISTS[key]) if key in _LISTS else text, names[key]) for key, text in given.items()]
+
+
+def _several(text: str, separator: str) -> list[str]:
+    """Return the values in a text; what is empty, as after a last separator, is none."""
+    return [part.strip() for part in text.split(separator) if part.strip()]
 
 
 def _from_file(file: Path) -> list[tuple[str, Any, str]]:
@@ -247,7 +252,9 @@ def _path(kind: type, value: object) -> Any:
 
 def _sentence(error: msgspec.ValidationError, values: Mapping[str, Any], origins: Mapping[str, str]) -> str:
     text, _, place = str(error).partition(" - at `$.")
-    key = place.removesuffix("`")
+    key, _, index = place.removesuffix("`").partition("[")
+    index = index.rstrip("]")
+    value = values[key][int(index)] if index.isdecimal() else values[key]
     wanted = (
         text.replace("`", "")
         .partition(", got ")[0]
@@ -259,4 +266,4 @@ def _sentence(error: msgspec.ValidationError, values: Mapping[str, Any], origins
     choices = get_args(next((found.type for found in msgspec.structs.fields(Config) if found.encode_name == key), None))
     if wanted.startswith("Invalid enum value"):
         wanted = f"use one of {', '.join(choices)}"
-    return f"{origins[key]}: {key} is {values[key]!r}; {wanted[:1].lower()}{wanted[1:]}"
+    return f"{origins[key]}: {key} is {value!r}; {wanted[:1].lower()}{wanted[1:]}"

@@ -72,6 +72,9 @@ class FakeApiServer:
             for site in [*runner.sites]:
                 await site.stop()
             self.close_connections()
+            for task in [*self._watches]:  # which wait for changes, and would let the cleanup wait for them
+                task.cancel()
+            await self._until_no_watch()
             await runner.cleanup()
 
     def wake(self) -> None:
@@ -94,6 +97,9 @@ class FakeApiServer:
                 await response.write(b'{"type":"ADDED","object":{"kind":"Serv')
             if request.transport:
                 request.transport.abort()
+        self.wake()  # they find out when they write
+        for watch, _, _ in self._watches.values():
+            watch.bookmark()
         await self._until_no_watch()
 
     async def end_watches(self) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from fake_store import Answer
 
-from xds.model.events import MemberState
+from xds.model.events import Health, MemberState
 
 pytestmark = pytest.mark.looptime
 
@@ -119,6 +119,14 @@ async def test_a_server_that_answers_404_to_everything_takes_nothing_back(server
         assert member.told_deletes() == []
 
 
+async def test_what_is_no_api_server_is_not_an_empty_cluster(server, member_of):
+    server.fault = lambda *_: Answer(404, b"<html>not found</html>")
+    async with member_of(server) as member:
+        await member.until(lambda: member.state() is STALE)
+        assert member.synced == []
+        assert "no Kubernetes API server" in member.found()["XDS0301"].message
+
+
 async def test_a_kind_that_may_not_be_read_is_named_and_the_rest_is_served(server, member_of):
     server.store.add_kind("ServiceExport")
     server.store.put("ServiceExport", "web")
@@ -188,6 +196,16 @@ async def test_a_server_that_cannot_be_reached_at_the_start(server, member_of):
         await member.until(lambda: member.state() is CONNECTED)
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_one_failure_is_no_state(server, member_of, status):
+    """Who starts waits for a cluster unless it is stale: one answer must not be enough for that."""
+    failures = [Answer(status, b"try again")] * 3
+    server.fault = lambda *_: failures.pop() if failures else None
+    async with member_of(server) as member:
+        await member.until_synced()
+        assert member.states == [("east", CONNECTED)]
+
+
 async def test_a_server_that_says_nothing_is_stale_soon(server, member_of, put_endpoints):
     async with member_of(server) as member:
         await member.until_synced()
@@ -206,6 +224,20 @@ async def test_a_server_that_says_nothing_is_stale_soon(server, member_of, put_e
         await member.until(lambda: member.state() is CONNECTED)
 
 
+async def test_a_watch_that_is_cut_200_times_misses_nothing(server, member_of, put_endpoints):
+    async with member_of(server) as member:
+        await member.until_synced()
+        for index in range(200):
+            put_endpoints(server.store, "web", f"10.1.1.{index}")
+            await server.cut_watches()
+            put_endpoints(server.store, "web", f"10.1.2.{index}")
+            await asyncio.sleep(index % 3)
+        await member.until(lambda: member.addresses() == ["10.1.2.199"])
+        assert member.told_deletes() == []
+        assert [event for event in member.events if isinstance(event, Health)] == [Health("east", CONNECTED)]
+        assert len(server.requests) < 200 * 4 * 10
+
+
 @pytest.mark.parametrize("how", ["cut", "ended"])
 async def test_watches_that_end_at_once_are_not_asked_for_all_the_time(server, member_of, how):
     async with member_of(server) as member:
@@ -218,9 +250,22 @@ async def test_watches_that_end_at_once_are_not_asked_for_all_the_time(server, m
 
         before = len(server.requests)
         task = asyncio.create_task(disturb())
-        await asyncio.sleep(600)
+        await asyncio.sleep(60)
         task.cancel()
-        assert len(server.requests) - before < 600 * 4 * 2
+        assert len(server.requests) - before < 60 * 4 * 3
+
+
+@pytest.mark.parametrize("as_status", [True, False])
+async def test_gone_is_no_failure(server, member_of, put_endpoints, as_status):
+    server.gone_as_status = as_status
+    async with member_of(server) as member:
+        await member.until_synced()
+        put_endpoints(server.store, "web", "10.1.0.7")
+        server.store.compact()
+        server.close_connections()
+        await member.until(lambda: member.addresses() == ["10.1.0.7"])
+        assert member.told_deletes() == []
+        assert member.states == [("east", CONNECTED)]
 
 
 async def test_a_server_that_always_says_gone_is_not_listed_all_the_time(server, member_of):
@@ -279,10 +324,46 @@ GARBAGE = [
     Answer(200, b""),
     Answer(200, b"[1]"),
     Answer(200, b"\xff\xfe"),
-    Answer(200, b"x" * 5_000_000),
+    Answer(200, b"x" * 50_000),
     Answer(200, b'{"kind":"List","apiVersion":"v1","metadata":{},"items":[]}'),
     Answer(404, b"404 page not found"),
 ]
+
+
+@pytest.mark.parametrize("answer", GARBAGE, ids=lambda answer: repr(answer.body[:20]))
+@pytest.mark.parametrize("when", ["at the start", "later"])
+async def test_garbage_takes_nothing_back(server, member_of, answer, when):
+    server.store.add_kind("ServiceExport")
+    server.store.put("ServiceExport", "web")
+    if when == "at the start":
+        server.fault = lambda *_: answer
+    async with member_of(server) as member:
+        if when == "later":
+            await member.until_synced()
+            server.fault = lambda *_: answer
+            server.close_connections()
+        await asyncio.sleep(1200)
+        assert member.state() is STALE
+        assert "XDS0301" in member.found()
+        assert member.told_deletes() == []
+        server.fault = None
+        await member.until_synced()
+        await member.until(lambda: member.state() is CONNECTED)
+        assert member.names("ServiceExport") == {"web"}
+        assert member.addresses() == WEB
+
+
+@pytest.mark.parametrize(
+    "line", [b"\n\n", b"nonsense\n", b"x" * 9_000_000, b'{"type":"ADDED","object":7}\n', b'{"type":"OTHER","object":{}}\n']
+)
+async def test_garbage_on_a_watch(server, member_of, put_endpoints, line):
+    async with member_of(server) as member:
+        await member.until_synced()
+        server.say(line)
+        await asyncio.sleep(60)
+        put_endpoints(server.store, "web", "10.1.0.7")
+        await member.until(lambda: member.addresses() == ["10.1.0.7"])
+        assert member.told_deletes() == []
 
 
 async def test_discovery_that_fails_while_the_server_is_there_is_one_state(server, member_of):
@@ -306,6 +387,18 @@ async def test_a_credential_that_is_no_longer_accepted_keeps_what_was_read(serve
         assert "401" in member.found()["XDS0301"].message
         await asyncio.sleep(600)
         assert member.addresses() == WEB
+
+
+async def test_another_connection_goes_on_where_the_first_was(server, member_of, put_service):
+    async with member_of(server) as member:
+        await member.until_synced()
+        source, events = member.member, len(member.events)
+    put_service(server.store, "late", "10.1.0.9")
+    server.store.delete("Node", "n1")
+    async with member_of(server, source, member):
+        await member.until(lambda: member.names() == {"web", "late"} and not member.names("Node"))
+        assert member.told_deletes() == ["n1"]
+        assert len(member.events) - events == 3
 
 
 async def test_another_connection_to_another_server_ends_with_what_that_has(servers, member_of, put_service):

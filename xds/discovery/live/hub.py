@@ -71,6 +71,11 @@ class HubSource:
         self._is_told = False
         self._wake = asyncio.Event()
 
+    @property
+    def is_unauthorized(self) -> bool:
+        """Whether the hub does not accept our credentials: they may have expired."""
+        return any(source.is_unauthorized for source in self._sources.values())
+
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the hub and what it registers; what every source says is said once."""
         yield from {problem.message: problem for source in self._sources.values() for problem in source.problems()}.values()

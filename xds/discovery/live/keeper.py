@@ -50,6 +50,7 @@ class Keeper:
         self._gathered: dict[ObjectKey, Delete] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._held_at_s = 0.0
+        self._is_closed = False
 
     @property
     def objects(self) -> Iterable[KubernetesObject]:
@@ -89,7 +90,8 @@ class Keeper:
             self._pass(self._guard.confirm(self._now_s()))
 
     def close(self) -> None:
-        """End the timer."""
+        """Let nothing more pass: the member has left, or we stop."""
+        self._is_closed = True
         if self._timer:
             self._timer.cancel()
 
@@ -117,14 +119,18 @@ class Keeper:
             self._pass(self._guard.take(gathered, self._now_s()))
 
     def _pass(self, events: list[Event]) -> None:
-        if self._guard.held and not self._held_at_s:
+        if self._is_closed:
+            return
+        was_held = bool(self._held_at_s)
+        if self._guard.held and not was_held:
             self._held_at_s = time.time()
         elif not self._guard.held:
             self._held_at_s = 0.0
         if events:
             self.changes += len(events)
             self._sink(events)
-        self._on_problems()
+        if self._guard.held or was_held:
+            self._on_problems()
 
     def _now_s(self) -> float:
         return asyncio.get_running_loop().time()

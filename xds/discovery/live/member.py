@@ -55,6 +55,10 @@ T = TypeVar("T")
 _log = structlog.get_logger()
 
 
+class _SilentError(UnreachableError):
+    """A watch that was to begin with what there is says nothing: perhaps its server does not know how to end the list."""
+
+
 class MemberSource:
     """Keeps up with one member.
 
@@ -151,7 +155,7 @@ class MemberSource:
             try:
                 await server.get("/version", read_s=PULSE_S)
             except Refusal as error:
-                if error.status != FORBIDDEN:  # who says that is there
+                if error.status not in (FORBIDDEN, NOT_FOUND):  # who says that is there; what it is, discovery finds out
                     raise
 
         while True:
@@ -224,10 +228,12 @@ class MemberSource:
                 self._take(collection, collection.take_page, (await server.get(path, request.query),))
         except Refusal as error:
             return self._accept_refusal(collection, error)
+        except _SilentError:
+            collection.disconnected()  # that another way is tried is no failure
         except UnreachableError:
             collection.disconnected()
             pace.broke(now_s)
-            if not request.is_watch:  # after a watch comes a question, and that one tells
+            if request.is_list or not request.is_watch:  # after a watch comes a question, and that one tells
                 raise
         except DecodeError as error:
             collection.list_anew()
@@ -258,7 +264,9 @@ class MemberSource:
                     self._take(collection, collection.take_line, batch)
                     limit.reschedule(loop.time() + LIST_SILENCE_S if collection.is_listing else None)
         except TimeoutError as error:
-            raise UnreachableError(f"{server.url} does not say what there is") from error
+            raise _SilentError(f"{server.url} does not say what there is") from error
+        if collection.is_listing:
+            raise UnreachableError(f"{server.url} ended a watch before it had said what there is")
         collection.disconnected()
 
     def _take(self, collection: Collection, take: Callable[[bytes], list[Event]], parts: Sequence[bytes]) -> None:

@@ -46,6 +46,8 @@ KEEP_S: Final = 10.0
 """How often what is held is looked at, and what changed is saved."""
 LOOK_S: Final = 2.0
 """How often a kubeconfig file is looked at."""
+RENEW_S: Final = 30.0
+"""How often credentials that are refused are asked for again: a plugin may give others by now, a token file have others."""
 MEMBER_KINDS: Final = tuple(kind for kind in KINDS.values() if not kind.fleet_wide and kind.name != "Pod")
 """Pods are not read: all that we need of them is in EndpointSlices."""
 
@@ -275,13 +277,17 @@ class LiveSource:
         self, name: str, access: Access, reader: MemberSource | HubSource, scratch: Path, tell_problems: Callable[[], None]
     ) -> None:
         """Read one API server; whenever the credentials have changed and work, over a new connection."""
+        loop = asyncio.get_running_loop()
         running: _Running | None = None
+        renewed_at_s = -RENEW_S
         try:
             while True:
                 problem = None
                 try:
                     found = await access.credentials()
-                    if running is None or found.digest != running.digest:
+                    is_due = reader.is_unauthorized and loop.time() >= renewed_at_s + RENEW_S
+                    if running is None or found.digest != running.digest or is_due:
+                        renewed_at_s = loop.time()
                         server = await _connect(found, scratch / found.digest.hex(), is_tried=running is not None)
                         await _end(running)
                         running = _Running(found.digest, server, asyncio.create_task(reader.run(server)))
