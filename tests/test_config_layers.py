@@ -49,6 +49,8 @@ def test_every_setting_has_its_names():
         "clusters": ("XDS_CLUSTERS", "--clusters"),
         "kubeconfig": ("XDS_KUBECONFIG", "--kubeconfig"),
         "context": ("XDS_CONTEXT", "--context"),
+        "hub": ("XDS_HUB", "--hub"),
+        "registry.plugins": ("XDS_REGISTRY_PLUGINS", "--registry-plugins"),
         "mcs": ("XDS_MCS", "--mcs"),
         "xdsAddress": ("XDS_ADDRESS", "--xds-address"),
         "xdsTlsCert": ("XDS_TLS_CERT", "--xds-tls-cert"),

@@ -23,6 +23,7 @@ from xds.admin.state import Timing
 from xds.discovery.files import FileSource
 from xds.discovery.inventory import placed
 from xds.discovery.live.keeper import CONFIRMATION
+from xds.discovery.live.kubeconfig import hub_context
 from xds.discovery.live.source import Care, LiveSource
 from xds.dns import DnsServer, Zone
 from xds.errors import ConfigurationError
@@ -87,7 +88,9 @@ class ControlPlane:
         self._files = FileSource(config.clusters) if config.clusters else None
         self._fleet = Fleet()
         care = Care(config.state_directory, config.guard_share, config.guard_delay_s, self._fleet.memory)
-        self._live = LiveSource(config.kubeconfigs, config.contexts, care) if config.kubeconfigs else None
+        hub = hub_context(config.hub) if config.hub else None
+        is_live = bool(config.kubeconfigs or hub)
+        self._live = LiveSource(config.kubeconfigs, config.contexts, care, hub, config.plugins) if is_live else None
         self._views = LiveViews(
             self._fleet, self._publish, idle_s=config.view_idle_s, holders=self._accepted_versions if config.quarantine else None
         )
@@ -96,7 +99,8 @@ class ControlPlane:
         self._batch = Holdoff(self._build_batch, quiet_s=config.quiet_s, max_delay_s=config.max_delay_s)
         self._problem_log = ProblemLog()
         self._report = Holdoff(self._log_problems, quiet_s=config.quiet_s, max_delay_s=REPORT_S)
-        self._writers = Writers(self._mcs_clients(), self._mcs_world, self._report.changed)
+        self._check_mcs()
+        self._writers = Writers(self._mcs_client, self._mcs_world, self._report.changed)
         self._pending: list[FleetChange] = []
         self._by_node = False
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
@@ -271,18 +275,23 @@ class ControlPlane:
 
     # For the MCS API (xds.mcs)
 
-    def _mcs_clients(self) -> dict[str, MemberWriter]:
-        """Return how to write in each cluster that is to be written to.
+    def _mcs_client(self, cluster: str) -> MemberWriter | None:
+        """Return how to write in a cluster; None if that is not wanted."""
+        if self._live is None or cluster not in self._live.names or not {"*", cluster} & {*self.config.mcs}:
+            return None
+        return self._live.writer(cluster)
+
+    def _check_mcs(self) -> None:
+        """See whether clusters that are to be written to can be.
 
         Raises:
             ConfigurationError: one of them has no API server.
         """
         live = self._live.names if self._live else frozenset()
-        wanted = live if "*" in self.config.mcs else frozenset(self.config.mcs)
-        if unknown := sorted(wanted - live):
+        unknown = sorted({*self.config.mcs} - live - {"*"})
+        if unknown and not (self._live and self._live.has_hub):
             hint = did_you_mean(unknown[0], live) or f"there are {', '.join(sorted(live)) or 'none'}"
             raise ConfigurationError(f"mcs: {unknown[0]!r} is no live cluster; {hint}")
-        return {name: self._live.writer(name) for name in sorted(wanted)} if self._live else {}
 
     def _mcs_world(self) -> World:
         return World(self._fleet.complete, self._fleet.members)
@@ -343,7 +352,8 @@ class ControlPlane:
     def read_from(self) -> str:
         """Where objects come from, for people."""
         files = [str(self.config.clusters)] if self.config.clusters else []
-        return " and ".join([*files, *map(str, self.config.kubeconfigs)])
+        hub = [f"the clusters that {self.config.hub} registers"] if self.config.hub else []
+        return " and ".join([*files, *map(str, self.config.kubeconfigs), *hub])
 
     @property
     def members(self) -> Mapping[str, Member]:

@@ -42,6 +42,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Kubeconfigs of live clusters; in the environment separated as in `PATH`, in the file one or a list."""
     contexts: tuple[str, ...] = field(name="context", default=())
     """Which of their contexts are members; all if none is named. In the environment separated by commas."""
+    hub: str | None = None
+    """`KUBECONFIG[:CONTEXT]` of the API server whose registries name further members."""
+    plugins: dict[str, dict[str, Any]] = field(name="registry.plugins", default={})
+    """Access provider of ClusterProfiles -> `exec` of a kubeconfig's user: what gives credentials for it. In the file alone."""
     mcs: tuple[str, ...] = ()
     """Live clusters in which the MCS API's imports and conditions are written; `*` for all. In the environment with commas."""
     xds_address: str = field(name="xdsAddress", default="127.0.0.1:18000")
@@ -120,8 +124,8 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     for layer in layers:
         for key, value, origin in layer:
             values[key], origins[key] = value, origin
-    if not (values.get("clusters") or values.get("kubeconfig")):
-        hint = "say where their manifests are with --clusters DIR, or how to reach them with --kubeconfig FILE"
+    if not (values.get("clusters") or values.get("kubeconfig") or values.get("hub")):
+        hint = "say where their manifests are with --clusters DIR, or how to reach them with --kubeconfig FILE or --hub FILE"
         raise MissingSettingError(f"no clusters: {hint}")
     try:
         config = msgspec.convert(values, Config, strict=False, dec_hook=_path)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 from fleet_world import codes, endpoint, export, fleet_of, make, member, service
 
 from xds.model.events import Delete, Health, MemberState, ObjectKey, Synced, Upsert
+from xds.model.objects import ObjectReference, SliceEndpoint
 from xds.model.service import ServiceKey
 from xds.policy.ladder import tiers
 from xds.policy.tiers import Place
@@ -124,6 +126,23 @@ def test_karmada_dispatches_endpoints_into_the_service_itself():
     assert [[share.locality.cluster for share in tier.shares] for tier in ladder] == [["east"], [], ["west"]]
     # What east exports are its own endpoints; west tells of its own.
     assert served(fleet) == {"east": ["10.1.0.1"], "west": ["10.2.0.1"]}
+    assert codes(fleet) == []
+
+
+def test_pods_of_one_name_in_two_clusters_are_two_endpoints():
+    own = a_slice("web-1", [], labels={"kubernetes.io/service-name": "web"})
+    pods = {
+        "labels": {"kubernetes.io/service-name": "web"},
+        "annotations": {"endpointslice.karmada.io/provision-cluster": "west"},
+    }
+    copy = a_slice("west-web-1", [], **pods)
+    target = {"kind": "Pod", "namespace": "shop", "name": "web-0"}
+    slices = [
+        msgspec.structs.replace(item, endpoints=[SliceEndpoint(addresses=[address], target_ref=ObjectReference(**target))])
+        for item, address in ((own, "10.1.0.1"), (copy, "10.2.0.1"))
+    ]
+    fleet = fleet_of({"east": [service("web"), *slices]}, member("east"))
+    assert served(fleet, ServiceKey("shop", "web", "east")) == {"east": ["10.1.0.1"], "west": ["10.2.0.1"]}
     assert codes(fleet) == []
 
 

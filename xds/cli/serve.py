@@ -35,6 +35,7 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
     help="Live clusters: each context is one. May be given again.",
 )
 @click.option("--context", multiple=True, metavar="NAME", help="Only this context of the kubeconfigs. May be given again.")
+@click.option("--hub", metavar="FILE[:CONTEXT]", help="Clusters that are registered there, by objects of any system.")
 @click.option(
     "--state-directory",
     type=click.Path(path_type=Path),
@@ -73,6 +74,7 @@ def serve(file: Path | None, **flags: object) -> None:
         "clusters": "clusters",
         "kubeconfig": "kubeconfig",
         "context": "context",
+        "hub": "hub",
         "mcs": "mcs",
         "state_directory": "stateDirectory",
         "xds_address": "xdsAddress",

@@ -1,4 +1,4 @@
-"""The writers of every cluster that is written to."""
+"""The writers of every cluster that is written to, made as clusters come and ended as they go."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import asyncio
 import os
 import secrets
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from xds.mcs.writer import Writer
-from xds.model.events import Delete, Upsert
+from xds.model.events import Delete, Health, MemberState, Synced, Upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from xds.mcs.plan import World
     from xds.mcs.writer import Client
@@ -26,44 +27,56 @@ class Writers:
     """One writer a cluster.
 
     Args:
-        clients: cluster -> how to write there.
+        client_of: returns how to write to a cluster; None for one that is not written to.
         world: what is known of the clusters that told everything.
         on_problems: called when `problems()` may have changed.
     """
 
-    def __init__(self, clients: Mapping[str, Client], world: Callable[[], World], on_problems: Callable[[], None]) -> None:
-        identity = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    def __init__(
+        self, client_of: Callable[[str], Client | None], world: Callable[[], World], on_problems: Callable[[], None]
+    ) -> None:
+        self._client_of = client_of
         self._world = world
-        self._writers = [
-            Writer(
-                cluster,
-                client,
-                lambda cluster=cluster: self._world_of(cluster),  # type: ignore[misc] # mypy does not infer the default
-                identity=identity,
-                namespace=LEASE_NAMESPACE,
-                on_problems=on_problems,
-            )
-            for cluster, client in clients.items()
-        ]
+        self._on_problems = on_problems
+        self._identity = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._writers: dict[str, Writer] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
 
     def take(self, events: Iterable[Event]) -> None:
         """Take into account what was told of any cluster."""
-        if self._writers:
-            for event in events:
-                if isinstance(event, (Upsert, Delete)):
-                    for writer in self._writers:
-                        writer.touch(event)
+        for event in events:
+            if isinstance(event, (Upsert, Delete)):
+                for writer in self._writers.values():
+                    writer.touch(event)
+            elif isinstance(event, Synced) and event.cluster not in self._writers:
+                if client := self._client_of(event.cluster):
+                    self._writers[event.cluster] = self._writer(event.cluster, client)
+                    self._changed.set()
+            elif isinstance(event, Health) and event.state is MemberState.LOST and event.cluster in self._writers:
+                del self._writers[event.cluster]
+                self._changed.set()
 
     def problems(self) -> Iterator[Problem]:
         """Yield what keeps us from writing."""
-        for writer in self._writers:
+        for writer in self._writers.values():
             yield from writer.problems()
 
     async def run(self) -> None:
         """Write until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for writer in self._writers:
-                tasks.create_task(writer.run())
+            while True:
+                for cluster in self._running.keys() - self._writers.keys():
+                    self._running.pop(cluster).cancel()
+                for cluster in self._writers.keys() - self._running.keys():
+                    self._running[cluster] = tasks.create_task(self._writers[cluster].run())
+                self._changed.clear()
+                await self._changed.wait()
+
+    def _writer(self, cluster: str, client: Client) -> Writer:
+        world = partial(self._world_of, cluster)
+        how = {"identity": self._identity, "namespace": LEASE_NAMESPACE}
+        return Writer(cluster, client, world, on_problems=self._on_problems, **how)
 
     def _world_of(self, cluster: str) -> World | None:
         world = self._world()

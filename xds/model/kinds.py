@@ -18,6 +18,8 @@ class Kind:
     versions: tuple[str, ...]
     struct: type[objects.KubernetesObject]
     namespaced: bool = True
+    selector: str = ""
+    """Only objects with these labels are asked for, as `kubectl -l` writes them."""
     fleet_wide: bool = False
     """True: stands in `DIR/*.yaml` or on the hub; False: belongs to a member cluster."""
 

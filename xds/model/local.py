@@ -177,8 +177,11 @@ class _Builder:
             if item.address_type == "FQDN":
                 self.problem("XDS0205", "addressType FQDN is not served", at="addressType", hint="use IPv4 or IPv6", ref=origin)
                 continue
+            where = "" if cluster == self.given.member.name else f"{cluster}:"  # clusters have pods of one name
             usable = [
-                (name, entry) for index, entry in enumerate(item.endpoints or ()) for name in self.identity(entry, index, origin)
+                (where + name, entry)
+                for index, entry in enumerate(item.endpoints or ())
+                for name in self.identity(entry, index, origin)
             ]
             self.seen.update(name for name, entry in usable if entry.conditions.ready is not False or name in self.given.seen)
             for port in item.ports or ():

@@ -232,13 +232,17 @@ class FakeApiServer:
                 for line in [] if self.silent else watch.lines():
                     await response.write(line)
                 left_s = deadline_s - loop.time()
-                if left_s <= 0 or watch.is_over:
+                if (
+                    left_s < 0.001 or watch.is_over
+                ):  # virtual clocks are not finer: what is left of a second would be left for ever
                     break
                 try:
                     async with asyncio.timeout(min(left_s, BOOKMARK_S)):
                         await wake.wait()
                 except TimeoutError:
                     watch.bookmark()
+        except ConnectionError:
+            return response  # whoever watched is gone
         except asyncio.CancelledError:
             if self._runner is None:  # dies
                 raise

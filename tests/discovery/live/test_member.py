@@ -396,7 +396,8 @@ async def test_another_connection_goes_on_where_the_first_was(server, member_of,
     put_service(server.store, "late", "10.1.0.9")
     server.store.delete("Node", "n1")
     async with member_of(server, source, member):
-        await member.until(lambda: member.names() == {"web", "late"} and not member.names("Node"))
+        await member.until(lambda: "10.1.0.9" in member.addresses() and not member.names("Node"))
+        await member.until(lambda: member.names() == {"web", "late"})
         assert member.told_deletes() == ["n1"]
         assert len(member.events) - events == 3
 

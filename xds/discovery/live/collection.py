@@ -172,12 +172,13 @@ class Collection:
         Args:
             timeout_s: after which the server is to end a watch.
         """
+        selected = (("labelSelector", self.kind.selector),) if self.kind.selector else ()
         if self._phase is Phase.PROBE:
-            return Request((("limit", "1"),), is_watch=False, is_list=False)
+            return Request((*selected, ("limit", "1")), is_watch=False, is_list=False)
         if self._phase is Phase.LIST:
             pages = (("continue", self._continue),) if self._continue else ()
-            return Request((("limit", str(self._page)), *pages), is_watch=False, is_list=True)
-        query = [("watch", "true"), ("allowWatchBookmarks", "true"), ("timeoutSeconds", str(timeout_s))]
+            return Request((*selected, ("limit", str(self._page)), *pages), is_watch=False, is_list=True)
+        query = [*selected, ("watch", "true"), ("allowWatchBookmarks", "true"), ("timeoutSeconds", str(timeout_s))]
         if self._phase is Phase.STREAMED_LIST:
             self._told = set()
             query += [("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")]

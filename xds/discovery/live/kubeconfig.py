@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -15,7 +16,6 @@ from xds.problems import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
 LABEL_CHARS: Final = 63
 
@@ -100,6 +100,24 @@ def chosen_contexts(files: Sequence[Path], names: Iterable[str]) -> list[Context
             )
         found[member] = Context(member, file, name)
     return list(found.values())
+
+
+def hub_context(text: str) -> Context:
+    """Return the context that `KUBECONFIG[:CONTEXT]` names; without one, the file's current context.
+
+    Raises:
+        ConfigurationError: the file cannot be used, or has no such context.
+    """
+    file, name = Path(text), ""
+    if not file.exists() and ":" in text:
+        path, _, name = text.rpartition(":")
+        file = Path(path)
+    found = read_kubeconfig(file)
+    name = name or str(found.content.get("current-context") or "")
+    if name not in found.contexts:
+        hint = did_you_mean(name, found.contexts) or f"there are {', '.join(found.contexts) or 'none'}"
+        raise ConfigurationError(f"hub: {file} has no context {name!r}; {hint}")
+    return Context("", file, name)
 
 
 def user_of(content: dict[str, Any], context: str) -> dict[str, Any]:

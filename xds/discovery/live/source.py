@@ -9,29 +9,39 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from xds.discovery.live.access import FileAccess, RegisteredAccess
 from xds.discovery.live.api_server import ApiServer, UnreachableError
-from xds.discovery.live.collection import Refusal
+from xds.discovery.live.collection import Refusal, key_of
+from xds.discovery.live.hub import HubSource
 from xds.discovery.live.keeper import Keeper
-from xds.discovery.live.kubeconfig import chosen_contexts, read_kubeconfig
+from xds.discovery.live.kubeconfig import chosen_contexts
 from xds.discovery.live.member import MemberSource
 from xds.discovery.live.writing import MemberWriter
 from xds.discovery.saved_world import SavedWorld
 from xds.errors import ConfigurationError
-from xds.model.events import FLEET, Health, MemberState, Remember, Synced
+from xds.model.events import FLEET, Delete, Health, MemberState, Remember, Synced, Upsert
 from xds.model.kinds import KINDS
+from xds.model.objects import MemberCluster, MemberClusterSpec, ObjectMeta
 from xds.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
-    from xds.discovery.live.kubeconfig import Context, Kubeconfig
+    from xds.discovery.live.access import Access, Credentials
+    from xds.discovery.live.kubeconfig import Context
+    from xds.discovery.registry.registrations import Registered, Registration
     from xds.model.events import Event
     from xds.model.objects import KubernetesObject
 
+HUB: Final = ""
+"""Stands for the hub where members stand by name."""
+OWN_REGISTRIES: Final = frozenset(("MemberCluster", "Secret"))
+"""Kinds that say nothing of a cluster's place, or say it themselves."""
 KEEP_S: Final = 10.0
 """How often what is held is looked at, and what changed is saved."""
 LOOK_S: Final = 2.0
@@ -63,23 +73,49 @@ class LiveSource:
         files: kubeconfigs.
         contexts: which of their contexts are members; all if there are none.
         care: what is done so that nothing is lost.
+        hub: how to reach the API server whose registries name further members; None: there is none.
+        plugins: access providers of ClusterProfiles -> `exec` of a kubeconfig's user.
 
     Raises:
         ConfigurationError: a kubeconfig cannot be used.
     """
 
-    def __init__(self, files: Sequence[Path], contexts: Iterable[str] = (), care: Care | None = None) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        contexts: Iterable[str] = (),
+        care: Care | None = None,
+        hub: Context | None = None,
+        plugins: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self._care = care or Care()
         self._saved = SavedWorld(self._care.directory) if self._care.directory else None
         self._keepers: dict[str, Keeper] = {}
         self._saved_changes: dict[str, int] = {}
         """Member -> its changes when it was saved last."""
-        self._contexts = chosen_contexts(files, contexts)
-        self.names = frozenset(context.member for context in self._contexts)
-        """Of the members."""
+        chosen = chosen_contexts(files, contexts) if files else []
+        self._files: dict[str, Access] = {context.member: FileAccess(context) for context in chosen}
+        self._hub = FileAccess(hub) if hub else None
+        self._plugins = plugins or {}
+        self._registered: dict[str, tuple[RegisteredAccess, asyncio.Task[None]]] = {}
+        """Members that the hub registers."""
+        self._missing: dict[str, float] = {}
+        """Those among them that went all at once -> since when, by the loop's clock: perhaps the hub has lost its data."""
+        self._declared: dict[str, MemberCluster] = {}
+        """What was told as a MemberCluster in the place of another registry's object."""
         self.members: dict[str, MemberSource] = {}
         self._credentials: dict[str, Problem] = {}
         """Member -> what is wrong with its kubeconfig."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Of the members."""
+        return frozenset((*self._files, *self._registered))
+
+    @property
+    def has_hub(self) -> bool:
+        """Whether there may be more members later."""
+        return self._hub is not None
 
     def writer(self, member: str) -> MemberWriter:
         """Return how to write to a member, by whatever connection there is at the time."""
@@ -95,24 +131,31 @@ class LiveSource:
             problems: gets everything that is wrong, whenever that may have changed.
             is_alone: whether no other source tells what is fleet-wide.
         """
+        hub: HubSource | None = None
 
         def tell_problems() -> None:
             of_members = [problem for member in self.members.values() for problem in member.problems()]
             of_members += [problem for keeper in self._keepers.values() for problem in keeper.problems()]
             of_files = self._saved.problems.values() if self._saved else ()
-            problems((*self._credentials.values(), *of_members, *of_files))
+            of_hub = (*hub.problems(), *self._held_registrations()) if hub else ()
+            problems((*self._credentials.values(), *of_members, *of_files, *of_hub))
 
-        names = [context.member for context in self._contexts]
-        first: list[Event] = [Health(name, MemberState.SYNCING) for name in names]
-        sink([*first, *([Synced(FLEET)] if is_alone else [])])
-        for name in names:
-            await self._begin(name, sink, tell_problems)
+        first: list[Event] = [Health(name, MemberState.SYNCING) for name in self._files]
+        first += [Synced(FLEET)] if is_alone and not self._hub else []
+        if first:
+            sink(first)
         try:
-            with TemporaryDirectory(prefix="isthmus-") as scratch:
+            with TemporaryDirectory(prefix="isthmus-") as directory:
+                scratch = Path(directory)
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._keep())
-                    for context in self._contexts:
-                        tasks.create_task(self._follow(context, Path(scratch, context.member), tell_problems))
+                    join = partial(self._join, scratch=scratch, sink=sink, tell_problems=tell_problems)
+                    tasks.create_task(self._keep(sink))
+                    for name, access in self._files.items():
+                        tasks.create_task(join(name, access))
+                    if self._hub:
+                        take = partial(self._take_registered, tasks, join, sink)
+                        hub = HubSource(sink, take, tell_problems, self._plugins)
+                        tasks.create_task(self._follow(HUB, self._hub, hub, scratch / ".hub", tell_problems))
         finally:
             for keeper in self._keepers.values():
                 keeper.close()
@@ -123,8 +166,73 @@ class LiveSource:
         if member in self._keepers:
             self._keepers[member].confirm(value)
 
-    async def _begin(self, name: str, sink: Callable[[list[Event]], None], tell_problems: Callable[[], None]) -> None:
-        """Make what keeps up with a member, and tell what was saved of it."""
+    def _take_registered(
+        self,
+        tasks: asyncio.TaskGroup,
+        join: Callable[[str, Access], Coroutine[None, None, None]],
+        sink: Callable[[list[Event]], None],
+        found: Registered,
+    ) -> None:
+        """Begin with members that are registered, and end with those that are no longer."""
+        assert self._hub
+        wanted = {name: one for name, one in found.clusters.items() if name not in self._files}
+        gone = self._registered.keys() - wanted.keys()
+        if len(gone) > max(1, self._care.share * len(self._registered)):
+            now_s = asyncio.get_running_loop().time()
+            self._missing = {name: self._missing.get(name, now_s) for name in gone}
+        else:
+            for name in gone - self._missing.keys():
+                self._leave(name, sink)
+        for name, registration in wanted.items():
+            self._missing.pop(name, None)
+            if name in self._registered:
+                self._registered[name][0].registration = registration
+            else:
+                access = RegisteredAccess(registration, self._hub)
+                sink([Health(name, MemberState.SYNCING)])
+                self._registered[name] = access, tasks.create_task(join(name, access))
+        self._declare([one for name, one in wanted.items() if name not in found.declared], sink)
+
+    def _held_registrations(self) -> list[Problem]:
+        if not self._missing:
+            return []
+        names = ", ".join(sorted(self._missing))
+        message = f"the registrations of clusters {names} went all at once; they stay members for now"
+        hint = f"register them again; if that was meant, wait {self._care.delay_s / 60:.0f} min"
+        return [Problem("XDS0308", message, hint=hint)]
+
+    def _declare(self, registrations: Iterable[Registration], sink: Callable[[list[Event]], None]) -> None:
+        """Tell where clusters stand that other registries than ours name: as a MemberCluster would."""
+        declared = {one.name: _as_member_cluster(one) for one in registrations if one.origin.kind not in OWN_REGISTRIES}
+        events: list[Event] = [Upsert(FLEET, item) for name, item in declared.items() if self._declared.get(name) != item]
+        events += [Delete(FLEET, Upsert(FLEET, self._declared[name]).key) for name in self._declared.keys() - declared.keys()]
+        self._declared = declared
+        if events:
+            sink(events)
+
+    def _leave(self, name: str, sink: Callable[[list[Event]], None]) -> None:
+        """Tell that nothing of a member is left: it was taken out of the fleet."""
+        _, task = self._registered.pop(name)
+        task.cancel()
+        self._missing.pop(name, None)
+        keeper = self._keepers.pop(name, None)
+        self.members.pop(name, None)
+        self._credentials.pop(name, None)
+        objects = list(keeper.objects) if keeper else []
+        if keeper:
+            keeper.close()
+        sink([*(Delete(name, key_of(item)) for item in objects), Health(name, MemberState.LOST, "no longer registered")])
+
+    async def _join(
+        self,
+        name: str,
+        access: Access,
+        *,
+        scratch: Path,
+        sink: Callable[[list[Event]], None],
+        tell_problems: Callable[[], None],
+    ) -> None:
+        """Keep up with a member until cancelled, beginning with what was saved of it."""
         keeper = Keeper(name, sink, tell_problems, share=self._care.share, delay_s=self._care.delay_s)
         saved = await asyncio.to_thread(self._saved.load, name) if self._saved else None
         objects = saved.objects if saved else []
@@ -135,11 +243,15 @@ class LiveSource:
         keeper.is_settled = lambda: member.is_settled
         self._keepers[name], self.members[name] = keeper, member
         self._saved_changes[name] = keeper.changes
+        await self._follow(name, access, member, scratch / name, tell_problems)
 
-    async def _keep(self) -> None:
+    async def _keep(self, sink: Callable[[list[Event]], None]) -> None:
         """Let go what was held for long enough, and save what changed."""
         while True:
             await asyncio.sleep(KEEP_S)
+            now_s = asyncio.get_running_loop().time()
+            for name in [name for name, since_s in self._missing.items() if now_s >= since_s + self._care.delay_s]:
+                self._leave(name, sink)
             for keeper in self._keepers.values():
                 keeper.tick()
             if due := self._unsaved():
@@ -161,28 +273,29 @@ class LiveSource:
             if self._saved:
                 self._saved.save(*one)
 
-    async def _follow(self, context: Context, scratch: Path, tell_problems: Callable[[], None]) -> None:
-        """Keep up with one member; whenever its kubeconfig has changed and works, over a new connection."""
-        member, loop = self.members[context.member], asyncio.get_running_loop()
+    async def _follow(
+        self, name: str, access: Access, reader: MemberSource | HubSource, scratch: Path, tell_problems: Callable[[], None]
+    ) -> None:
+        """Read one API server; whenever the credentials have changed and work, over a new connection."""
         running: _Running | None = None
-        renewed_at_s = -RENEW_S
+        loop, renewed_at_s = asyncio.get_running_loop(), -RENEW_S
         try:
             while True:
                 problem = None
                 try:
-                    found = await asyncio.to_thread(read_kubeconfig, context.file)
-                    is_due = member.is_unauthorized and loop.time() >= renewed_at_s + RENEW_S
+                    found = await access.credentials()
+                    is_due = reader.is_unauthorized and loop.time() >= renewed_at_s + RENEW_S
                     if running is None or found.digest != running.digest or is_due:
                         renewed_at_s = loop.time()
-                        server = await _connect(context, found, scratch / found.digest.hex(), is_tried=running is not None)
+                        server = await _connect(found, scratch / found.digest.hex(), is_tried=running is not None)
                         await _end(running)
-                        running = _Running(found.digest, server, asyncio.create_task(member.run(server)))
+                        running = _Running(found.digest, server, asyncio.create_task(reader.run(server)))
                 except (ConfigurationError, Refusal, UnreachableError) as error:
                     hint = "what was connected before is still used" if running else "nothing is read of this cluster"
-                    problem = Problem("XDS0303", f"the kubeconfig of cluster {context.member!r}: {error}", hint=hint)
+                    problem = Problem("XDS0303", f"the kubeconfig of {_described(name)}: {error}", hint=hint)
                     if running is None and isinstance(error, ConfigurationError):
-                        member.cannot_begin(error)
-                self._note(context.member, problem, tell_problems)
+                        reader.cannot_begin(error)
+                self._note(name, problem, tell_problems)
                 await asyncio.sleep(LOOK_S)
                 if running and running.task.done():
                     running.task.result()  # it never ends by itself: what it raises is ours to tell
@@ -216,7 +329,17 @@ class _Running(NamedTuple):
     task: asyncio.Task[None]
 
 
-async def _connect(context: Context, found: Kubeconfig, scratch: Path, *, is_tried: bool) -> ApiServer:
+def _described(name: str) -> str:
+    return f"cluster {name!r}" if name != HUB else "the hub"
+
+
+def _as_member_cluster(registration: Registration) -> MemberCluster:
+    meta = ObjectMeta(name=registration.name, resource_version=registration.origin.resource_version)
+    spec = MemberClusterSpec(region=registration.region, zones=list(registration.zones))
+    return MemberCluster(api_version="traffic.isthmus.dev/v1alpha1", kind="MemberCluster", metadata=meta, spec=spec)
+
+
+async def _connect(found: Credentials, scratch: Path, *, is_tried: bool) -> ApiServer:
     """Connect as a kubeconfig says.
 
     Raises:
@@ -225,7 +348,7 @@ async def _connect(context: Context, found: Kubeconfig, scratch: Path, *, is_tri
         UnreachableError: the server cannot be reached (likewise).
     """
     await asyncio.to_thread(scratch.mkdir, parents=True, exist_ok=True)
-    server = await ApiServer.connect(found.content, context=context.name, base_path=found.directory, scratch=scratch)
+    server = await ApiServer.connect(found.content, context=found.context, base_path=found.directory, scratch=scratch)
     if is_tried:
         try:
             await server.get("/api/v1/services", (("limit", "1"),))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from xds.discovery.registry.kubeconfigs import CredentialError, Kubeconfig, decoded, of_parts, of_text
+from xds.discovery.registry.registry_objects import CLUSTER_LABEL, ISTIO_LABEL
 from xds.model.events import FLEET, ref_of
 from xds.problems import Problem
 
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from xds.model.objects import KubernetesObject, MemberCluster, SecretRef
     from xds.problems import Ref
 
-CLUSTER_LABEL: Final = "traffic.isthmus.dev/cluster"
-"""On a Secret with a kubeconfig under the key `kubeconfig`: the name of the cluster."""
-ISTIO_LABEL: Final = "istio/multiCluster"
-"""On a Secret each of whose keys is a cluster's name, with its kubeconfig."""
 KUBECONFIG_KEY: Final = "kubeconfig"
 KARMADA_PROXY: Final = "/apis/cluster.karmada.io/v1alpha1/clusters/{}/proxy"
 PROFILE_FIELDS: Final[tuple[str, ...]] = ("server", "tls-server-name", "certificate-authority-data", "proxy-url")
@@ -74,6 +71,8 @@ class Registered:
     problems: tuple[Problem, ...]
     needed: frozenset[SecretName]
     """Secrets that must be fetched first."""
+    declared: frozenset[str] = frozenset()
+    """The names of MemberClusters, whether these say how to reach the cluster or not."""
 
 
 def registered(hub: Hub) -> Registered:
@@ -107,7 +106,8 @@ class _Registrar:
                         self.enter(found, clusters)
                 except CredentialError as error:
                     self.problem(item, str(error))
-        return Registered(clusters, tuple(self.problems), frozenset(self.needed))
+        declared = frozenset(item.metadata.name for item in hub.members)
+        return Registered(clusters, tuple(self.problems), frozenset(self.needed), declared)
 
     def enter(self, found: Registration, clusters: dict[str, Registration]) -> None:
         if not _LABEL.fullmatch(found.name):

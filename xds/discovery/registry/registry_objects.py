@@ -107,7 +107,13 @@ class ClusterProfile(KubernetesObject, frozen=True, rename="camel", kw_only=True
     status: ProfileStatus = ProfileStatus()
 
 
-SECRET: Final = Kind("Secret", "", ("v1",), Secret)
+CLUSTER_LABEL: Final = "traffic.isthmus.dev/cluster"
+"""On a Secret with a kubeconfig under the key `kubeconfig`: the name of the cluster."""
+ISTIO_LABEL: Final = "istio/multiCluster"
+"""On a Secret each of whose keys is a cluster's name, with its kubeconfig."""
+
+OWN_SECRET: Final = Kind("Secret", "", ("v1",), Secret, selector=CLUSTER_LABEL)
+ISTIO_SECRET: Final = Kind("Secret", "", ("v1",), Secret, selector=f"{ISTIO_LABEL}=true")
 KARMADA: Final = Kind("Cluster", "cluster.karmada.io", ("v1alpha1",), KarmadaCluster, namespaced=False)
 FLOMESH: Final = Kind("Cluster", "multicluster.flomesh.io", ("v1alpha1",), FlomeshCluster, namespaced=False)
 ERIE_CANAL: Final = Kind("Cluster", "flomesh.io", ("v1alpha1",), FlomeshCluster, namespaced=False)

@@ -1,0 +1,167 @@
+"""The hub: the API server whose objects say which clusters there are. It is no member unless it is registered as one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from xds.discovery.live.api_server import UnreachableError
+from xds.discovery.live.collection import Refusal
+from xds.discovery.live.member import MemberSource
+from xds.discovery.live.resources import NOT_FOUND
+from xds.discovery.registry import registry_objects as registry
+from xds.discovery.registry.registrations import Hub, Registered, registered
+from xds.model.events import FLEET, Delete, MemberState, Synced, Upsert
+from xds.model.kinds import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from xds.discovery.live.api_server import ApiServer
+    from xds.discovery.registry.registrations import SecretName
+    from xds.errors import ConfigurationError
+    from xds.model.events import Event
+    from xds.model.kinds import Kind
+    from xds.problems import Problem
+
+LOOK_S: Final = 10.0
+"""How often Secrets are read that others refer to."""
+GATHER_S: Final = 0.05
+MEMBERS: Final = KINDS["MemberCluster"]
+READ: Final[tuple[tuple[str, Kind], ...]] = (
+    ("members", MEMBERS),
+    ("own secrets", registry.OWN_SECRET),
+    ("Istio's secrets", registry.ISTIO_SECRET),
+    ("karmada", registry.KARMADA),
+    ("flomesh", registry.FLOMESH),
+    ("erie_canal", registry.ERIE_CANAL),
+    ("kubefed", registry.KUBEFED),
+    ("profiles", registry.PROFILE),
+)
+"""What is read of the hub, each kind by a source of its own, since some share a name."""
+_SECRETS = msgspec.json.Decoder(registry.Secret)
+
+
+class HubSource:
+    """Reads the registries.
+
+    Args:
+        sink: gets events about fleet-wide objects.
+        on_registered: gets what is registered, whenever that changes.
+        on_problems: called when `problems()` may have changed.
+        plugins: access providers of ClusterProfiles -> `exec` of a kubeconfig's user.
+    """
+
+    def __init__(
+        self,
+        sink: Callable[[list[Event]], None],
+        on_registered: Callable[[Registered], None],
+        on_problems: Callable[[], None],
+        plugins: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self._sink = sink
+        self._on_registered = on_registered
+        self._on_problems = on_problems
+        self._plugins = plugins
+        self._sources = {what: MemberSource("the hub", (kind,), self._take, self._touch) for what, kind in READ}
+        self._secrets: dict[SecretName, registry.Secret | None] = {}
+        self._registered: Registered | None = None
+        self._is_told = False
+        self._wake = asyncio.Event()
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is wrong with the hub and what it registers; what every source says is said once."""
+        yield from {problem.message: problem for source in self._sources.values() for problem in source.problems()}.values()
+        if self._registered:
+            yield from self._registered.problems
+
+    @property
+    def is_unauthorized(self) -> bool:
+        """Whether the hub does not accept our credentials: they may have expired."""
+        return any(source.is_unauthorized for source in self._sources.values())
+
+    def cannot_begin(self, error: ConfigurationError) -> None:
+        """Take into account that there is no way to connect: nobody needs to wait for the hub."""
+        for source in self._sources.values():
+            source.cannot_begin(error)
+        self._tell_synced()
+
+    async def run(self, server: ApiServer) -> None:
+        """Read over one connection until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for source in self._sources.values():
+                tasks.create_task(source.run(server))
+            tasks.create_task(self._register(server))
+
+    def _take(self, events: list[Event]) -> None:
+        """Pass on what is fleet-wide, and look at everything anew."""
+        passing: list[Event] = []
+        for event in events:
+            if isinstance(event, Upsert) and event.object.kind == MEMBERS.name:
+                passing.append(Upsert(FLEET, event.object))
+            elif isinstance(event, Delete) and event.key.kind == MEMBERS.name:
+                passing.append(Delete(FLEET, event.key))
+        if passing:
+            self._sink(passing)
+        self._touch()
+
+    def _touch(self) -> None:
+        self._wake.set()
+        self._on_problems()
+
+    def _tell_synced(self) -> None:
+        members = self._sources["members"]
+        if not self._is_told and (members.is_synced or members.state is MemberState.STALE):
+            self._is_told = True
+            self._sink([Synced(FLEET)])
+
+    async def _register(self, server: ApiServer) -> None:
+        """Tell what is registered, whenever that changes."""
+        while True:
+            await self._read_secrets(server, self._registered.needed | self._secrets.keys() if self._registered else ())
+            found = registered(self._hub())
+            if found.needed:
+                await self._read_secrets(server, found.needed)
+                found = registered(self._hub())
+            if found != self._registered:
+                self._registered = found
+                self._on_registered(found)
+                self._on_problems()
+            self._tell_synced()
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            await asyncio.sleep(GATHER_S)
+            self._wake.clear()
+
+    def _hub(self) -> Hub:
+        return Hub(
+            members=self._of("members"),
+            labelled=(*self._of("own secrets"), *self._of("Istio's secrets")),
+            karmada=self._of("karmada"),
+            flomesh=self._of("flomesh"),
+            erie_canal=self._of("erie_canal"),
+            kubefed=self._of("kubefed"),
+            profiles=self._of("profiles"),
+            secrets=dict(self._secrets),
+            plugins=self._plugins,
+        )
+
+    def _of(self, what: str) -> tuple[Any, ...]:
+        return tuple(item for collection in self._sources[what].collections.values() for item in collection.objects.values())
+
+    async def _read_secrets(self, server: ApiServer, names: Iterable[SecretName]) -> None:
+        """Read Secrets; one that cannot be read stays as it was."""
+        for namespace, name in sorted(names):
+            try:
+                body = await server.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+                self._secrets[namespace, name] = _SECRETS.decode(body)
+            except Refusal as error:
+                if error.status == NOT_FOUND:
+                    self._secrets[namespace, name] = None
+            except (UnreachableError, msgspec.DecodeError):
+                continue
