@@ -232,7 +232,7 @@ class FakeApiServer:
                 for line in [] if self.silent else watch.lines():
                     await response.write(line)
                 left_s = deadline_s - loop.time()
-                if left_s <= 0 or watch.is_over:
+                if left_s < 0.001 or watch.is_over:  # a shorter wait would end at once, and virtual time stand still
                     break
                 try:
                     async with asyncio.timeout(min(left_s, BOOKMARK_S)):
@@ -242,6 +242,8 @@ class FakeApiServer:
         except asyncio.CancelledError:
             if self._runner is None:  # dies
                 raise
+        except ConnectionError:  # who watched is gone
+            return response
         finally:
             del self._watches[task]
         with contextlib.suppress(ConnectionError):
