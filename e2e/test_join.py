@@ -1,29 +1,16 @@
 """A cluster becomes a member by one command, and leaves by another."""
 
-import asyncio
-
 import pytest
 import pytest_asyncio
 import yaml
 from crds import install
 from interop_waiting import eventually
 from kubernetes_api import path_of
-from live_lab import serving, states
+from live_lab import run, serving, states
 from test_registries import DEPLOY
 from workload import named
 
-from xds.cli.demo.control_plane import XDSCTL
-
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-async def run(*arguments, exits=0):
-    """Run xdsctl, and return what it says on stdout and stderr."""
-    pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
-    process = await asyncio.create_subprocess_exec(*XDSCTL, *map(str, arguments), **pipes)
-    out, err = (text.decode() for text in await process.communicate())
-    assert process.returncode == exits, out + err
-    return out, err
 
 
 @pytest_asyncio.fixture(loop_scope="session", autouse=True)
@@ -69,6 +56,9 @@ async def test_join_serve_and_leave(clusters, tmp_path):
         found = {item["code"] for item in (await plane.admin("/v1/problems"))["items"]}
         assert not {code for code in found if code.startswith("XDS03")}
         plane.check()
+    out, err = await run("check", "--hub", east.kubeconfig)
+    assert "registers west" in out
+    assert "2 clusters: everything is in place" in err
 
     leave = ("clusters", "leave", "west", "--kubeconfig", west.kubeconfig, "--hub", east.kubeconfig)
     out, _ = await run(*leave, "--dry-run")

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bootstrap": ("xds.cli.bootstrap:bootstrap", "Print the bootstrap of an Envoy or of a gRPC client."),
     "status": ("xds.cli.fleet:status", "Summarise a running control plane."),
     "clusters": ("xds.cli.join:clusters", "List the member clusters, join one, let one leave."),
+    "check": ("xds.cli.check:check", "Look whether clusters can be members: reachability, rights, APIs, certificates."),
     "services": ("xds.cli.services:services", "List services, their ports, addresses and exports."),
     "problems": ("xds.cli.problems:problems", "List what is wrong, with remedies."),
     "proxies": ("xds.cli.proxies:proxies", "List connected proxies and whether they accepted what they were sent."),

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -23,6 +21,7 @@ from xds.problems import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from xds.discovery.live.kubeconfig import Context
     from xds.discovery.remote.objects import Object
@@ -193,14 +192,12 @@ async def connected(place: Place, *, is_dry: bool = False) -> AsyncIterator[Targ
         ConfigurationError: the kubeconfig cannot be used.
     """
     found = read_kubeconfig(place.context.file)
-    with tempfile.TemporaryDirectory() as scratch:
-        server = await ApiServer.connect(
-            found.content, context=place.context.name, base_path=found.directory, scratch=Path(scratch)
-        )
-        try:
-            yield Target(place.title, server, is_dry=is_dry)
-        finally:
-            await server.close()
+    # Inline certificates go to files that stay until the process ends: `kubernetes.aio` uses those of equal content again.
+    server = await ApiServer.connect(found.content, context=place.context.name, base_path=found.directory)
+    try:
+        yield Target(place.title, server, is_dry=is_dry)
+    finally:
+        await server.close()
 
 
 def cluster_of(context: Context) -> dict[str, Any]:
