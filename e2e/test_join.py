@@ -93,6 +93,15 @@ async def test_what_others_made_stays(clusters):
         await west.api.delete(role)
 
 
+async def test_a_hub_that_is_a_member(clusters):
+    east = clusters["east"]
+    where = ("east", "--kubeconfig", east.kubeconfig, "--hub", east.kubeconfig)
+    out, _ = await run("clusters", "join", *where)
+    assert "the hub: Namespace isthmus-system: unchanged" in out
+    out, _ = await run("clusters", "leave", *where)
+    assert "cluster east: Namespace isthmus-system: deleted" in out
+
+
 async def test_rights_that_are_missing_are_named(clusters, kubeconfigs):
     _, err = await run("clusters", "join", "west", "--kubeconfig", kubeconfigs["west"], "--namespace", "new", exits=1)
     assert "cluster west: Namespace new cannot be applied: 403" in err

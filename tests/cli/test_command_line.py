@@ -96,6 +96,7 @@ def test_version_flag(xdsctl):
         ("clusters join east", "Missing option '--kubeconfig'"),
         ("clusters leave east", "say where to delete: --hub FILE, --kubeconfig FILE, or both"),
         ("clusters bogus east", "No such command 'bogus'"),
+        ("analyze", "Missing option '--kubeconfig'"),
         ("check", "say which clusters: --kubeconfig FILE, --hub FILE, or both"),
         ("validate", "Missing argument 'DIR'"),
         ("completion tcsh", "is not one of 'bash', 'zsh', 'fish'"),

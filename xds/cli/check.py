@@ -57,5 +57,6 @@ def _print(found: list[Finding], *, show_headers: bool) -> None:
     print_table(("CLUSTER", "CHECK", "RESULT", "FOUND"), rows, show_headers=show_headers, below=below)
     counted = Counter(str(finding.result) for finding in found)
     clusters = plural(len({finding.cluster for finding in found}), "cluster")
-    bad = [f"{counted[result]} {result}" for result in ("failed", "warning") if counted[result]]
+    bad = [f"{counted['failed']} failed"] if counted["failed"] else []
+    bad += [plural(counted["warning"], "warning")] if counted["warning"] else []
     note(f"{clusters}: {', '.join(bad) or 'everything is in place'}")

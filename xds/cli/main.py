@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("xds.cli.fleet:status", "Summarise a running control plane."),
     "clusters": ("xds.cli.join:clusters", "List the member clusters, join one, let one leave."),
     "check": ("xds.cli.check:check", "Look whether clusters can be members: reachability, rights, APIs, certificates."),
+    "analyze": ("xds.cli.analyze:analyze", "Say what would change for who comes from KubeFed, Karmada, Flomesh or Istio."),
     "services": ("xds.cli.services:services", "List services, their ports, addresses and exports."),
     "problems": ("xds.cli.problems:problems", "List what is wrong, with remedies."),
     "proxies": ("xds.cli.proxies:proxies", "List connected proxies and whether they accepted what they were sent."),
