@@ -101,6 +101,5 @@ def _print(services: list[Move], others: list[Difference], *, show_headers: bool
         print_table(("FROM", "WHAT", "WITH ISTHMUS"), told, show_headers=show_headers)
     if services:
         missing = sum(bool(one.exports) for one in services)
-        note(
-            f"{plural(len(services), 'service')}, {missing or 'none'} of which {'lacks' if missing == 1 else 'lack'} ServiceExports"
-        )
+        lack = "lacks" if missing == 1 else "lack"
+        note(f"{plural(len(services), 'service')}, {missing or 'none'} of which {lack} ServiceExports")

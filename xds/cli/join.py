@@ -104,6 +104,10 @@ def leave(*, dry_run: bool, **options: Any) -> None:
         note("nothing was changed")
     elif member is None:
         note(f"cluster {joining.name} keeps the account and its token; `--kubeconfig FILE` deletes them, too")
+    elif hub is None:
+        note(f"if the hub registers cluster {joining.name}, it still does; `--hub FILE` ends that, too")
+    else:
+        note(f"cluster {joining.name} has left")
 
 
 def _places(*, name: str, file: Path | None, context: str, hub: str, **_: Any) -> tuple[Place | None, Place | None]:

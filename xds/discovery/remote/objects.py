@@ -83,13 +83,14 @@ def hub_objects(joining: Joining, kubeconfig: str) -> list[Object]:
     secret = _object("v1", "Secret", f"cluster-{joining.name}", joining.namespace, type="Opaque")
     secret["metadata"]["labels"] = {CLUSTER_LABEL: joining.name}
     secret["data"] = {KUBECONFIG_KEY: base64.b64encode(kubeconfig.encode()).decode()}
-    found = [_object("v1", "Namespace", joining.namespace), secret]
+    found = [secret]
     if joining.is_placed:
         stands = {"region": joining.region, "zones": list(joining.zones), "network": joining.network}
         spec: Object = {key: value for key, value in stands.items() if value}
         spec["kubeconfigSecret"] = {"name": secret["metadata"]["name"], "namespace": joining.namespace}
         found.append(member_cluster(joining.name, spec))
-    return [_ours(item) for item in found]
+    # The namespace is not marked as ours, since leave does not delete it: other clusters are registered there.
+    return [unclaimed(_ours(_object("v1", "Namespace", joining.namespace))), *map(_ours, found)]
 
 
 def member_cluster(name: str, spec: Object) -> Object:

@@ -145,8 +145,10 @@ class Target:
         try:
             found = _decoded(await self._ask("GET", path, query=(("limit", "10"),)))
         except Refusal as error:
-            remedy = f"apply {_crd(path)}" if error.status == NOT_FOUND else "use an administrator's context"
-            raise RemoteError(f"{self.title}: {path} cannot be listed: {error}; {remedy}") from error
+            what = path.rpartition("/")[2]
+            if error.status == NOT_FOUND:
+                raise RemoteError(f"{self.title} knows no {what}; apply {_crd(path)}") from error
+            raise RemoteError(f"{self.title}: {what} cannot be listed: {error}; use an administrator's context") from error
         return [item["metadata"]["name"] for item in found["items"] or ()]
 
     async def _ask(
