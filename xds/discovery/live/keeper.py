@@ -100,8 +100,8 @@ class Keeper:
         if self._guard.held:
             cluster, services = self._guard.cluster, len(self._guard.doubted)
             message = (
-                f"{len(self._guard.held)} objects of cluster {cluster!r} were deleted at once, among them all endpoints of "
-                f"{services} services; these are still served, as a last resort"
+                f"{len(self._guard.held)} objects of cluster {cluster!r} were deleted at once, among them all endpoints or the "
+                f"export of {services} services; these are still served, as a last resort"
             )
             minutes = round(self._guard.delay_s / 60)
             annotation = f"{CONFIRMATION}: {self._held_since!r}"
