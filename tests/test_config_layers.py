@@ -61,6 +61,8 @@ def test_every_setting_has_its_names():
         "stateDirectory": ("XDS_STATE_DIRECTORY", "--state-directory"),
         "guard.share": ("XDS_GUARD_SHARE", "--guard-share"),
         "guard.delaySeconds": ("XDS_GUARD_DELAY_SECONDS", "--guard-delay-seconds"),
+        "stale.demoteAfterSeconds": ("XDS_STALE_DEMOTE_AFTER_SECONDS", "--stale-demote-after-seconds"),
+        "stale.removeAfterSeconds": ("XDS_STALE_REMOVE_AFTER_SECONDS", "--stale-remove-after-seconds"),
         "startWaitSeconds": ("XDS_START_WAIT_SECONDS", "--start-wait-seconds"),
         "dns.address": ("XDS_DNS_ADDRESS", "--dns-address"),
         "dns.cluster": ("XDS_DNS_CLUSTER", "--dns-cluster"),

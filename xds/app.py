@@ -22,7 +22,7 @@ from xds.admin.server import AdminServer
 from xds.admin.state import Timing
 from xds.discovery.files import FileSource
 from xds.discovery.inventory import placed
-from xds.discovery.live.keeper import CONFIRMATION
+from xds.discovery.live.keeper import Patience
 from xds.discovery.live.kubeconfig import hub_context
 from xds.discovery.live.source import Care, LiveSource
 from xds.dns import DnsServer, Zone
@@ -30,7 +30,7 @@ from xds.errors import ConfigurationError
 from xds.holdoff import Holdoff
 from xds.mcs.plan import World
 from xds.mcs.writers import Writers
-from xds.model.events import Health, MemberState, Upsert
+from xds.model.events import Delete, Health, MemberState, Upsert
 from xds.model.fleet import Fleet
 from xds.model.node import view_of
 from xds.model.objects import MemberCluster
@@ -87,7 +87,8 @@ class ControlPlane:
         self._draining = False
         self._files = FileSource(config.clusters) if config.clusters else None
         self._fleet = Fleet()
-        care = Care(config.state_directory, config.guard_share, config.guard_delay_s, self._fleet.memory)
+        patience = Patience(config.demote_after_s, config.remove_after_s)
+        care = Care(config.state_directory, config.guard_share, config.guard_delay_s, patience, self._fleet.memory)
         hub = hub_context(config.hub) if config.hub else None
         is_live = bool(config.kubeconfigs or hub)
         self._live = LiveSource(config.kubeconfigs, config.contexts, care, hub, config.plugins) if is_live else None
@@ -191,8 +192,9 @@ class ControlPlane:
         if self._live:
             for event in events:
                 if isinstance(event, Upsert) and isinstance(event.object, MemberCluster):
-                    meta = event.object.metadata
-                    self._live.confirm(meta.name, meta.annotations.get(CONFIRMATION, ""))
+                    self._live.declared(event.object.metadata.name, event.object)
+                elif isinstance(event, Delete) and event.key.kind == "MemberCluster":
+                    self._live.declared(event.key.name, None)
         self._zone.changed(change)
         self._report.changed()
         if not self._ready.is_set():
@@ -294,7 +296,9 @@ class ControlPlane:
             raise ConfigurationError(f"mcs: {unknown[0]!r} is no live cluster; {hint}")
 
     def _mcs_world(self) -> World:
-        return World(self._fleet.complete, self._fleet.members)
+        """What is lost counts no more."""
+        members = {name: one for name, one in self._fleet.members.items() if one.state is not MemberState.LOST}
+        return World({name: one for name, one in self._fleet.complete.items() if name in members}, members)
 
     # For the server (xds.server.source.ViewSource)
 

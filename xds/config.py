@@ -66,6 +66,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Of a live cluster's services, that may lose all endpoints within a minute; the loss of more is held."""
     guard_delay_s: Seconds = field(name="guard.delaySeconds", default=600.0)
     """How long it is held unless it is confirmed."""
+    demote_after_s: Seconds | None = field(name="stale.demoteAfterSeconds", default=None)
+    """After how long without news of a live cluster its endpoints are DEGRADED for clients of other clusters; None: never."""
+    remove_after_s: Seconds | None = field(name="stale.removeAfterSeconds", default=None)
+    """After how long they are left out there, and the cluster is Lost; None: never."""
     dns_address: str | None = field(name="dns.address", default=None)
     """Where names of the cluster set are answered (DNS): `HOST:PORT` or `[IPV6]:PORT`; None: nowhere."""
     dns_cluster: str | None = field(name="dns.cluster", default=None)

@@ -138,9 +138,9 @@ class Fleet:
                     self._members_changed = True
                 case Health():
                     cluster = self._cluster(event.cluster)
-                    if cluster.demoted is not event.demoted:
+                    if cluster.standing is not event.standing:
                         self._dirty_all_of(event.cluster)
-                    cluster.state, cluster.reason, cluster.demoted = event.state, event.reason, event.demoted
+                    cluster.state, cluster.reason, cluster.standing = event.state, event.reason, event.standing
                     self._membership.told.add(event.cluster)
                     self._members_changed = True
                 case Remember():
