@@ -90,6 +90,13 @@ def test_clusters_must_be_said_somewhere():
         load(None, {}, {"clusters": None})
 
 
+def test_a_pod_reads_the_hub_that_it_runs_in_unless_something_else_is_to_be_read():
+    pod = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
+    assert load(None, pod, {}).hub == "in-cluster"
+    assert load(None, pod, {"clusters": "a"}).hub is None
+    assert load(None, pod, {"hub": "file"}).hub == "file"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

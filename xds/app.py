@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections import defaultdict
 from contextlib import contextmanager
@@ -22,8 +23,8 @@ from xds.admin.server import AdminServer
 from xds.admin.state import Timing
 from xds.discovery.files import FileSource
 from xds.discovery.inventory import placed
+from xds.discovery.live.in_cluster import hub_access
 from xds.discovery.live.keeper import Patience
-from xds.discovery.live.kubeconfig import hub_context
 from xds.discovery.live.source import Care, LiveSource
 from xds.dns import DnsServer, Zone
 from xds.errors import ConfigurationError
@@ -89,7 +90,7 @@ class ControlPlane:
         self._fleet = Fleet()
         patience = Patience(config.demote_after_s, config.remove_after_s)
         care = Care(config.state_directory, config.guard_share, config.guard_delay_s, patience, self._fleet.memory)
-        hub = hub_context(config.hub) if config.hub else None
+        hub = hub_access(config.hub, os.environ) if config.hub else None
         is_live = bool(config.kubeconfigs or hub)
         self._live = LiveSource(config.kubeconfigs, config.contexts, care, hub, config.plugins) if is_live else None
         self._views = LiveViews(

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     from xds.discovery.live.access import Access, Credentials
-    from xds.discovery.live.kubeconfig import Context
     from xds.discovery.registry.registrations import Registered, Registration
     from xds.model.events import Event
     from xds.model.objects import KubernetesObject
@@ -87,7 +86,7 @@ class LiveSource:
         files: Sequence[Path],
         contexts: Iterable[str] = (),
         care: Care | None = None,
-        hub: Context | None = None,
+        hub: Access | None = None,
         plugins: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._care = care or Care()
@@ -99,7 +98,7 @@ class LiveSource:
         """Member -> its changes when it was saved last."""
         chosen = chosen_contexts(files, contexts) if files else []
         self._files: dict[str, Access] = {context.member: FileAccess(context) for context in chosen}
-        self._hub = FileAccess(hub) if hub else None
+        self._hub = hub
         self._plugins = plugins or {}
         self._registered: dict[str, tuple[RegisteredAccess, asyncio.Task[None]]] = {}
         """Members that the hub registers."""
