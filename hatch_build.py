@@ -7,6 +7,8 @@ files. Out, all of it ignored by git and part of the wheel:
 - `xds/wire/generated/names.json`: module -> {short name: full name} of the messages that `xds.wire.<module>` offers;
 - `xds/wire/envoy.pyi`, `xds/wire/admin.pyi` and `xds/wire/_typing/`: stubs for type checkers.
 
+A wheel that is not editable also gets `deploy/remote`, which `xdsctl clusters join` applies.
+
 xds-protos is needed here, in the isolated build environment, and nowhere else: it would overwrite `xds/__init__.py`.
 """
 
@@ -34,10 +36,12 @@ WIRE = ROOT / "xds" / "wire"
 class WireHook(BuildHookInterface):
     """Runs before every wheel, the editable one included."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - the hook's signature
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Generate the files and declare them as part of the wheel."""
         generate()
         build_data["artifacts"] += ["/xds/wire/generated/*", "/xds/wire/*.pyi", "/xds/wire/_typing/**/*.pyi"]
+        if version != "editable":  # there `xds.discovery.remote` finds them where they are
+            build_data["force_include"][str(ROOT / "deploy" / "remote")] = "xds/discovery/remote/manifests"
 
 
 def generate() -> None:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-CONTROLLERS = ("endpointslice-controller", "namespace-controller", "serviceaccount-controller", "garbage-collector-controller")
+CONTROLLERS = (
+    "endpointslice-controller",
+    "namespace-controller",
+    "serviceaccount-controller",
+    "serviceaccount-token-controller",
+    "garbage-collector-controller",
+)
 """Not among them is what would take the pods of nodes without a kubelet for lost."""
 
 
@@ -57,12 +63,13 @@ def api_server(
     )
 
 
-def controller_manager(program: Path, *, kubeconfig: Path) -> tuple[str, ...]:
-    """Return the command of a controller manager."""
+def controller_manager(program: Path, *, kubeconfig: Path, key: Path) -> tuple[str, ...]:
+    """Return the command of a controller manager; `key` signs the tokens of service accounts."""
     return (
         str(program),
         f"--kubeconfig={kubeconfig}",
         f"--controllers={','.join(CONTROLLERS)}",
+        f"--service-account-private-key-file={key}",
         "--leader-elect=false",
         "--secure-port=0",
     )

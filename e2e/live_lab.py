@@ -89,3 +89,12 @@ async def xdsctl(plane: ControlPlaneProcess, *arguments: str) -> str:
     told, _ = await process.communicate()
     assert process.returncode == 0
     return told.decode()
+
+
+async def run(*arguments: object, exits: int = 0) -> tuple[str, str]:
+    """Run xdsctl without a control plane, and return what it says on stdout and stderr."""
+    pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
+    process = await asyncio.create_subprocess_exec(*XDSCTL, *map(str, arguments), **pipes)
+    out, err = (text.decode() for text in await process.communicate())
+    assert process.returncode == exits, out + err
+    return out, err

@@ -81,7 +81,7 @@ class LocalProvider(Provider):
         kubeconfig = write_kubeconfig(directory / "admin.kubeconfig", name, server=server, authority=authority, token=token)
         cluster = LocalCluster(name, kubeconfig, KubernetesApi(kubeconfig), api_server, etcd, data)
         await cluster.restart()
-        controllers = commands.controller_manager(self._kubernetes.controller_manager, kubeconfig=kubeconfig)
+        controllers = commands.controller_manager(self._kubernetes.controller_manager, kubeconfig=kubeconfig, key=key)
         cluster.controllers = parts.start("kube-controller-manager", controllers)
         print(f"cluster {name}: API server ready after {time.monotonic() - began_s:.1f} s")
         return cluster

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from provider import Cluster
 
 Object = dict[str, Any]
-NAME, NAMESPACE = "isthmus-reader", "kube-system"
+NAME, NAMESPACE = "e2e-reader", "kube-system"
 READABLE = {
     "": ["namespaces", "nodes", "services"],
     "discovery.k8s.io": ["endpointslices"],

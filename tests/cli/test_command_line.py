@@ -16,7 +16,10 @@ def python(code, **options):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, **options)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["snapshot", "--help"], ["proxies", "--help"], ["bootstrap", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["snapshot", "--help"], ["clusters", "join", "--help"], ["proxies", "--help"], ["bootstrap", "--help"]],
+)
 def test_help_imports_nothing_heavy(arguments):
     code = f"import sys; from xds.cli.main import main\ntry: main({arguments})\nfinally: print(*sys.modules)"
     loaded = set(python(code).stdout.split())
@@ -31,7 +34,7 @@ def test_every_command_has_help_of_its_own(xdsctl):
         assert f"Usage: xdsctl {name} " in xdsctl(name, "--help").stdout
 
 
-@pytest.mark.parametrize("group", ["", "snapshot"])
+@pytest.mark.parametrize("group", ["", "snapshot", "clusters"])
 def test_help_is_neither_clipped_nor_full_of_marks(xdsctl, group):
     found = main_module.main.get_command(None, group) if group else main_module.main
     for name in ("", *found.list_commands(None)):
@@ -89,6 +92,11 @@ def test_version_flag(xdsctl):
         ("translate --node x --clusters . --gateway shop/public", "--gateway is for --role gateway"),
         ("bootstrap --node x --grpc -o yaml", "-o yaml is for Envoy; a gRPC client reads JSON"),
         ("translate --node x", "Missing option '--clusters'"),
+        ("clusters join East --kubeconfig x", "'East': the name of a cluster is at most 63 of a-z, 0-9 and '-'"),
+        ("clusters join east", "Missing option '--kubeconfig'"),
+        ("clusters leave east", "say where to delete: --hub FILE, --kubeconfig FILE, or both"),
+        ("clusters bogus east", "No such command 'bogus'"),
+        ("check", "say which clusters: --kubeconfig FILE, --hub FILE, or both"),
         ("validate", "Missing argument 'DIR'"),
         ("completion tcsh", "is not one of 'bash', 'zsh', 'fish'"),
         ("serve", "--clusters DIR"),

@@ -12,12 +12,14 @@ import pytest
 pytestmark = pytest.mark.scratch
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "CHANGELOG.md", "protos", "xds")
+SOURCES = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "CHANGELOG.md", "protos", "deploy", "xds")
 XDS_PROTOS = "xds-protos==1.85.0"
 PROBE = """
 from xds.app import ControlPlane
 from xds.cli.main import main
+from xds.discovery.remote.objects import MCS_WRITER, READER, manifests
 from xds.wire import envoy, to_json
+assert manifests(READER) and manifests(MCS_WRITER)
 assert to_json(envoy.Cluster(name="a"), indent=None) == '{"name": "a"}'
 """
 

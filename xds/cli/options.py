@@ -80,7 +80,7 @@ def no_headers(command: Command) -> Command:
     return click.option("--no-headers", is_flag=True, help="Print the table without its first line.")(command)
 
 
-def _checked(pattern: str, otherwise: str) -> Callable[[click.Context, click.Parameter, str], str]:
+def checked(pattern: str, otherwise: str) -> Callable[[click.Context, click.Parameter, str], str]:
     """Return a callback for an option that wants all of its text to match."""
 
     def check(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -98,7 +98,7 @@ def _node_options(roles: Sequence[str]) -> list[Callable[[Any], Any]]:
             "node_id",
             metavar="ID",
             required=True,
-            callback=_checked(r"(?s).+", "must not be empty"),
+            callback=checked(r"(?s).+", "must not be empty"),
             help="node.id: any string that no other proxy uses.",
         ),
         click.option("--workload", default="", help="node.cluster: what the proxy belongs to.  [default: the role]"),
@@ -113,7 +113,7 @@ def _node_options(roles: Sequence[str]) -> list[Callable[[Any], Any]]:
             "--gateway",
             metavar="NAMESPACE/NAME",
             default="",
-            callback=_checked(r"([^/\s]+/[^/\s]+)?", "use NAMESPACE/NAME"),
+            callback=checked(r"([^/\s]+/[^/\s]+)?", "use NAMESPACE/NAME"),
             help="The Gateway that a gateway serves.  [default: every Gateway of its cluster]",
         ),
         click.option("--network", default="", help="Its network, if it is not that of its cluster."),

@@ -24,6 +24,7 @@ _COLOURS = {
     "SYNCED": "green",
     "Connected": "green",
     "HEALTHY": "green",
+    "ok": "green",
     "STALE": "yellow",
     "Stale": "yellow",
     "Syncing": "yellow",
@@ -34,6 +35,7 @@ _COLOURS = {
     "Lost": "red",
     "UNHEALTHY": "red",
     "error": "red",
+    "failed": "red",
 }
 
 
@@ -64,7 +66,7 @@ def print_table(
         paint = str if show_headers and position == 0 else coloured
         click.echo(indent + "   ".join([*map(paint, padded), paint(line[-1])]))
         row = position - 1 if show_headers else position
-        if below and row >= 0:
+        if below and row >= 0 and below[row]:
             say_indented(below[row], f"{indent}    ")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 from aiohttp import web
+from fake_objects import answer_object
 from fake_store import Answer, Resource, Store, Watch
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class FakeApiServer:
         self.token = token
         """The bearer token that is accepted; another one is answered with 401."""
         self.forbidden: set[str] = set()
-        """Kinds that nobody may read: 403."""
+        """Kinds that nobody may read: 403; `VERB RESOURCE` is what a SelfSubjectAccessReview denies."""
         self.fault: Callable[[str, dict[str, str]], Answer | None] | None = None
         """May answer instead, given path and query; None lets the server do so."""
         self.silent = False
@@ -57,7 +58,7 @@ class FakeApiServer:
     async def start(self) -> FakeApiServer:
         """Listen: at first on any port, later on the same one."""
         app = web.Application(middlewares=[self._guarded])
-        app.router.add_get("/{path:.*}", self._answer)
+        app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, handle_signals=False)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._tls, reuse_address=True)
@@ -168,6 +169,8 @@ class FakeApiServer:
         for resource in self.store.resources.values():
             if resource.path == request.path:
                 return await self._collection(request, resource)
+        if answer := answer_object(self, request.method, request.path, dict(request.query), await request.read()):
+            return _response(answer)
         return web.Response(status=404, text="404 page not found\n")
 
     def _discover(self, path: str) -> dict | None:

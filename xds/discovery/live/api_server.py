@@ -102,6 +102,11 @@ class ApiServer:
             body: bytes = await response.read()
             return body
 
+    async def get_dated(self, path: str) -> tuple[bytes, str]:
+        """Return a document, and what time it is for the server (its header `Date`); fails as `get` does."""
+        async with self._response(path, (), read_s=READ_S) as response, _reaching(self.url):
+            return await response.read(), response.headers.get("Date", "")
+
     async def send(
         self, method: str, path: str, body: Any, query: Iterable[tuple[str, str]] = (), *, content_type: str = "application/json"
     ) -> bytes:

@@ -85,6 +85,8 @@ class _Registrar:
         self.hub = hub
         self.problems: list[Problem] = []
         self.needed: set[SecretName] = set()
+        self.named: dict[str, SecretName] = {}
+        """MemberCluster -> the Secret that it names."""
 
     def result(self) -> Registered:
         hub = self.hub
@@ -127,12 +129,16 @@ class _Registrar:
 
     def member(self, item: MemberCluster) -> Iterator[Registration]:
         ref = item.spec.kubeconfig_secret
+        if ref is not None:
+            self.named[item.metadata.name] = (ref.namespace, ref.name)
         if ref is not None and (secret := self.fetched(ref, ref.namespace)) is not None:
             text = self.value(secret, ref.key or KUBECONFIG_KEY)
             yield Registration(item.metadata.name, ref_of(FLEET, item), of_text(text))
 
     def secret(self, item: registry.Secret) -> Iterator[Registration]:
         name = item.metadata.labels[CLUSTER_LABEL]
+        if self.named.get(name) == (item.metadata.namespace, item.metadata.name):
+            return  # one registration in two objects, as `xdsctl clusters join` makes them
         yield Registration(name, ref_of(FLEET, item), of_text(self.value(item, KUBECONFIG_KEY)))
 
     def istio(self, item: registry.Secret) -> Iterator[Registration]:

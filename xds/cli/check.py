@@ -1,0 +1,61 @@
+"""`xdsctl check`: whether clusters can be members, before they are or when something is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xds.cli.options import no_headers, output_option
+from xds.cli.output import note, plural, print_list, print_table
+
+if TYPE_CHECKING:
+    from xds.discovery.remote.findings import Finding
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option(
+    "--kubeconfig", "files", type=FILE, multiple=True, metavar="FILE", help="Each context is a cluster. May be given again."
+)
+@click.option("--context", "contexts", multiple=True, metavar="NAME", help="Only this context. May be given again.")
+@click.option("--hub", default="", metavar="FILE[:CONTEXT]", help="The hub itself, and the clusters that are registered there.")
+@click.option("--mcs", is_flag=True, help="Also what `serve --mcs` needs.")
+@click.option(
+    "--timeout", "limit_s", type=click.FloatRange(min=0.1), default=10.0, show_default=True, help="Seconds for a cluster."
+)
+@output_option("table", "json", "yaml")
+@no_headers
+def check(files: tuple[Path, ...], contexts: tuple[str, ...], hub: str, *, output: str, no_headers: bool, **how: Any) -> int:
+    """Look whether clusters can be members, with the credentials that the control plane is to have.
+
+    What is asked: whether they answer, how long certificates and credentials last, the clock, the APIs, the rights, and
+    whether two names are one cluster. Nothing is changed. Exits with 1 if something failed.
+    """
+    from xds.discovery.live.kubeconfig import chosen_contexts, hub_context
+    from xds.discovery.remote.check import check as look
+
+    if not (files or hub):
+        raise click.UsageError("say which clusters: --kubeconfig FILE, --hub FILE, or both", click.get_current_context())
+    chosen = chosen_contexts(files, contexts) if files else []
+    found = asyncio.run(look(chosen, hub_context(hub) if hub else None, **how))
+    if output == "table":
+        _print(found, show_headers=not no_headers)
+    else:
+        print_list("CheckList", [dataclasses.asdict(finding) for finding in found], output)
+    return int(any(finding.result == "failed" for finding in found))
+
+
+def _print(found: list[Finding], *, show_headers: bool) -> None:
+    rows = [(finding.cluster, finding.check, finding.result, finding.found) for finding in found]
+    below = [f"→ {finding.remedy}" * bool(finding.remedy) for finding in found]
+    print_table(("CLUSTER", "CHECK", "RESULT", "FOUND"), rows, show_headers=show_headers, below=below)
+    counted = Counter(str(finding.result) for finding in found)
+    clusters = plural(len({finding.cluster for finding in found}), "cluster")
+    bad = [f"{counted[result]} {result}" for result in ("failed", "warning") if counted[result]]
+    note(f"{clusters}: {', '.join(bad) or 'everything is in place'}")
