@@ -144,6 +144,10 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
         raise ConfigurationError(
             f"{where}: batch.quietSeconds ({config.quiet_s:g}) is above batch.maxDelaySeconds ({config.max_delay_s:g})"
         )
+    if config.contexts and not config.kubeconfigs:
+        raise ConfigurationError(
+            f"{origins['context']}: context chooses among those of a kubeconfig; give one with --kubeconfig FILE"
+        )
     _check_addresses(config)
     _check_tls(config, origins)
     return config

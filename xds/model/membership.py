@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
+_UNREAD = {MemberState.STALE, MemberState.SYNCING}
+"""States of members that may have objects that we have not read."""
+
+
 class Moved(NamedTuple):
     """What changed about the members."""
 
@@ -69,8 +73,9 @@ class Membership:
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the members."""
-        for name in sorted(self._declared.keys() - self._holders):
-            hint = f"add its manifests, {name}/….yaml, or delete the MemberCluster"
+        unread = {name for name, member in self.members.items() if name in self.told and member.state in _UNREAD}
+        for name in sorted(self._declared.keys() - self._holders - unread):
+            hint = f"add its manifests, {name}/….yaml, or a kubeconfig for it, or delete the MemberCluster"
             yield Problem("XDS0217", f"there is no object of cluster {name!r}", ref_of(FLEET, self._declared[name]), hint=hint)
         for name in self.members:
             if name not in self._declared:
