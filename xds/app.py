@@ -20,6 +20,7 @@ from xds import rejections
 from xds._version import __version__
 from xds.admin.server import AdminServer
 from xds.admin.state import Timing
+from xds.admin.state_times import StateTimes
 from xds.discovery.files import FileSource
 from xds.discovery.inventory import placed
 from xds.discovery.live.keeper import CONFIRMATION
@@ -87,6 +88,7 @@ class ControlPlane:
         self._draining = False
         self._files = FileSource(config.clusters) if config.clusters else None
         self._fleet = Fleet()
+        self._state_times = StateTimes()
         care = Care(config.state_directory, config.guard_share, config.guard_delay_s, self._fleet.memory)
         hub = hub_context(config.hub) if config.hub else None
         is_live = bool(config.kubeconfigs or hub)
@@ -187,6 +189,7 @@ class ControlPlane:
         """Take what discovery tells: endpoints go out at once, anything else with the next batch."""
         with self.timings["apply"].measured():
             change = self._fleet.apply(events)
+        self._state_times.note(self._fleet.members, time.time())
         self._writers.take(events)
         if self._live:
             for event in events:
@@ -359,6 +362,11 @@ class ControlPlane:
     def members(self) -> Mapping[str, Member]:
         """The members by name."""
         return self._fleet.members
+
+    @property
+    def states_since_s(self) -> Mapping[str, float]:
+        """Member -> when its state began, seconds since the epoch."""
+        return self._state_times.since_s
 
     @property
     def services(self) -> Mapping[ServiceKey, Service]:

@@ -111,6 +111,7 @@ class FakePlane:
             "west": Member("west", "us", ("us-1",), state=MemberState.STALE, reason="no answer for 3 m"),
             "east": Member("east", "eu", ("eu-1", "eu-2"), state=MemberState.CONNECTED),
         }
+        self.states_since_s = {"west": NOW_S, "east": NOW_S + 60}
         own, merged = ServiceKey("shop", "web", "east"), ServiceKey("shop", "web")
         self.services = {
             own: service(own, "10.0.0.1", "10.0.0.2", vips={"east": ("10.96.0.1",)}),

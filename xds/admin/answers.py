@@ -74,6 +74,7 @@ def status(plane: ControlPlane) -> admin.Status:
 def members(plane: ControlPlane) -> admin.MemberList:
     """Return the members by name, each with the number of its own services and their endpoints."""
     services, endpoints = Counter[str](), Counter[str]()
+    since_s = plane.states_since_s
     for key, service in plane.services.items():
         services[key.scope] += 1
         endpoints[key.scope] += endpoint_count(service)
@@ -89,6 +90,7 @@ def members(plane: ControlPlane) -> admin.MemberList:
                 declared=member.declared,
                 services=services[member.name],
                 endpoints=endpoints[member.name],
+                since=timestamp(since_s[member.name]) if member.name in since_s else None,
             )
             for _, member in sorted(plane.members.items())
         ],

@@ -217,6 +217,10 @@ class ControlPlane(Protocol):
         """The members by name."""
 
     @property
+    def states_since_s(self) -> Mapping[str, float]:
+        """Member -> when its state began, seconds since the epoch."""
+
+    @property
     def services(self) -> Mapping[ServiceKey, Service]:
         """Every service: each cluster's own and those of the cluster set."""
 

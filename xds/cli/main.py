@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "translate": ("xds.cli.translate:translate", "Print what a node would be given, from files alone."),
     "bootstrap": ("xds.cli.bootstrap:bootstrap", "Print the bootstrap of an Envoy or of a gRPC client."),
     "status": ("xds.cli.fleet:status", "Summarise a running control plane."),
-    "clusters": ("xds.cli.fleet:clusters", "List the member clusters."),
+    "clusters": ("xds.cli.clusters:clusters", "List the member clusters."),
     "services": ("xds.cli.services:services", "List services, their ports, addresses and exports."),
     "problems": ("xds.cli.problems:problems", "List what is wrong, with remedies."),
     "proxies": ("xds.cli.proxies:proxies", "List connected proxies and whether they accepted what they were sent."),
