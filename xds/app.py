@@ -51,8 +51,10 @@ if TYPE_CHECKING:
     from xds.config import Config
     from xds.discovery.inventory import Identity
     from xds.discovery.live.writing import MemberWriter
+    from xds.model.cluster import Cluster
     from xds.model.events import Event
     from xds.model.fleet import FleetChange
+    from xds.model.imports import Import
     from xds.model.members import Member
     from xds.model.node import Node
     from xds.model.service import Service, ServiceKey
@@ -372,6 +374,23 @@ class ControlPlane:
     def services(self) -> Mapping[ServiceKey, Service]:
         """Every service."""
         return self._fleet.services
+
+    @property
+    def imports(self) -> Mapping[ServiceKey, Import]:
+        """What each service of the cluster set was merged of."""
+        return self._fleet.imports
+
+    @property
+    def clusters(self) -> Mapping[str, Cluster]:
+        """The objects of each cluster."""
+        return self._fleet.clusters
+
+    def source_of(self, member: str) -> str:
+        """Return where a member's objects are read from, for people; "" if nothing is read of it."""
+        if self._live and (origin := self._live.origin(member)):
+            return origin
+        is_read = self.config.clusters and member in self._fleet.clusters
+        return f"directory {self.config.clusters / member}" if is_read and self.config.clusters else ""
 
     @property
     def store(self) -> SnapshotStore[View]:

@@ -75,6 +75,11 @@ def print_table(
     return aligned
 
 
+def print_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """Print `Name:   value`, the values aligned."""
+    print_table(("", ""), [(f"{name}:", value) for name, value in facts], show_headers=False)
+
+
 def print_list(kind: str, items: Sequence[Any], output: str) -> None:
     """Print items of the admin API for machines, with the version of this shape."""
     print_data({"apiVersion": API_VERSION, "kind": kind, "items": items}, output)
@@ -155,6 +160,11 @@ def uses_colour() -> bool:
 def age(moment: str) -> str:
     """Return how long ago a timestamp of the admin API was, e.g. `2m`; "" for one that is missing."""
     return duration((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()) if moment else ""
+
+
+def since(moment: str) -> str:
+    """Return a timestamp of the admin API with its age, e.g. `2m (2026-11-25T08:00:00Z)`; "" for one that is missing."""
+    return f"{age(moment)} ({moment})" if moment else ""
 
 
 def duration(duration_s: float) -> str:

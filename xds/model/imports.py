@@ -7,14 +7,14 @@ that of the oldest of them, and only those that agree with it serve it. Whatever
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from xds.model import objects
 from xds.model.local import distribution_of
 from xds.model.protocols import protocol_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 # Reasons of the condition Conflict (mcs-api, ServiceExportConditionReason), in the order in which they are told.
 TYPE: Final = "TypeConflict"
@@ -166,5 +166,14 @@ def _clashes(one: objects.ServicePort, other: objects.ServicePort) -> bool:
 
 def _shown(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key}={value[key]}" for key in sorted(value)) or "none"
+        return ", ".join(f"{path}={found}" for path, found in _flat(value)) or "none"
     return str(value or "none")
+
+
+def _flat(value: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key in sorted(value):
+        found = value[key]
+        if isinstance(found, dict):
+            yield from _flat(found, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", found
