@@ -21,6 +21,7 @@ from xds import rejections
 from xds._version import __version__
 from xds.admin.server import AdminServer
 from xds.admin.state import Timing
+from xds.admin.state_times import StateTimes
 from xds.discovery.files import FileSource
 from xds.discovery.inventory import placed
 from xds.discovery.live.in_cluster import hub_access
@@ -51,8 +52,10 @@ if TYPE_CHECKING:
     from xds.config import Config
     from xds.discovery.inventory import Identity
     from xds.discovery.live.writing import MemberWriter
+    from xds.model.cluster import Cluster
     from xds.model.events import Event
     from xds.model.fleet import FleetChange
+    from xds.model.imports import Import
     from xds.model.members import Member
     from xds.model.node import Node
     from xds.model.service import Service, ServiceKey
@@ -88,6 +91,7 @@ class ControlPlane:
         self._draining = False
         self._files = FileSource(config.clusters) if config.clusters else None
         self._fleet = Fleet()
+        self._state_times = StateTimes()
         patience = Patience(config.demote_after_s, config.remove_after_s)
         care = Care(config.state_directory, config.guard_share, config.guard_delay_s, patience, self._fleet.memory)
         hub = hub_access(config.hub, os.environ) if config.hub else None
@@ -189,6 +193,7 @@ class ControlPlane:
         """Take what discovery tells: endpoints go out at once, anything else with the next batch."""
         with self.timings["apply"].measured():
             change = self._fleet.apply(events)
+        self._state_times.note(self._fleet.members, time.time())
         self._writers.take(events)
         if self._live:
             for event in events:
@@ -366,9 +371,31 @@ class ControlPlane:
         return self._fleet.members
 
     @property
+    def states_since_s(self) -> Mapping[str, float]:
+        """Member -> when its state began, seconds since the epoch."""
+        return self._state_times.since_s
+
+    @property
     def services(self) -> Mapping[ServiceKey, Service]:
         """Every service."""
         return self._fleet.services
+
+    @property
+    def imports(self) -> Mapping[ServiceKey, Import]:
+        """What each service of the cluster set was merged of."""
+        return self._fleet.imports
+
+    @property
+    def clusters(self) -> Mapping[str, Cluster]:
+        """The objects of each cluster."""
+        return self._fleet.clusters
+
+    def source_of(self, member: str) -> str:
+        """Return where a member's objects are read from, for people; "" if nothing is read of it."""
+        if self._live and (origin := self._live.origin(member)):
+            return origin
+        is_read = self.config.clusters and member in self._fleet.clusters
+        return f"directory {self.config.clusters / member}" if is_read and self.config.clusters else ""
 
     @property
     def store(self) -> SnapshotStore[View]:

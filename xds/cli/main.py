@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "clusters": ("xds.cli.join:clusters", "List the member clusters, join one, let one leave."),
     "check": ("xds.cli.check:check", "Look whether clusters can be members: reachability, rights, APIs, certificates."),
     "services": ("xds.cli.services:services", "List services, their ports, addresses and exports."),
+    "describe": ("xds.cli.describe:describe", "Tell all that is known of a cluster or a service."),
     "problems": ("xds.cli.problems:problems", "List what is wrong, with remedies."),
     "proxies": ("xds.cli.proxies:proxies", "List connected proxies and whether they accepted what they were sent."),
     "nacks": ("xds.cli.nacks:nacks", "List what proxies rejected, the objects it comes from, and their words."),
@@ -52,7 +53,6 @@ ELSEWHERE = {
     "caused each change",
     "simulate": "edit a copy of the manifests and compare what `translate --clusters DIR --node ID` prints of both",
     "get": "`clusters`, `services`, `proxies`, `endpoints NODE` and `problems` list things, with -o json or yaml",
-    "describe": "`snapshot show NODE --name NAME -o yaml` prints one resource",
 }
 """Names that people bring from other tools -> what to use."""
 

@@ -18,7 +18,7 @@ from msgspec import structs
 
 from xds.model import objects
 from xds.model.events import ObjectKey
-from xds.model.imports import Exported, Import, merge
+from xds.model.imports import INVALID_TYPE, Exported, Import, invalid, merge
 from xds.model.slices import (
     MANAGED_BY_LABEL,
     MCS_CLUSTER_LABEL,
@@ -133,9 +133,9 @@ class _Plan:
         """Return what a cluster exports of the name, if it is valid."""
         export = cluster.items.get(ObjectKey("ServiceExport", self.namespace, self.name))
         service = cluster.items.get(ObjectKey("Service", self.namespace, self.name))
-        if not isinstance(export, objects.ServiceExport) or not isinstance(service, objects.Service):
+        if not isinstance(export, objects.ServiceExport) or not isinstance(service, objects.Service) or invalid(service):
             return None
-        return Exported(cluster.name, export, service.spec) if service.spec.type != "ExternalName" else None
+        return Exported(cluster.name, export, service.spec)
 
     def item(self, kind: str, name: str) -> objects.KubernetesObject | None:
         return self.target.items.get(ObjectKey(kind, self.namespace, name))
@@ -287,12 +287,11 @@ class _Plan:
             yield Put(ObjectKey("ServiceExport", self.namespace, self.name), body, is_status=True)
 
     def conditions_of(self, export: objects.ServiceExport) -> list[objects.Condition]:
-        service = self.item("Service", export.metadata.name)
-        if not isinstance(service, objects.Service) or service.spec.type == "ExternalName":
-            reason, message = (
-                ("InvalidServiceType", "a Service of type ExternalName cannot be exported")
-                if isinstance(service, objects.Service)
-                else ("NoService", f"there is no Service {export.metadata.namespace}/{export.metadata.name}")
+        if reason := invalid(self.item("Service", export.metadata.name)):
+            message = (
+                "a Service of type ExternalName cannot be exported"
+                if reason == INVALID_TYPE
+                else f"there is no Service {export.metadata.namespace}/{export.metadata.name}"
             )
             return [
                 objects.Condition(type="Valid", status="False", reason=reason, message=message),
@@ -315,8 +314,10 @@ class _Plan:
         total = len(self.merged.exports)
         parts = []
         for reason in sorted({one.reason for one in self.merged.conflicts}, key=CONFLICT_ORDER.index):
-            differing = {one.cluster for one in self.merged.conflicts if one.reason == reason}
-            parts.append(f"{reason}: {len(differing)} of {total} clusters differ, {self.merged.oldest.cluster} decides")
+            found = [one for one in self.merged.conflicts if one.reason == reason]
+            winners = sorted({one.winner for one in found})
+            who = f"{', '.join(winners)} decide{'s' if len(winners) == 1 else ''}"
+            parts.append(f"{reason}: {len({one.cluster for one in found})} of {total} clusters differ, {who}")
         return "; ".join(parts)
 
     def put(

@@ -44,6 +44,11 @@ class InClusterAccess:
         """
         return await asyncio.to_thread(self._read)
 
+    @property
+    def origin(self) -> str:
+        """The directory of the service account."""
+        return f"the service account in {self.directory}"
+
     def _read(self) -> Credentials:
         host, port = self.environment.get(HOST, ""), self.environment.get(PORT, "443")
         if not host:

@@ -120,6 +120,12 @@ class LiveSource:
         """Whether there may be more members later."""
         return self._hub is not None
 
+    def origin(self, member: str) -> str:
+        """Return where it is said how to reach a member, for people; "" if it is none of ours."""
+        registered = self._registered.get(member)
+        access = registered[0] if registered else self._files.get(member)
+        return access.origin if access else ""
+
     def writer(self, member: str) -> MemberWriter:
         """Return how to write to a member, by whatever connection there is at the time."""
         return MemberWriter(lambda: self.members.get(member))
