@@ -94,10 +94,16 @@ async def shop(clusters):
         yield found
 
 
+@pytest.fixture
+def plane_files(kubeconfigs):
+    """The kubeconfigs that the control plane is given."""
+    return [*kubeconfigs.values()]
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def plane(kubeconfigs, tmp_path):
+async def plane(plane_files, tmp_path):
     """`xdsctl serve` on both clusters, with a MemberCluster for each from a file."""
-    with serving(tmp_path, kubeconfigs.values()) as process:
+    with serving(tmp_path, plane_files) as process:
         await process.wait_ready()
         yield process
         process.check()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interop_waiting import health_of
@@ -14,7 +16,6 @@ from xds.cli.demo.manifests import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from shop import Shop
 
@@ -64,6 +65,21 @@ def serving(
 async def states(plane: ControlPlaneProcess) -> dict[str, str]:
     """Return member -> state."""
     return {item["name"]: item["state"] for item in (await plane.admin("/v1/members"))["items"]}
+
+
+async def is_as_a_fresh_start(plane: ControlPlaneProcess) -> None:
+    """Fail unless the control plane knows the services that one knows which starts now, on the same kubeconfigs."""
+    kubeconfigs = [Path(value) for flag, value in pairwise(plane.command) if flag == "--kubeconfig"]
+    there = plane.log.parent / "fresh"
+    there.mkdir()
+    with serving(there, kubeconfigs) as fresh:
+        await fresh.wait_ready()
+        assert await services(plane) == await services(fresh)
+
+
+async def services(plane: ControlPlaneProcess) -> dict[tuple[str, str], object]:
+    """Return (cluster, name) -> what is told of it."""
+    return {(item["cluster"], item["name"]): item for item in (await plane.admin("/v1/services"))["items"]}
 
 
 async def xdsctl(plane: ControlPlaneProcess, *arguments: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import component_commands as commands
 import own_network
+import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from interop_waiting import eventually
@@ -81,7 +82,7 @@ class LocalProvider(Provider):
         cluster = LocalCluster(name, kubeconfig, KubernetesApi(kubeconfig), api_server, etcd, data)
         await cluster.restart()
         controllers = commands.controller_manager(self._kubernetes.controller_manager, kubeconfig=kubeconfig, key=key)
-        parts.start("kube-controller-manager", controllers)
+        cluster.controllers = parts.start("kube-controller-manager", controllers)
         print(f"cluster {name}: API server ready after {time.monotonic() - began_s:.1f} s")
         return cluster
 
@@ -95,6 +96,7 @@ class LocalCluster(Cluster):
     def __init__(self, name: str, kubeconfig: Path, api: KubernetesApi, api_server: Child, etcd: Child, data: Path) -> None:
         super().__init__(name, kubeconfig, api)
         self.api_server = api_server
+        self.controllers: Child | None = None
         self._etcd = etcd
         self._data = data
 
@@ -114,6 +116,42 @@ class LocalCluster(Cluster):
         shutil.rmtree(self._data)
         self._etcd.start()
         await self.restart()
+
+    def back_up(self, to: Path) -> None:
+        """Copy what etcd holds, as it is on its disk when it stops."""
+        self._etcd.kill()
+        shutil.copytree(self._data, to)
+        self._etcd.start()
+
+    async def restore(self, backup: Path) -> None:
+        """Go on with what was backed up."""
+        self.api_server.kill()
+        self._etcd.kill()
+        shutil.rmtree(self._data)
+        shutil.copytree(backup, self._data)
+        self._etcd.start()
+        await self.restart()
+        self._restart_controllers()
+
+    async def change_certificate(self) -> None:
+        """Go on with a certificate that another authority has signed."""
+        self.api_server.kill()
+        certificates = self._data.parent / "certificates"
+        shutil.rmtree(certificates)
+        self.api_server.start()
+        file = certificates / "apiserver.crt"
+        authority = await eventually(lambda: _certificate(file, self.api_server), timeout_s=START_S)
+        token = yaml.safe_load(self.kubeconfig.read_text())["users"][0]["user"]["token"]
+        write_kubeconfig(self.kubeconfig, self.name, server=self.api.url, authority=authority, token=token)
+        self.api = KubernetesApi(self.kubeconfig)
+        await self.restart()
+        self._restart_controllers()
+
+    def _restart_controllers(self) -> None:
+        """As operators must: what they know is no longer so."""
+        assert self.controllers
+        self.controllers.kill()
+        self.controllers.start()
 
     async def restart(self) -> None:
         if not self.api_server.pid:

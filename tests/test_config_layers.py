@@ -61,6 +61,8 @@ def test_every_setting_has_its_names():
         "stateDirectory": ("XDS_STATE_DIRECTORY", "--state-directory"),
         "guard.share": ("XDS_GUARD_SHARE", "--guard-share"),
         "guard.delaySeconds": ("XDS_GUARD_DELAY_SECONDS", "--guard-delay-seconds"),
+        "stale.demoteAfterSeconds": ("XDS_STALE_DEMOTE_AFTER_SECONDS", "--stale-demote-after-seconds"),
+        "stale.removeAfterSeconds": ("XDS_STALE_REMOVE_AFTER_SECONDS", "--stale-remove-after-seconds"),
         "startWaitSeconds": ("XDS_START_WAIT_SECONDS", "--start-wait-seconds"),
         "dns.address": ("XDS_DNS_ADDRESS", "--dns-address"),
         "dns.cluster": ("XDS_DNS_CLUSTER", "--dns-cluster"),
@@ -86,6 +88,13 @@ def test_what_kubernetes_sets_for_a_service_named_xds_is_left_alone():
 def test_clusters_must_be_said_somewhere():
     with pytest.raises(MissingSettingError, match="--clusters DIR"):
         load(None, {}, {"clusters": None})
+
+
+def test_a_pod_reads_the_hub_that_it_runs_in_unless_something_else_is_to_be_read():
+    pod = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
+    assert load(None, pod, {}).hub == "in-cluster"
+    assert load(None, pod, {"clusters": "a"}).hub is None
+    assert load(None, pod, {"hub": "file"}).hub == "file"
 
 
 @pytest.mark.parametrize(

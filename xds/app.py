@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections import defaultdict
 from contextlib import contextmanager
@@ -20,17 +21,18 @@ from xds import rejections
 from xds._version import __version__
 from xds.admin.server import AdminServer
 from xds.admin.state import Timing
+from xds.admin.state_times import StateTimes
 from xds.discovery.files import FileSource
 from xds.discovery.inventory import placed
-from xds.discovery.live.keeper import CONFIRMATION
-from xds.discovery.live.kubeconfig import hub_context
+from xds.discovery.live.in_cluster import hub_access
+from xds.discovery.live.keeper import Patience
 from xds.discovery.live.source import Care, LiveSource
 from xds.dns import DnsServer, Zone
 from xds.errors import ConfigurationError
 from xds.holdoff import Holdoff
 from xds.mcs.plan import World
 from xds.mcs.writers import Writers
-from xds.model.events import Health, MemberState, Upsert
+from xds.model.events import Delete, Health, MemberState, Upsert
 from xds.model.fleet import Fleet
 from xds.model.node import view_of
 from xds.model.objects import MemberCluster
@@ -50,8 +52,10 @@ if TYPE_CHECKING:
     from xds.config import Config
     from xds.discovery.inventory import Identity
     from xds.discovery.live.writing import MemberWriter
+    from xds.model.cluster import Cluster
     from xds.model.events import Event
     from xds.model.fleet import FleetChange
+    from xds.model.imports import Import
     from xds.model.members import Member
     from xds.model.node import Node
     from xds.model.service import Service, ServiceKey
@@ -87,8 +91,10 @@ class ControlPlane:
         self._draining = False
         self._files = FileSource(config.clusters) if config.clusters else None
         self._fleet = Fleet()
-        care = Care(config.state_directory, config.guard_share, config.guard_delay_s, self._fleet.memory)
-        hub = hub_context(config.hub) if config.hub else None
+        self._state_times = StateTimes()
+        patience = Patience(config.demote_after_s, config.remove_after_s)
+        care = Care(config.state_directory, config.guard_share, config.guard_delay_s, patience, self._fleet.memory)
+        hub = hub_access(config.hub, os.environ) if config.hub else None
         is_live = bool(config.kubeconfigs or hub)
         self._live = LiveSource(config.kubeconfigs, config.contexts, care, hub, config.plugins) if is_live else None
         self._views = LiveViews(
@@ -187,12 +193,14 @@ class ControlPlane:
         """Take what discovery tells: endpoints go out at once, anything else with the next batch."""
         with self.timings["apply"].measured():
             change = self._fleet.apply(events)
+        self._state_times.note(self._fleet.members, time.time())
         self._writers.take(events)
         if self._live:
             for event in events:
                 if isinstance(event, Upsert) and isinstance(event.object, MemberCluster):
-                    meta = event.object.metadata
-                    self._live.confirm(meta.name, meta.annotations.get(CONFIRMATION, ""))
+                    self._live.declared(event.object.metadata.name, event.object)
+                elif isinstance(event, Delete) and event.key.kind == "MemberCluster":
+                    self._live.declared(event.key.name, None)
         self._zone.changed(change)
         self._report.changed()
         if not self._ready.is_set():
@@ -294,7 +302,9 @@ class ControlPlane:
             raise ConfigurationError(f"mcs: {unknown[0]!r} is no live cluster; {hint}")
 
     def _mcs_world(self) -> World:
-        return World(self._fleet.complete, self._fleet.members)
+        """What is lost counts no more."""
+        members = {name: one for name, one in self._fleet.members.items() if one.state is not MemberState.LOST}
+        return World({name: one for name, one in self._fleet.complete.items() if name in members}, members)
 
     # For the server (xds.server.source.ViewSource)
 
@@ -361,9 +371,31 @@ class ControlPlane:
         return self._fleet.members
 
     @property
+    def states_since_s(self) -> Mapping[str, float]:
+        """Member -> when its state began, seconds since the epoch."""
+        return self._state_times.since_s
+
+    @property
     def services(self) -> Mapping[ServiceKey, Service]:
         """Every service."""
         return self._fleet.services
+
+    @property
+    def imports(self) -> Mapping[ServiceKey, Import]:
+        """What each service of the cluster set was merged of."""
+        return self._fleet.imports
+
+    @property
+    def clusters(self) -> Mapping[str, Cluster]:
+        """The objects of each cluster."""
+        return self._fleet.clusters
+
+    def source_of(self, member: str) -> str:
+        """Return where a member's objects are read from, for people; "" if nothing is read of it."""
+        if self._live and (origin := self._live.origin(member)):
+            return origin
+        is_read = self.config.clusters and member in self._fleet.clusters
+        return f"directory {self.config.clusters / member}" if is_read and self.config.clusters else ""
 
     @property
     def store(self) -> SnapshotStore[View]:

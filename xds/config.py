@@ -43,7 +43,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     contexts: tuple[str, ...] = field(name="context", default=())
     """Which of their contexts are members; all if none is named. In the environment separated by commas."""
     hub: str | None = None
-    """`KUBECONFIG[:CONTEXT]` of the API server whose registries name further members."""
+    """`KUBECONFIG[:CONTEXT]` of the API server whose registries name further members, or `in-cluster[:DIRECTORY]`."""
     plugins: dict[str, dict[str, Any]] = field(name="registry.plugins", default={})
     """Access provider of ClusterProfiles -> `exec` of a kubeconfig's user: what gives credentials for it. In the file alone."""
     mcs: tuple[str, ...] = ()
@@ -66,6 +66,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Of a live cluster's services, that may lose all endpoints within a minute; the loss of more is held."""
     guard_delay_s: Seconds = field(name="guard.delaySeconds", default=600.0)
     """How long it is held unless it is confirmed."""
+    demote_after_s: Seconds | None = field(name="stale.demoteAfterSeconds", default=None)
+    """After how long without news of a live cluster its endpoints are DEGRADED for clients of other clusters; None: never."""
+    remove_after_s: Seconds | None = field(name="stale.removeAfterSeconds", default=None)
+    """After how long they are left out there, and the cluster is Lost; None: never."""
     dns_address: str | None = field(name="dns.address", default=None)
     """Where names of the cluster set are answered (DNS): `HOST:PORT` or `[IPV6]:PORT`; None: nowhere."""
     dns_cluster: str | None = field(name="dns.cluster", default=None)
@@ -99,6 +103,8 @@ _KEYS = tuple(found.encode_name for found in msgspec.structs.fields(Config))
 _PATHS = ("clusters", "kubeconfig", "stateDirectory", "xdsTlsCert", "xdsTlsKey", "xdsClientCa")
 _LISTS = {"kubeconfig": os.pathsep, "context": ",", "mcs": ","}
 """Keys that have several values -> what separates them in one text."""
+POD = "KUBERNETES_SERVICE_HOST"
+"""The variable by which a pod knows that it is one: then the hub is its own API server, if nothing else is to be read."""
 _TREE = {prefix for key in _KEYS for prefix in (key.partition(".")[0],) if prefix != key}
 
 
@@ -124,6 +130,8 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     for layer in layers:
         for key, value, origin in layer:
             values[key], origins[key] = value, origin
+    if not (values.get("clusters") or values.get("kubeconfig") or values.get("hub")) and environment.get(POD):
+        values["hub"] = "in-cluster"
     if not (values.get("clusters") or values.get("kubeconfig") or values.get("hub")):
         hint = "say where their manifests are with --clusters DIR, or how to reach them with --kubeconfig FILE or --hub FILE"
         raise MissingSettingError(f"no clusters: {hint}")
@@ -135,6 +143,10 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
         where = origins.get("batch.quietSeconds") or origins["batch.maxDelaySeconds"]
         raise ConfigurationError(
             f"{where}: batch.quietSeconds ({config.quiet_s:g}) is above batch.maxDelaySeconds ({config.max_delay_s:g})"
+        )
+    if config.contexts and not config.kubeconfigs:
+        raise ConfigurationError(
+            f"{origins['context']}: context chooses among those of a kubeconfig; give one with --kubeconfig FILE"
         )
     _check_addresses(config)
     _check_tls(config, origins)

@@ -111,11 +111,14 @@ class FakePlane:
             "west": Member("west", "us", ("us-1",), state=MemberState.STALE, reason="no answer for 3 m"),
             "east": Member("east", "eu", ("eu-1", "eu-2"), state=MemberState.CONNECTED),
         }
+        self.states_since_s = {"west": NOW_S, "east": NOW_S + 60}
         own, merged = ServiceKey("shop", "web", "east"), ServiceKey("shop", "web")
         self.services = {
             own: service(own, "10.0.0.1", "10.0.0.2", vips={"east": ("10.96.0.1",)}),
             merged: service(merged, "10.0.0.1", vips={"east": ("10.97.0.1",)}, origins=(EXPORT,)),
         }
+        self.clusters = {}
+        self.imports = {}
         self.counters = Counters(
             streams_opened=Counter({"ads delta": 3}), streams_closed=Counter({"ads delta": 1}), nacks=Counter({"lds": 1}), wakes=5
         )
@@ -147,6 +150,14 @@ class FakePlane:
             stream("envoy-1", EAST, {CLUSTER: TypeStatus(State.STALE, NOW_S), "type.googleapis.com/a.B": synced}),
             stream("gw", WEST, {CLUSTER: TypeStatus(State.NOT_SENT, NOW_S)}, kind="sotw"),
         ]
+
+    def take(self, fleet):
+        """Have the members, services and problems of a fleet instead."""
+        self.members, self.services, self.found = fleet.members, fleet.services, fleet.problems()
+        self.clusters, self.imports = fleet.clusters, fleet.imports
+
+    def source_of(self, member):
+        return f"directory clusters/{member}"
 
     def problems(self):
         return self.found

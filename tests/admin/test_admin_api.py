@@ -52,6 +52,12 @@ async def test_members_are_sorted_and_counted(get):
         ("east", "Connected", 1, 2),
         ("west", "Stale", 0, 0),
     ]
+    assert [item["since"] for item in body["items"]] == ["2023-11-14T22:14:20Z", "2023-11-14T22:13:20Z"]
+
+
+async def test_a_member_whose_state_nobody_saw_begin(plane, get):
+    plane.states_since_s = {}
+    assert [item for item in (await get("/v1/members"))[1]["items"] if "since" in item] == []
 
 
 async def test_services_of_the_cluster_set_and_of_clusters(plane, get):

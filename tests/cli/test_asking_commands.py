@@ -130,17 +130,6 @@ def test_nobody_connected(asked, plane):
     assert "xdsctl bootstrap" in result.stderr
 
 
-def test_clusters(asked, plane):
-    result = asked("clusters", "--no-headers")
-    assert lines(result) == [
-        ["east", "Connected", "eu", "eu-1,eu-2", "default", "1", "2"],
-        ["west", "Stale", "us", "us-1", "default", "0", "0"],
-    ]
-    assert "west is Stale: no answer for 3 m" in result.stderr
-    plane.members["west"] = replace(plane.members["west"], declared=False)
-    assert "west has manifests but no MemberCluster; add one" in asked("clusters").stderr
-
-
 def test_problems_errors_first(asked, plane):
     result = asked("problems")
     assert result.stdout.splitlines() == [

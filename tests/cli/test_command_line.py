@@ -34,7 +34,7 @@ def test_every_command_has_help_of_its_own(xdsctl):
         assert f"Usage: xdsctl {name} " in xdsctl(name, "--help").stdout
 
 
-@pytest.mark.parametrize("group", ["", "snapshot", "clusters"])
+@pytest.mark.parametrize("group", ["", "snapshot", "clusters", "describe"])
 def test_help_is_neither_clipped_nor_full_of_marks(xdsctl, group):
     found = main_module.main.get_command(None, group) if group else main_module.main
     for name in ("", *found.list_commands(None)):
@@ -64,7 +64,9 @@ def test_version_flag(xdsctl):
         ("explain web", "no command 'explain'; `endpoints NODE SERVICE` lists"),
         ("simulate", "`translate --clusters DIR --node ID`"),
         ("get services", "`clusters`, `services`"),
-        ("describe", "`snapshot show NODE"),
+        ("describe proxy x", "cannot describe 'proxy'; `xdsctl proxies NODE -v`"),
+        ("describe servcie x", "No such command 'servcie'"),
+        ("describe service web", "'web' does not name a service; use NAMESPACE/NAME, or NAME.NAMESPACE.svc.clusterset.local\n"),
         ("snapshot shwo", "'show'"),
         ("--bogus", "No such option"),
         ("proxies --bogus", "No such option"),

@@ -95,6 +95,51 @@ def test_endpoints_emptied_in_a_mass_are_held_too(guard):
     assert guard.take(events, 10.0) == [Doubt("east", frozenset(("shop", name) for name in NAMES))]
 
 
+def test_exports_deleted_in_a_mass_are_held_however_few_of_the_services_they_are():
+    """As when the CRD is uninstalled."""
+    guard = Guard("east", 0.5, 600.0)
+    guard.take(told([item for number in range(20) for item in objects_of(f"own{number}") if item.kind != "ServiceExport"]), 0.0)
+    guard.take(told([item for name in NAMES for item in objects_of(name)]), 0.0)
+    exports = [export(name) for name in NAMES]
+    assert guard.take(gone(exports[:1]), 10.0) == gone(exports[:1])
+    assert guard.take(gone(exports[1:]), 20.0) == [Doubt("east", frozenset(("shop", name) for name in NAMES[1:]))]
+
+
+def test_one_service_may_go_while_others_are_held(guard, world):
+    guard.take(gone([item for name in NAMES[:4] for item in objects_of(name)]), 10.0)
+    assert guard.take(gone(objects_of("web4")), 11.0) == [Doubt("east", frozenset(("shop", name) for name in NAMES[:5]))]
+    later_s = 11.0 + WINDOW_S
+    assert guard.take(gone(objects_of("web5")), later_s) == gone(objects_of("web5"))
+
+
+def test_what_is_emptied_in_a_mass_and_deleted_later_is_gone(guard, world):
+    guard.take(told([endpoint_slice(name, []) for name in NAMES]), 10.0)
+    guard.take(gone(objects_of("web0")), 20.0 + WINDOW_S)
+    guard.confirm(21.0 + WINDOW_S)
+    assert ObjectKey("EndpointSlice", "shop", "web0-1") not in guard.objects
+
+
+def test_when_all_services_are_there_again_nothing_is_held(guard, world):
+    guard.take(gone(world), 10.0)
+    back = [item for item in world if item.kind != "Namespace"]
+    namespace = gone(world[:1])
+    assert guard.take(told(back), 11.0) == [*told(back), *namespace, Doubt("east")]
+
+
+def test_what_is_deleted_and_made_again_at_once_is_there(guard, world):
+    events = [*gone(objects_of("web0")), *told(objects_of("web0"))]
+    assert guard.take(events, 10.0) == events
+
+
+def test_slices_that_we_wrote_do_not_count(world):
+    guard = Guard("east", 0.5, 600.0)
+    items = [item for name in NAMES[:2] for item in objects_of(name)]
+    labels = {"kubernetes.io/service-name": "clusterset-web", "endpointslice.kubernetes.io/managed-by": "mcs.isthmus.dev"}
+    copies = [endpoint_slice(name, [endpoint("10.2.0.1")], name=f"copy-{name}", labels=labels) for name in NAMES]
+    guard.take(told([*items, *copies]), 0.0)
+    assert guard.take(gone([*items, *copies]), 1.0) == gone([*items, *copies])
+
+
 def test_a_slice_replaced_by_another_is_no_loss(guard):
     for name in NAMES:
         new = endpoint_slice(name, [endpoint("10.1.0.9")], name=f"{name}-2")
@@ -111,7 +156,8 @@ def test_the_model_serves_what_is_held(guard, world):
 
 
 steps = st.lists(
-    st.tuples(st.sampled_from(NAMES), st.sampled_from(("put", "drop", "empty", "confirm")), st.floats(0, 40)), max_size=30
+    st.tuples(st.sampled_from(NAMES), st.sampled_from(("put", "drop", "empty", "replace", "blink", "confirm")), st.floats(0, 40)),
+    max_size=30,
 )
 
 
@@ -125,6 +171,8 @@ def test_in_the_end_what_was_meant_holds(steps):
             "put": told(objects_of(name, address=f"10.1.0.{NAMES.index(name) + 1}")),
             "drop": gone(objects_of(name)),
             "empty": told([endpoint_slice(name, [])]),
+            "replace": [*gone(objects_of(name)), *told(objects_of(name, address="10.1.0.9"))],
+            "blink": told([endpoint_slice(name, []), endpoint_slice(name, [endpoint("10.1.0.8")])]),
             "confirm": [],
         }[what]
         plain.apply(events)

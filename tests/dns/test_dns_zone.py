@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from xds.dns.names import Target
 from xds.dns.zone import Zone
 from xds.errors import ConfigurationError
+from xds.model.events import Standing
 from xds.model.fleet import FleetChange
 from xds.model.members import Member
 from xds.model.service import Health, Port, Protocol, ServiceKey
@@ -112,6 +113,12 @@ def test_each_member_has_its_own_addresses():
 
 def test_a_demoted_endpoint_is_ready():
     assert ask(zone_of(headless(endpoint("10.1.0.1", health=Health.DEGRADED))), f"db.{SHOP}") == ("NOERROR", {"10.1.0.1"})
+
+
+def test_an_endpoint_of_a_lost_cluster_is_told_to_its_own_clients_alone():
+    db = headless(endpoint("10.1.0.1", standing=Standing.REMOVED))
+    assert ask(zone_of(db), f"db.{SHOP}") == ("NOERROR", {"10.1.0.1"})
+    assert ask(zone_of(db, cluster="west"), f"db.{SHOP}")[1] == set()
 
 
 def test_a_hostname_that_is_none_is_not_used():

@@ -6,12 +6,13 @@ from itertools import count
 
 import msgspec
 
-from xds.mcs.plan import MANAGER, Drop, World, names_of, plan
+from xds.mcs.plan import Drop, World, names_of, plan
 from xds.model import objects
 from xds.model.cluster import Cluster
 from xds.model.events import ObjectKey
 from xds.model.kinds import KINDS
 from xds.model.members import Member
+from xds.model.slices import MCS_MANAGER
 
 NOW = "2026-03-01T00:00:00Z"
 
@@ -85,7 +86,7 @@ class ApiServers:
             (one.metadata.labels["multicluster.kubernetes.io/source-cluster"], address)
             for one in self.clusters[cluster].items.values()
             if isinstance(one, objects.EndpointSlice)
-            and one.metadata.labels.get("endpointslice.kubernetes.io/managed-by") == MANAGER
+            and one.metadata.labels.get("endpointslice.kubernetes.io/managed-by") == MCS_MANAGER
             for found in one.endpoints or ()
             for address in found.addresses
         }

@@ -59,6 +59,32 @@ def test_the_oldest_export_decides_about_a_port():
     assert conflicts(found) == [("east", "PortConflict: port 80 (tcp, TCP) against 80 (http, HTTP)")]
 
 
+def test_a_port_that_the_oldest_export_lacks_is_decided_by_the_next():
+    found = fleet(
+        a=web("10.1.0.1", created=OLD),
+        b=web("10.2.0.1", created=NEW, ports={"http": 80, "admin": 81}),
+        c=web("10.3.0.1", ports={"http": 80, "admin": 82}),
+    )
+    assert [(one.cluster, one.value, one.winner, one.counts) for one in found.imports[WEB].conflicts] == [
+        ("c", "82 (admin, TCP)", "b", "81 (admin, TCP)"),
+        ("a", "", "b", "81 (admin, TCP)"),
+    ]
+    (clash,) = (problem for problem in found.problems() if problem.ref.cluster == "c")
+    assert clash.message.endswith("; the older export, in b, decides")
+    assert clash.hint == "make the Service in c agree with the one in b"
+
+
+def test_what_was_merged_is_kept_while_anything_is_exported():
+    found = fleet(east=web("10.1.0.1", created=OLD, sessionAffinity="ClientIP"), west=web("10.3.0.1", created=NEW))
+    assert [one.cluster for one in found.imports[WEB].exports] == ["east", "west"]
+    (differs,) = found.imports[WEB].conflicts
+    assert (differs.field, differs.winner, differs.counts) == ("sessionAffinity", "east", "ClientIP")
+    assert (differs.cluster, differs.value) == ("west", "None")
+    for cluster in ("east", "west"):
+        found.apply([Delete(cluster, ObjectKey("ServiceExport", "shop", "web"))])
+    assert found.imports == {}
+
+
 def test_undated_exports_are_the_youngest_and_go_by_cluster_name():
     found = fleet(a=web("10.1.0.1", ports={"a": 80}), b=web("10.2.0.1", ports={"b": 80}))
     assert addresses(found) == ["10.1.0.1"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fleet_world import endpoint, endpoint_slice, export, fleet_of, member, service
 
-from xds.model.events import Doubt, Health, MemberState
+from xds.model.events import Doubt, Health, MemberState, Standing
 from xds.model.service import Health as Of
 from xds.model.service import ServiceKey
 from xds.model.view import Role, View
@@ -34,10 +34,21 @@ def seen_from(found, cluster, role=Role.SIDECAR, key=WEB):
 def test_a_demoted_cluster_is_the_last_resort_of_others_and_none_for_itself():
     found = fleet()
     assert seen_from(found, "east") == [{"east": ["HEALTHY"]}, {}, {"west": ["HEALTHY", "HEALTHY"]}]
-    change = found.apply([Health("west", MemberState.STALE, "no answer", demoted=True)])
+    change = found.apply([Health("west", MemberState.STALE, "no answer", standing=Standing.DEMOTED)])
     assert WEB in change.endpoints
     assert not change.members
     assert seen_from(found, "east") == [{"east": ["HEALTHY"]}, {}, {"west": ["DEGRADED", "DEGRADED"]}]
+    assert seen_from(found, "west") == [{"west": ["HEALTHY", "HEALTHY"]}, {}, {"east": ["HEALTHY"]}]
+    found.apply([Health("west", MemberState.CONNECTED)])
+    assert seen_from(found, "east") == [{"east": ["HEALTHY"]}, {}, {"west": ["HEALTHY", "HEALTHY"]}]
+
+
+def test_a_removed_cluster_is_left_out_for_others_alone():
+    found = fleet()
+    change = found.apply([Health("west", MemberState.LOST, "no answer", standing=Standing.REMOVED)])
+    assert WEB in change.endpoints
+    assert seen_from(found, "east") == [{"east": ["HEALTHY"]}, {}, {}]
+    assert seen_from(found, "east", Role.PROXYLESS) == [{"east": ["HEALTHY"]}, {}, {}, {}]
     assert seen_from(found, "west") == [{"west": ["HEALTHY", "HEALTHY"]}, {}, {"east": ["HEALTHY"]}]
     found.apply([Health("west", MemberState.CONNECTED)])
     assert seen_from(found, "east") == [{"east": ["HEALTHY"]}, {}, {"west": ["HEALTHY", "HEALTHY"]}]
@@ -54,7 +65,7 @@ def test_being_stale_alone_moves_nothing():
 def test_grpc_does_not_use_what_is_degraded_so_it_stands_in_a_tier_of_its_own():
     found = fleet()
     assert len(seen_from(found, "east", Role.PROXYLESS)) == 3
-    found.apply([Health("west", MemberState.STALE, "no answer", demoted=True)])
+    found.apply([Health("west", MemberState.STALE, "no answer", standing=Standing.DEMOTED)])
     assert seen_from(found, "east", Role.PROXYLESS) == [{"east": ["HEALTHY"]}, {}, {}, {"west": ["HEALTHY", "HEALTHY"]}]
 
 

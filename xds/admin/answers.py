@@ -10,12 +10,12 @@ from google.protobuf import json_format
 
 from xds._version import __version__
 from xds.model.events import MemberState
-from xds.model.service import CLUSTERSET, Health, ServiceKey
+from xds.model.service import CLUSTERSET, Health
 from xds.model.view import View
 from xds.wire import POOL, SHORT_NAMES, admin, envoy, short_name
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Container, Iterable
 
     from google.protobuf.message import Message
 
@@ -71,51 +71,9 @@ def status(plane: ControlPlane) -> admin.Status:
     )
 
 
-def members(plane: ControlPlane) -> admin.MemberList:
-    """Return the members by name, each with the number of its own services and their endpoints."""
-    services, endpoints = Counter[str](), Counter[str]()
-    for key, service in plane.services.items():
-        services[key.scope] += 1
-        endpoints[key.scope] += endpoint_count(service)
-    return admin.MemberList(
-        items=[
-            admin.Member(
-                name=member.name,
-                region=member.region,
-                zones=member.zones,
-                network=member.network,
-                state=member.state,
-                reason=member.reason,
-                declared=member.declared,
-                services=services[member.name],
-                endpoints=endpoints[member.name],
-            )
-            for _, member in sorted(plane.members.items())
-        ],
-    )
-
-
-def services(plane: ControlPlane) -> admin.ServiceList:
-    """Return every service, by namespace and name; that of the cluster set comes before the clusters' own."""
-    return admin.ServiceList(items=[_service(service, plane.services) for _, service in sorted(plane.services.items())])
-
-
 def problems(found: Iterable[Problem]) -> admin.ProblemList:
     """Return the problems as a message, in their given order."""
-    return admin.ProblemList(
-        items=[
-            admin.Problem(
-                code=problem.code,
-                severity=problem.severity,
-                message=problem.message,
-                object=object_ref(problem.ref) if problem.ref else None,
-                field=problem.field,
-                hint=problem.hint,
-                source=problem.source,
-            )
-            for problem in found
-        ],
-    )
+    return admin.ProblemList(items=map(problem_message, found))
 
 
 def proxies(plane: ControlPlane) -> admin.ProxyList:
@@ -131,6 +89,19 @@ def timestamp(at_s: float) -> envoy.Timestamp:
     return result
 
 
+def problem_message(problem: Problem) -> admin.Problem:
+    """Return a problem as a message."""
+    return admin.Problem(
+        code=problem.code,
+        severity=problem.severity,
+        message=problem.message,
+        object=object_ref(problem.ref) if problem.ref else None,
+        field=problem.field,
+        hint=problem.hint,
+        source=problem.source,
+    )
+
+
 def object_ref(ref: Ref) -> admin.ObjectRef:
     """Return the message that names a source object."""
     return admin.ObjectRef(
@@ -142,21 +113,6 @@ def endpoint_count(service: Service, among: Container[Health] = frozenset(Health
     """Return how many endpoints of some health a service has; one that serves several ports counts once."""
     everything = (endpoint for found in service.endpoints.values() for endpoint in found)
     return len({(endpoint.network, endpoint.addresses) for endpoint in everything if endpoint.health in among})
-
-
-def _service(service: Service, known: Mapping[ServiceKey, Service]) -> admin.Service:
-    key = service.key
-    merged = known.get(ServiceKey(key.namespace, key.name, CLUSTERSET))
-    exporters = {ref.cluster for ref in merged.origins if ref.kind == "ServiceExport"} if merged else set()
-    return admin.Service(
-        name=key.fqdn,
-        cluster=key.scope,
-        ports=[admin.ServicePort(port=port.number, name=port.name, protocol=port.protocol) for port in service.ports],
-        exported_by=sorted(exporters & {key.scope} if key.scope else exporters),
-        vips=[admin.ServiceAddresses(cluster=member, addresses=addresses) for member, addresses in sorted(service.vips.items())],
-        endpoints_ready=endpoint_count(service, {Health.HEALTHY}),
-        endpoints=endpoint_count(service),
-    )
 
 
 def _proxy(stream: StreamInfo) -> admin.Proxy:

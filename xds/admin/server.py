@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
-from xds.admin import answers, loads, nacks, snapshots
+from xds.admin import answers, loads, members, nacks, services, snapshots
 from xds.admin.metrics import registry
 from xds.errors import AddressError
 from xds.wire import admin
@@ -85,7 +85,9 @@ def _application(plane: ControlPlane) -> web.Application:
             web.get("/v1/version", handlers.version),
             web.get("/v1/status", handlers.status),
             web.get("/v1/members", handlers.members),
+            web.get("/v1/members/{name}", handlers.member),
             web.get("/v1/services", handlers.services),
+            web.get("/v1/services/{namespace}/{name}", handlers.service),
             web.get("/v1/problems", handlers.problems),
             web.get("/v1/proxies", handlers.proxies),
             web.get("/v1/nacks", handlers.nacks),
@@ -122,10 +124,17 @@ class _Handlers:
         return await _answer(answers.status(self._plane))
 
     async def members(self, _: web.Request) -> web.Response:
-        return await _answer(answers.members(self._plane))
+        return await _answer(members.members(self._plane))
+
+    async def member(self, request: web.Request) -> web.Response:
+        return await _answer(members.member(self._plane, request.match_info["name"]))
 
     async def services(self, _: web.Request) -> web.Response:
-        return await _answer(answers.services(self._plane))
+        return await _answer(services.services(self._plane))
+
+    async def service(self, request: web.Request) -> web.Response:
+        found = request.match_info
+        return await _answer(services.service(self._plane, found["namespace"], found["name"]))
 
     async def problems(self, _: web.Request) -> web.Response:
         return await _answer(answers.problems(self._plane.problems()))

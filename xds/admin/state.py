@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
+    from xds.model.cluster import Cluster
+    from xds.model.imports import Import
     from xds.model.members import Member
     from xds.model.service import Locality, Service, ServiceKey
     from xds.model.view import View
@@ -217,8 +219,23 @@ class ControlPlane(Protocol):
         """The members by name."""
 
     @property
+    def states_since_s(self) -> Mapping[str, float]:
+        """Member -> when its state began, seconds since the epoch."""
+
+    @property
     def services(self) -> Mapping[ServiceKey, Service]:
         """Every service: each cluster's own and those of the cluster set."""
+
+    @property
+    def imports(self) -> Mapping[ServiceKey, Import]:
+        """What each service of the cluster set was merged of, and where its exports differ."""
+
+    @property
+    def clusters(self) -> Mapping[str, Cluster]:
+        """The objects of each cluster, by name."""
+
+    def source_of(self, member: str) -> str:
+        """Return where a member's objects are read from, for people; "" if nothing is read of it."""
 
     @property
     def store(self) -> SnapshotStore[View]:

@@ -1,4 +1,4 @@
-"""`xdsctl status`, `clusters` and `version`: what a running control plane says of itself and its fleet."""
+"""`xdsctl status` and `version`: what a running control plane says of itself."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import click
 
 from xds._version import __version__
 from xds.cli.client import UnreachableError
-from xds.cli.options import asks_server, no_headers, output_option
-from xds.cli.output import API_VERSION, age, count_services, note, plural, print_data, print_list, print_table
+from xds.cli.options import asks_server, output_option
+from xds.cli.output import API_VERSION, age, count_services, note, plural, print_data, print_table
 from xds.cli.problems import counted
 
 if TYPE_CHECKING:
@@ -58,30 +58,6 @@ def _degraded(found: dict[str, Any]) -> list[str]:
         who = "1 proxy rejects" if rejecting == 1 else f"{rejecting} proxies reject"
         reasons.append(f"{who} something (xdsctl nacks)")
     return reasons
-
-
-@click.command()
-@output_option("table", "json", "yaml")
-@no_headers
-@asks_server
-def clusters(client: Client, *, output: str, no_headers: bool) -> None:
-    """List the member clusters, how fresh what is known of each is, and what they bring."""
-    items = client.items("/v1/members")
-    if output != "table":
-        print_list("MemberList", items, output)
-        return
-    headers = ("NAME", "STATE", "REGION", "ZONES", "NETWORK", "SERVICES", "ENDPOINTS")
-    print_table(headers, [_cluster_row(item) for item in items], show_headers=not no_headers)
-    for item in items:
-        if item["reason"]:
-            note(f"{item['name']} is {item['state']}: {item['reason']}")
-        if not item["declared"]:
-            note(f"{item['name']} has manifests but no MemberCluster; add one with its region beside the cluster directories")
-
-
-def _cluster_row(item: dict[str, Any]) -> list[object]:
-    place = [item["name"], item["state"], item["region"], ",".join(item["zones"]), item["network"]]
-    return [*place, item["services"], item["endpoints"]]
 
 
 @click.command()

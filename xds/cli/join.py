@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xds.cli.fleet import clusters as listing
+from xds.cli.clusters import clusters as listing
 from xds.cli.options import checked, output_option
 from xds.cli.output import note, say
 

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("xds.cli.check:check", "Look whether clusters can be members: reachability, rights, APIs, certificates."),
     "analyze": ("xds.cli.analyze:analyze", "Say what would change for who comes from KubeFed, Karmada, Flomesh or Istio."),
     "services": ("xds.cli.services:services", "List services, their ports, addresses and exports."),
+    "describe": ("xds.cli.describe:describe", "Tell all that is known of a cluster or a service."),
     "problems": ("xds.cli.problems:problems", "List what is wrong, with remedies."),
     "proxies": ("xds.cli.proxies:proxies", "List connected proxies and whether they accepted what they were sent."),
     "nacks": ("xds.cli.nacks:nacks", "List what proxies rejected, the objects it comes from, and their words."),
@@ -53,7 +54,6 @@ ELSEWHERE = {
     "caused each change",
     "simulate": "edit a copy of the manifests and compare what `translate --clusters DIR --node ID` prints of both",
     "get": "`clusters`, `services`, `proxies`, `endpoints NODE` and `problems` list things, with -o json or yaml",
-    "describe": "`snapshot show NODE --name NAME -o yaml` prints one resource",
 }
 """Names that people bring from other tools -> what to use."""
 

@@ -46,7 +46,8 @@ def print_table(
     show_headers: bool = True,
     indent: str = "",
     below: Sequence[str] = (),
-) -> None:
+    widths: Sequence[int] = (),
+) -> list[int]:
     """Print aligned columns, three spaces apart, the last one as wide as it needs; empty cells become `-`.
 
     A row stays one line, whatever its cells contain.
@@ -57,17 +58,28 @@ def print_table(
         show_headers: whether to print the first line.
         indent: begins each line.
         below: text for each row, printed under it.
+        widths: of rows printed before, to which these are to align.
+
+    Returns:
+        The widths of the columns.
     """
     cells = [[visible(str(cell)) or "-" for cell in row] for row in rows]
     lines = [list(headers), *cells] if show_headers else cells
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    known = widths or [0] * len(headers)
+    aligned = [max((known[column], *(len(line[column]) for line in lines))) for column in range(len(headers))]
     for position, line in enumerate(lines):
-        padded = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=False)]
+        padded = [cell.ljust(width) for cell, width in zip(line[:-1], aligned, strict=False)]
         paint = str if show_headers and position == 0 else coloured
         click.echo(indent + "   ".join([*map(paint, padded), paint(line[-1])]))
         row = position - 1 if show_headers else position
         if below and row >= 0 and below[row]:
             say_indented(below[row], f"{indent}    ")
+    return aligned
+
+
+def print_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """Print `Name:   value`, the values aligned."""
+    print_table(("", ""), [(f"{name}:", value) for name, value in facts], show_headers=False)
 
 
 def print_list(kind: str, items: Sequence[Any], output: str) -> None:
@@ -150,6 +162,11 @@ def uses_colour() -> bool:
 def age(moment: str) -> str:
     """Return how long ago a timestamp of the admin API was, e.g. `2m`; "" for one that is missing."""
     return duration((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()) if moment else ""
+
+
+def since(moment: str) -> str:
+    """Return a timestamp of the admin API with its age, e.g. `2m (2026-11-25T08:00:00Z)`; "" for one that is missing."""
+    return f"{age(moment)} ({moment})" if moment else ""
 
 
 def duration(duration_s: float) -> str:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xds.cli.options import asks_server, output_option
-from xds.cli.output import coloured, note, plural, print_list, visible
+from xds.cli.output import coloured, note, plural, print_list, say, visible
 from xds.cli.resources import object_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from xds.cli.client import Client
 
@@ -44,12 +44,20 @@ def problems(client: Client, *, severity: tuple[str, ...], output: str) -> None:
     note(counted(Counter(item["severity"] for item in items)) or "no problems")
 
 
-def print_problem(item: dict[str, Any], place: str) -> None:
+def print_section(items: Sequence[dict[str, Any]]) -> None:
+    """Print the problems of something that is described."""
+    say("\nProblems:" if items else "\nProblems: none")
+    for item in items:
+        print_problem(item, item["source"], indent="  ")
+
+
+def print_problem(item: dict[str, Any], place: str, *, indent: str = "") -> None:
     """Print a problem: on a terminal in as many lines as it needs there, else in one.
 
     Args:
         item: as the admin API tells it.
         place: where it is, `FILE:LINE`; "" if that is not known.
+        indent: begins each line.
     """
     place = visible(place)
     head = f"{place}: " if place else ""
@@ -57,12 +65,12 @@ def print_problem(item: dict[str, Any], place: str) -> None:
     hint = f" ({item['hint']})" if item["hint"] else ""
     # The message may be a proxy's own words, in several lines.
     message = " ".join(item["message"].split())
-    text = visible(f"{head}{item['severity']} {item['code']}{' ' if where else ''}{where}: {message}{hint}")
+    text = indent + visible(f"{head}{item['severity']} {item['code']}{' ' if where else ''}{where}: {message}{hint}")
     if sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
-        text = textwrap.fill(text, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        text = textwrap.fill(text, width, subsequent_indent=f"{indent}    ", break_long_words=False, break_on_hyphens=False)
     # Coloured last: wrapping would count the colours as letters.
-    start = text.find(item["severity"], len(place))
+    start = text.find(item["severity"], len(indent + place))
     click.echo(text[:start] + coloured(item["severity"]) + text[start + len(item["severity"]) :])
 
 

@@ -35,7 +35,11 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
     help="Live clusters: each context is one. May be given again.",
 )
 @click.option("--context", multiple=True, metavar="NAME", help="Only this context of the kubeconfigs. May be given again.")
-@click.option("--hub", metavar="FILE[:CONTEXT]", help="Clusters that are registered there, by objects of any system.")
+@click.option(
+    "--hub",
+    metavar="FILE[:CONTEXT]",
+    help="Clusters that are registered there, by objects of any system; `in-cluster` for the cluster that we run in.",
+)
 @click.option(
     "--state-directory",
     type=click.Path(path_type=Path),

@@ -1,7 +1,8 @@
 """The guard: deletions of so much of a cluster that they are more likely a mistake than a wish. No I/O, no clock.
 
-An etcd that was emptied, a backup of the wrong cluster, `kubectl delete --all`: what they take away is held, and goes on being
-served, DEGRADED, until it is confirmed, is there again, or a delay has passed. What is scaled to zero one by one is never held.
+An etcd that was emptied, a backup of the wrong cluster, `kubectl delete --all`, a CRD that is uninstalled with every export:
+what they take away is held, and goes on being served, DEGRADED, until it is confirmed, is there again, or a delay has passed.
+What is scaled to zero one by one is never held.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from xds.model.events import Delete, Doubt, Upsert
 from xds.model.objects import EndpointSlice
-from xds.model.slices import owner_of
+from xds.model.slices import MANAGED_BY_LABEL, MCS_MANAGER, owner_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from xds.model.events import Event, ObjectKey
     from xds.model.objects import KubernetesObject
@@ -29,13 +30,52 @@ Name = tuple[str, str]
 """(namespace, name) of a service."""
 
 
+class Population:
+    """Names that are there because of parts, e.g. services because of their slices, and those that were lost of late."""
+
+    def __init__(self) -> None:
+        self._parts: dict[Name, set[str]] = {}
+        self._losses: deque[tuple[float, Name]] = deque()
+
+    def add(self, name: Name, part: str) -> None:
+        """A part is there."""
+        self._parts.setdefault(name, set()).add(part)
+
+    def remove(self, name: Name, part: str, now_s: float) -> None:
+        """A part is gone."""
+        if parts := self._parts.get(name):
+            parts.discard(part)
+            if not parts:
+                del self._parts[name]
+                self._losses.append((now_s, name))
+
+    def having(self, names: set[Name]) -> set[Name]:
+        """Return those of the names that are there."""
+        return names & self._parts.keys()
+
+    def without(self, gone: Mapping[Name, set[str]]) -> set[Name]:
+        """Return the names that would be lost with these parts."""
+        return {name for name, parts in gone.items() if name in self._parts and self._parts[name] <= parts}
+
+    def is_mass(self, lost: set[Name], share: float, now_s: float) -> bool:
+        """Return whether that is more than a share of all, with those that were lost shortly before."""
+        while self._losses and self._losses[0][0] < now_s - WINDOW_S:
+            self._losses.popleft()
+        recent = {name for _, name in self._losses} - self._parts.keys()
+        return bool(lost) and len(lost | recent) >= LEAST and len(lost | recent) > share * len(self._parts.keys() | recent)
+
+    def forget_losses(self) -> None:
+        """They were meant."""
+        self._losses.clear()
+
+
 @dataclass(slots=True)
 class Guard:
     """Stands between one cluster's source and the model.
 
     Args:
         cluster: whose events it sees.
-        share: of the services with endpoints that may be lost within the window.
+        share: of the services with endpoints, or of the exports, that may be lost within the window.
         delay_s: after which what is held goes in any case.
     """
 
@@ -47,32 +87,36 @@ class Guard:
     held: dict[ObjectKey, Delete | Upsert] = field(default_factory=dict)
     """What would take something away."""
     held_since_s: float = 0.0
-    _slices: dict[Name, set[str]] = field(default_factory=dict)
-    """Service -> its slices that have endpoints, in force."""
-    _losses: deque[tuple[float, Name]] = field(default_factory=deque)
+    _added_s: float = 0.0
+    """When something was held last."""
+    _services: Population = field(default_factory=Population)
+    """Services by their slices that have endpoints."""
+    _exports: Population = field(default_factory=Population)
     _doubted: frozenset[Name] = frozenset()
 
-    def take(self, events: Iterable[Event], now_s: float) -> list[Event]:
+    def take(self, events: Sequence[Event], now_s: float) -> list[Event]:
         """Return what may pass of a batch of events, which are about this cluster alone.
 
         The batch should hold everything that happened at once: all that a cluster lost while nobody looked.
         """
-        passing: list[Event] = []
-        taking: list[Delete | Upsert] = []
-        for event in events:
+        last = {event.key: event for event in events if isinstance(event, (Upsert, Delete))}
+        """What is deleted and made again at once is not lost."""
+        for key, event in last.items():
             if isinstance(event, Upsert):
-                self.held.pop(event.key, None)  # it is there again
-                (taking if self._empties(event) else passing).append(event)
-            elif isinstance(event, Delete):
-                taking.append(event)
-            else:
-                passing.append(event)
+                self.held.pop(key, None)  # it is there again
+        taking = [event for event in last.values() if isinstance(event, Delete) or self._empties(event)]
         if taking and self._is_mass(taking, now_s):
             if not self.held:
                 self.held_since_s = now_s
+            self._added_s = now_s
             self.held.update({event.key: event for event in taking})
         else:
-            passing += taking
+            for event in taking:
+                self.held.pop(event.key, None)
+        passing = [event for event in events if not (isinstance(event, (Upsert, Delete)) and self.held.get(event.key) is event)]
+        if self.held and not self._lost(self.held.values()):  # everything that mattered is there again
+            passing += self.held.values()
+            self.held = {}
         self._enter(passing, now_s)
         return [*passing, *self._doubt()]
 
@@ -85,7 +129,8 @@ class Guard:
         passing: list[Event] = list(self.held.values())
         self.held = {}
         self._enter(passing, now_s)
-        self._losses.clear()
+        self._services.forget_losses()
+        self._exports.forget_losses()
         return [*passing, *self._doubt()]
 
     @property
@@ -94,27 +139,32 @@ class Guard:
         return self._doubted
 
     def _is_mass(self, taking: list[Delete | Upsert], now_s: float) -> bool:
-        """Return whether too many services would be lost with these, those lost shortly before included."""
-        if self.held:
+        """Return whether too much would be lost with these, or they go on with what is held."""
+        if self.held and now_s < self._added_s + WINDOW_S:
             return True
-        while self._losses and self._losses[0][0] < now_s - WINDOW_S:
-            self._losses.popleft()
-        lost = self._lost(taking)
-        recent = {name for _, name in self._losses if not self._slices.get(name)}
-        total = len(self._slices) + len(recent - self._slices.keys())
-        return bool(lost) and len(lost | recent) >= LEAST and len(lost | recent) > self.share * total
+        services, exports = self._losses(taking)
+        return self._services.is_mass(services, self.share, now_s) or self._exports.is_mass(exports, self.share, now_s)
 
     def _lost(self, taking: Iterable[Delete | Upsert]) -> set[Name]:
-        """Return the services that would have no endpoints any more."""
-        gone: dict[Name, set[str]] = {}
+        """Return the services that would be served no more, or exported no more."""
+        services, exports = self._losses(taking)
+        return services | exports
+
+    def _losses(self, taking: Iterable[Delete | Upsert]) -> tuple[set[Name], set[Name]]:
+        """Return (services that would have no endpoints any more, those that would not be exported any more)."""
+        slices: dict[Name, set[str]] = {}
+        exports: dict[Name, set[str]] = {}
         lost: set[Name] = set()
         for event in taking:
             key = event.key
-            if key.kind == "Service" and (key.namespace, key.name) in self._slices:
-                lost.add((key.namespace, key.name))
-            elif name := self._service_of(key):
-                gone.setdefault(name, set()).add(key.name)
-        return lost | {name for name, slices in gone.items() if name in self._slices and self._slices[name] <= slices}
+            name = (key.namespace, key.name)
+            if key.kind == "Service":
+                lost.add(name)
+            elif key.kind == "ServiceExport":
+                exports[name] = {key.name}
+            elif owner := self._service_of(key):
+                slices.setdefault(owner, set()).add(key.name)
+        return self._services.having(lost) | self._services.without(slices), self._exports.without(exports)
 
     def _empties(self, event: Upsert) -> bool:
         """Return whether a slice that has endpoints would have none."""
@@ -122,8 +172,7 @@ class Guard:
         return isinstance(known, EndpointSlice) and bool(known.endpoints) and not _endpoints(event.object)
 
     def _service_of(self, key: ObjectKey) -> Name | None:
-        item = self.objects.get(key)
-        return (key.namespace, owner_of(item).service) if isinstance(item, EndpointSlice) else None
+        return _owner(key, self.objects.get(key))
 
     def _enter(self, events: Iterable[Event], now_s: float) -> None:
         """Take into account what passes."""
@@ -136,17 +185,18 @@ class Guard:
                 self.objects[event.key] = event.object
 
     def _index(self, key: ObjectKey, new: KubernetesObject | None, now_s: float) -> None:
-        if key.kind != "EndpointSlice":
-            return
-        if (name := self._service_of(key)) in self._slices:
-            slices = self._slices[name]
-            slices.discard(key.name)
-            if not slices:
-                del self._slices[name]
-                if not _endpoints(new):
-                    self._losses.append((now_s, name))
-        if isinstance(new, EndpointSlice) and new.endpoints:
-            self._slices.setdefault((key.namespace, owner_of(new).service), set()).add(key.name)
+        if key.kind == "ServiceExport":
+            name = (key.namespace, key.name)
+            if new:
+                self._exports.add(name, key.name)
+            else:
+                self._exports.remove(name, key.name, now_s)
+        elif key.kind == "EndpointSlice":
+            old, owner = self._service_of(key), _owner(key, new) if _endpoints(new) else None
+            if owner:
+                self._services.add(owner, key.name)
+            if old and old != owner:
+                self._services.remove(old, key.name, now_s)
 
     def _doubt(self) -> list[Event]:
         """Return what changed about what may be gone."""
@@ -159,3 +209,10 @@ class Guard:
 
 def _endpoints(item: KubernetesObject | None) -> bool:
     return isinstance(item, EndpointSlice) and bool(item.endpoints)
+
+
+def _owner(key: ObjectKey, item: KubernetesObject | None) -> Name | None:
+    """Return the service whose endpoints a slice tells; None for a slice that we wrote ourselves, after what others have."""
+    if not isinstance(item, EndpointSlice) or item.metadata.labels.get(MANAGED_BY_LABEL) == MCS_MANAGER:
+        return None
+    return key.namespace, owner_of(item).service

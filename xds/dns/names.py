@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from xds.model.events import Standing
 from xds.model.service import Health
 
 if TYPE_CHECKING:
@@ -100,7 +101,10 @@ def _of_endpoints(service: Service, clients: Clients) -> Iterator[tuple[Name, st
 
 def _ready(endpoints: tuple[Endpoint, ...], clients: Clients) -> Iterator[Endpoint]:
     """Return those that are ready and reachable: nothing leads to another network, as in `xds.policy.ladder`."""
-    return (found for found in endpoints if found.health in _READY and found.network == clients.network)
+    for found in endpoints:
+        is_left_out = found.standing is Standing.REMOVED and found.locality.cluster != clients.cluster
+        if found.health in _READY and found.network == clients.network and not is_left_out:
+            yield found
 
 
 def _own_name(endpoint: Endpoint) -> Name:

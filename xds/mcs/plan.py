@@ -18,8 +18,15 @@ from msgspec import structs
 
 from xds.model import objects
 from xds.model.events import ObjectKey
-from xds.model.imports import Exported, Import, merge
-from xds.model.slices import MANAGED_BY_LABEL, MCS_CLUSTER_LABEL, MCS_SERVICE_LABEL, SERVICE_NAME_LABEL, owner_of
+from xds.model.imports import INVALID_TYPE, Exported, Import, invalid, merge
+from xds.model.slices import (
+    MANAGED_BY_LABEL,
+    MCS_CLUSTER_LABEL,
+    MCS_MANAGER,
+    MCS_SERVICE_LABEL,
+    SERVICE_NAME_LABEL,
+    owner_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,9 +36,9 @@ if TYPE_CHECKING:
 
 OURS: Final = {"app.kubernetes.io/managed-by": "isthmus"}
 """The label of what we write, and may change and delete."""
-MANAGER: Final = "mcs.isthmus.dev"
-"""The label `endpointslice.kubernetes.io/managed-by` of our slices: Kubernetes' own controllers leave them alone."""
 DERIVED_ANNOTATION: Final = "multicluster.kubernetes.io/derived-service"
+SLICE_LABELS: Final = (MCS_SERVICE_LABEL, MCS_CLUSTER_LABEL, MANAGED_BY_LABEL, SERVICE_NAME_LABEL)
+"""Of a copied slice: that of the Service is there unless the import is headless."""
 NAME_CHARS: Final = 63
 CONFLICT_ORDER: Final = (
     *("PortConflict", "TypeConflict", "SessionAffinityConflict", "SessionAffinityConfigConflict", "LabelsConflict"),
@@ -58,10 +65,14 @@ Write = Put | Drop
 
 
 def names_of(clusters: Mapping[str, Cluster], target: str) -> set[tuple[str, str]]:
-    """Return the (namespace, name) of everything that may have to be written in a cluster."""
-    kinds = {"ServiceExport", "ServiceImport"}
+    """Return the (namespace, name) of everything that may have to be written in a cluster, or taken back there."""
     found = {(key.namespace, key.name) for cluster in clusters.values() for key in cluster.items if key.kind == "ServiceExport"}
-    return found | {(key.namespace, key.name) for key in clusters[target].items if key.kind in kinds}
+    for key, item in clusters[target].items.items():
+        if key.kind == "ServiceImport":
+            found.add((key.namespace, key.name))
+        elif key.kind == "Service" and _is_ours(item) and (name := item.metadata.labels.get(MCS_SERVICE_LABEL)):
+            found.add((key.namespace, name))  # whoever wrote it may have ended before it wrote the import
+    return found | clusters[target].copies.keys()
 
 
 class World(NamedTuple):
@@ -122,9 +133,9 @@ class _Plan:
         """Return what a cluster exports of the name, if it is valid."""
         export = cluster.items.get(ObjectKey("ServiceExport", self.namespace, self.name))
         service = cluster.items.get(ObjectKey("Service", self.namespace, self.name))
-        if not isinstance(export, objects.ServiceExport) or not isinstance(service, objects.Service):
+        if not isinstance(export, objects.ServiceExport) or not isinstance(service, objects.Service) or invalid(service):
             return None
-        return Exported(cluster.name, export, service.spec) if service.spec.type != "ExternalName" else None
+        return Exported(cluster.name, export, service.spec)
 
     def item(self, kind: str, name: str) -> objects.KubernetesObject | None:
         return self.target.items.get(ObjectKey(kind, self.namespace, name))
@@ -145,7 +156,7 @@ class _Plan:
     def copies(self) -> dict[str, objects.EndpointSlice]:
         """Return the slices that we wrote of the name."""
         found = self.target.copies.get((self.namespace, self.name), {})
-        return {key: one for key, one in found.items() if one.metadata.labels.get(MANAGED_BY_LABEL) == MANAGER}
+        return {key: one for key, one in found.items() if one.metadata.labels.get(MANAGED_BY_LABEL) == MCS_MANAGER}
 
     def imports(self, merged: Import, existing: objects.KubernetesObject | None) -> Iterator[Write]:
         headless = merged.oldest.headless
@@ -243,7 +254,7 @@ class _Plan:
             for source in self.clusters[one.cluster].slices.get((self.namespace, self.name), {}).values():
                 if owner_of(source).source or source.address_type == "FQDN":
                     continue
-                labels = {MCS_SERVICE_LABEL: self.name, MCS_CLUSTER_LABEL: one.cluster, MANAGED_BY_LABEL: MANAGER}
+                labels = {MCS_SERVICE_LABEL: self.name, MCS_CLUSTER_LABEL: one.cluster, MANAGED_BY_LABEL: MCS_MANAGER}
                 if not merged.oldest.headless:
                     labels[SERVICE_NAME_LABEL] = self.derived
                 name = f"{self.derived}-{_digest(one.cluster, source.metadata.name)}"
@@ -276,12 +287,11 @@ class _Plan:
             yield Put(ObjectKey("ServiceExport", self.namespace, self.name), body, is_status=True)
 
     def conditions_of(self, export: objects.ServiceExport) -> list[objects.Condition]:
-        service = self.item("Service", export.metadata.name)
-        if not isinstance(service, objects.Service) or service.spec.type == "ExternalName":
-            reason, message = (
-                ("InvalidServiceType", "a Service of type ExternalName cannot be exported")
-                if isinstance(service, objects.Service)
-                else ("NoService", f"there is no Service {export.metadata.namespace}/{export.metadata.name}")
+        if reason := invalid(self.item("Service", export.metadata.name)):
+            message = (
+                "a Service of type ExternalName cannot be exported"
+                if reason == INVALID_TYPE
+                else f"there is no Service {export.metadata.namespace}/{export.metadata.name}"
             )
             return [
                 objects.Condition(type="Valid", status="False", reason=reason, message=message),
@@ -304,8 +314,10 @@ class _Plan:
         total = len(self.merged.exports)
         parts = []
         for reason in sorted({one.reason for one in self.merged.conflicts}, key=CONFLICT_ORDER.index):
-            differing = {one.cluster for one in self.merged.conflicts if one.reason == reason}
-            parts.append(f"{reason}: {len(differing)} of {total} clusters differ, {self.merged.oldest.cluster} decides")
+            found = [one for one in self.merged.conflicts if one.reason == reason]
+            winners = sorted({one.winner for one in found})
+            who = f"{', '.join(winners)} decide{'s' if len(winners) == 1 else ''}"
+            parts.append(f"{reason}: {len({one.cluster for one in found})} of {total} clusters differ, {who}")
         return "; ".join(parts)
 
     def put(
@@ -354,7 +366,7 @@ def _same_slice(one: objects.EndpointSlice, other: objects.EndpointSlice) -> boo
         one.address_type == other.address_type
         and (one.ports or []) == (other.ports or [])
         and (one.endpoints or []) == (other.endpoints or [])
-        and other.metadata.labels.items() <= one.metadata.labels.items()
+        and all(one.metadata.labels.get(label) == other.metadata.labels.get(label) for label in SLICE_LABELS)
     )
 
 

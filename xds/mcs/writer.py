@@ -124,6 +124,11 @@ class Writer:
         if names != set():
             self._wake.set()
 
+    def look_again(self) -> None:
+        """Take into account that anything may have changed."""
+        self._everything = True
+        self._wake.set()
+
     async def run(self) -> None:
         """Write until cancelled; then the lease is given up."""
         try:

@@ -49,13 +49,16 @@ class Writers:
             if isinstance(event, (Upsert, Delete)):
                 for writer in self._writers.values():
                     writer.touch(event)
-            elif isinstance(event, Synced) and event.cluster not in self._writers:
+            elif _is_there(event) and event.cluster not in self._writers:
                 if client := self._client_of(event.cluster):
                     self._writers[event.cluster] = self._writer(event.cluster, client)
                     self._changed.set()
             elif isinstance(event, Health) and event.state is MemberState.LOST and event.cluster in self._writers:
                 del self._writers[event.cluster]
                 self._changed.set()
+            if isinstance(event, Health) and event.state in {MemberState.LOST, MemberState.CONNECTED}:
+                for writer in self._writers.values():
+                    writer.look_again()
 
     def problems(self) -> Iterator[Problem]:
         """Yield what keeps us from writing."""
@@ -81,3 +84,8 @@ class Writers:
     def _world_of(self, cluster: str) -> World | None:
         world = self._world()
         return world if cluster in world.clusters else None
+
+
+def _is_there(event: Event) -> bool:
+    """Return whether everything of a cluster is known, or known again."""
+    return isinstance(event, Synced) or (isinstance(event, Health) and event.state is MemberState.CONNECTED)

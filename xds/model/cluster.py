@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from xds.model import objects
-from xds.model.events import MemberState, ObjectKey
+from xds.model.events import MemberState, ObjectKey, Standing
 from xds.model.local import NodePlace
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.slices import owner_of
@@ -58,7 +58,7 @@ class Cluster:
     """How other clusters name it, where it says so."""
     state: MemberState = MemberState.SYNCING
     reason: str = ""
-    demoted: bool = False
+    standing: Standing = Standing.FULL
     doubted: frozenset[tuple[str, str]] = frozenset()
     """(namespace, name) of services that may be gone."""
 

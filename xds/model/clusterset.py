@@ -36,6 +36,7 @@ class Merged:
 
     service: Service | None
     problems: tuple[Problem, ...]
+    imported: Import
 
 
 Imports = list[tuple[str, "objects.ServiceImport"]]
@@ -85,14 +86,15 @@ class _Merge:
             age=self.imported.oldest.export.metadata.age,
             origins=tuple(sorted(refs)),
         )
-        return Merged(service, tuple(self.problems))
+        return Merged(service, tuple(self.problems), self.imported)
 
     def conflict(self, found: Conflict) -> Problem:
-        ref, winner = ref_of(found.cluster, self.exports[found.cluster].exported.export), self.imported.oldest.cluster
+        ref, winner = ref_of(found.cluster, self.exports[found.cluster].exported.export), found.winner
         if found.is_missing:
             text = f"{found.reason}: {found.message}; only the clusters that have it serve it"
             return Problem("XDS0203", text, ref, hint=f"add the port to the Service in {found.cluster}")
-        text = f"{found.reason}: {found.message}; the oldest export, in {winner}, decides"
+        rank = "oldest" if winner == self.imported.oldest.cluster else "older"
+        text = f"{found.reason}: {found.message}; the {rank} export, in {winner}, decides"
         return Problem("XDS0203", text, ref, hint=f"make the Service in {found.cluster} agree with the one in {winner}")
 
     def ports(self) -> dict[Port, list[Export]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
 from xds.problems import Ref
@@ -24,6 +24,16 @@ class MemberState(StrEnum):
     SYNCING = "Syncing"
     STALE = "Stale"
     LOST = "Lost"
+
+
+class Standing(IntEnum):
+    """What clients of other clusters are to make of a member's endpoints; its own clients take them as they are."""
+
+    FULL = 0
+    DEMOTED = 1
+    """They are DEGRADED: nothing has been heard of the member for too long."""
+    REMOVED = 2
+    """They are left out: for far too long."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,8 +80,7 @@ class Health:
     cluster: str
     state: MemberState
     reason: str = ""
-    demoted: bool = False
-    """Clients of other clusters are to use its endpoints last, since nothing has been heard of it for too long."""
+    standing: Standing = Standing.FULL
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from xds.model import gateway_objects, objects
 from xds.model.cluster import Cluster
 from xds.model.clusterset import Export, merge_exports
 from xds.model.events import Delete, Doubt, Event, Health, ObjectKey, Remember, Synced, Upsert, ref_of
-from xds.model.imports import Exported
+from xds.model.imports import INVALID_TYPE, Exported, Import, invalid
 from xds.model.local import LocalInput, LocalResult, build_local
 from xds.model.members import Member
 from xds.model.membership import Membership
@@ -55,6 +55,7 @@ class Fleet:
         self._clusters: dict[str, Cluster] = {}
         self._membership = Membership()
         self._services: dict[ServiceKey, Service] = {}
+        self._imports: dict[ServiceKey, Import] = {}
         self._order: list[ServiceKey] | None = None
         """The keys of the services, sorted; None when one was added or removed."""
         self._problems: dict[ServiceKey, tuple[Problem, ...]] = {}
@@ -77,6 +78,16 @@ class Fleet:
     def services(self) -> Mapping[ServiceKey, Service]:
         """Every service: each cluster's own and those of the cluster set."""
         return self._services
+
+    @property
+    def imports(self) -> Mapping[ServiceKey, Import]:
+        """What each service of the cluster set was merged of, and where its exports differ."""
+        return self._imports
+
+    @property
+    def clusters(self) -> Mapping[str, Cluster]:
+        """What was told of each cluster, member or not, and under FLEET what is fleet-wide."""
+        return self._clusters
 
     @property
     def synced(self) -> bool:
@@ -138,9 +149,9 @@ class Fleet:
                     self._members_changed = True
                 case Health():
                     cluster = self._cluster(event.cluster)
-                    if cluster.demoted is not event.demoted:
+                    if cluster.standing is not event.standing:
                         self._dirty_all_of(event.cluster)
-                    cluster.state, cluster.reason, cluster.demoted = event.state, event.reason, event.demoted
+                    cluster.state, cluster.reason, cluster.standing = event.state, event.reason, event.standing
                     self._membership.told.add(event.cluster)
                     self._members_changed = True
                 case Remember():
@@ -284,9 +295,11 @@ class Fleet:
         exports += self._copied(key, imports, {export.member.name for export in exports})
         if not exports:
             self._note(key, tuple(problems))
+            self._imports.pop(key, None)
             return None
         self.services_built += 1
         result = merge_exports(exports, imports, importers)
+        self._imports[key] = result.imported
         self._note(key, (*problems, *result.problems))
         return result.service
 
@@ -317,13 +330,14 @@ class Fleet:
 
     def _useless(self, cluster: str, export: objects.ServiceExport) -> Problem:
         meta = export.metadata
-        if ObjectKey("Service", meta.namespace, meta.name) in self._clusters[cluster].items:
+        reason = invalid(self._clusters[cluster].items.get(ObjectKey("Service", meta.namespace, meta.name)))
+        if reason == INVALID_TYPE:
             message, hint = (
-                "an ExternalName service cannot be exported (InvalidServiceType)",
+                f"an ExternalName service cannot be exported ({reason})",
                 "export a ClusterIP or headless Service",
             )
             return Problem("XDS0212", message, ref_of(cluster, export), hint=hint)
-        message = f"there is no Service {meta.namespace}/{meta.name} in {cluster} to export (NoService)"
+        message = f"there is no Service {meta.namespace}/{meta.name} in {cluster} to export ({reason})"
         return Problem("XDS0204", message, ref_of(cluster, export), hint="create the Service, or delete the ServiceExport")
 
     def _of(self, cluster: str, kind: type[Kind]) -> Iterator[Kind]:

@@ -7,15 +7,14 @@ that of the oldest of them, and only those that agree with it serve it. Whatever
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from xds.model import objects
 from xds.model.local import distribution_of
 from xds.model.protocols import protocol_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from xds.model import objects
+    from collections.abc import Iterator, Sequence
 
 # Reasons of the condition Conflict (mcs-api, ServiceExportConditionReason), in the order in which they are told.
 TYPE: Final = "TypeConflict"
@@ -26,6 +25,10 @@ LABELS: Final = "LabelsConflict"
 ANNOTATIONS: Final = "AnnotationsConflict"
 INTERNAL_POLICY: Final = "InternalTrafficPolicyConflict"
 DISTRIBUTION: Final = "TrafficDistributionConflict"
+
+# Reasons of the condition Valid, where it is False.
+NO_SERVICE: Final = "NoService"
+INVALID_TYPE: Final = "InvalidServiceType"
 
 
 class Exported(NamedTuple):
@@ -45,16 +48,37 @@ class Exported(NamedTuple):
         """Whether clients get the endpoints themselves."""
         return self.spec.cluster_ip == "None"
 
+    @property
+    def type(self) -> str:
+        """What `spec.type` of its import would be."""
+        return "Headless" if self.headless else "ClusterSetIP"
+
 
 class Conflict(NamedTuple):
     """One export differs from what counts."""
 
     reason: str
+    field: str
+    """What differs, e.g. `sessionAffinity`."""
     cluster: str
     """Whose export it is."""
-    message: str
+    value: str
+    """What it says."""
+    winner: str
+    """Whose export counts: the oldest, or of a port the oldest that has it."""
+    counts: str
+    """What that one says."""
     is_missing: bool = False
-    """It lacks a port that others have; else the oldest export decides."""
+    """It lacks a port that others have; nobody decides then, and those that have it serve it."""
+
+    @property
+    def message(self) -> str:
+        """What differs, for people."""
+        if self.is_missing:
+            return f"port {self.counts} is missing here"
+        if self.reason == TYPE:
+            return f"the service is {'' if self.value == 'Headless' else 'not '}headless here"
+        return f"{'port ' if self.reason == PORT else ''}{self.value} against {self.counts}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +101,33 @@ def merge(exports: Sequence[Exported]) -> Import:
     """Merge the valid exports of one namespace and name; at least one."""
     ordered = tuple(sorted(exports, key=lambda one: one.age_key))
     conflicts = [found for one in ordered[1:] for found in _differences(one, ordered[0])]
-    ports: dict[int, tuple[objects.ServicePort, set[str]]] = {}
-    """By the order in which they were found."""
+    ports: list[tuple[objects.ServicePort, list[str]]] = []
+    """Each with the clusters that have it, the oldest export first."""
     for one in ordered:
         for port in one.spec.ports:
-            known = next((entry for entry in ports.values() if _same(entry[0], port)), None)
+            known = next((entry for entry in ports if _same(entry[0], port)), None)
             if known is not None:
-                known[1].add(one.cluster)
+                known[1].append(one.cluster)
                 continue
-            taken = next((entry[0] for entry in ports.values() if _clashes(entry[0], port)), None)
+            taken = next((entry for entry in ports if _clashes(entry[0], port)), None)
             if taken is None:
-                ports[len(ports)] = port, {one.cluster}
+                ports.append((port, [one.cluster]))
             else:
-                conflicts.append(Conflict(PORT, one.cluster, f"port {describe(port)} against {describe(taken)}"))
-    for port, _ in ports.values():
+                conflicts.append(Conflict(PORT, "ports", one.cluster, describe(port), taken[1][0], describe(taken[0])))
+    for port, clusters in ports:
         conflicts += [
-            Conflict(PORT, one.cluster, f"port {describe(port)} is missing here", is_missing=True)
+            Conflict(PORT, "ports", one.cluster, "", clusters[0], describe(port), is_missing=True)
             for one in ordered
             if not any(_same(port, other) or _clashes(port, other) for other in one.spec.ports)
         ]
-    return Import(ordered, tuple((port, frozenset(clusters)) for port, clusters in ports.values()), tuple(conflicts))
+    return Import(ordered, tuple((port, frozenset(clusters)) for port, clusters in ports), tuple(conflicts))
+
+
+def invalid(service: objects.KubernetesObject | None) -> str:
+    """Return the reason why an export of this Service is not valid, "" if it is."""
+    if not isinstance(service, objects.Service):
+        return NO_SERVICE
+    return INVALID_TYPE if service.spec.type == "ExternalName" else ""
 
 
 def describe(port: objects.ServicePort) -> str:
@@ -107,22 +138,21 @@ def describe(port: objects.ServicePort) -> str:
 
 def _differences(one: Exported, oldest: Exported) -> list[Conflict]:
     """Return in which properties of the whole service an export differs from the oldest."""
-    found = []
-    if one.headless != oldest.headless:
-        found.append(Conflict(TYPE, one.cluster, f"the service is {'' if one.headless else 'not '}headless here"))
     spec, decisive = one.spec, oldest.spec
     compared = (
-        (AFFINITY, spec.session_affinity, decisive.session_affinity),
-        (AFFINITY_CONFIG, spec.session_affinity_config, decisive.session_affinity_config),
-        (LABELS, one.export.spec.exported_labels, oldest.export.spec.exported_labels),
-        (ANNOTATIONS, one.export.spec.exported_annotations, oldest.export.spec.exported_annotations),
-        (INTERNAL_POLICY, spec.internal_traffic_policy, decisive.internal_traffic_policy),
-        (DISTRIBUTION, distribution_of(spec), distribution_of(decisive)),
+        (TYPE, "type", one.type, oldest.type),
+        (AFFINITY, "sessionAffinity", spec.session_affinity, decisive.session_affinity),
+        (AFFINITY_CONFIG, "sessionAffinityConfig", spec.session_affinity_config, decisive.session_affinity_config),
+        (LABELS, "exportedLabels", one.export.spec.exported_labels, oldest.export.spec.exported_labels),
+        (ANNOTATIONS, "exportedAnnotations", one.export.spec.exported_annotations, oldest.export.spec.exported_annotations),
+        (INTERNAL_POLICY, "internalTrafficPolicy", spec.internal_traffic_policy, decisive.internal_traffic_policy),
+        (DISTRIBUTION, "trafficDistribution", distribution_of(spec), distribution_of(decisive)),
     )
-    for reason, mine, decides in compared:
-        if mine != decides:
-            found.append(Conflict(reason, one.cluster, f"{_shown(mine)} against {_shown(decides)}"))
-    return found
+    return [
+        Conflict(reason, field, one.cluster, _shown(mine), oldest.cluster, _shown(decides))
+        for reason, field, mine, decides in compared
+        if mine != decides
+    ]
 
 
 def _same(one: objects.ServicePort, other: objects.ServicePort) -> bool:
@@ -136,5 +166,14 @@ def _clashes(one: objects.ServicePort, other: objects.ServicePort) -> bool:
 
 def _shown(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key}={value[key]}" for key in sorted(value)) or "none"
+        return ", ".join(f"{path}={found}" for path, found in _flat(value)) or "none"
     return str(value or "none")
+
+
+def _flat(value: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key in sorted(value):
+        found = value[key]
+        if isinstance(found, dict):
+            yield from _flat(found, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", found

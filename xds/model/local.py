@@ -124,7 +124,7 @@ class _Builder:
             self.problem(
                 "XDS0213", f"{spec.traffic_distribution!r} is unknown", at="spec.trafficDistribution", hint=f"use one of {known}"
             )
-        demoted = given.member.demoted or any(endpoint.demoted for found in endpoints.values() for endpoint in found)
+        is_demoted = any(endpoint.standing for found in endpoints.values() for endpoint in found)
         service = Service(
             key=ServiceKey(given.service.metadata.namespace, given.service.metadata.name, given.member.name),
             ports=ports,
@@ -132,7 +132,7 @@ class _Builder:
             vips={given.member.name: self.vips()},
             visible_in=frozenset((given.member.name,)),
             headless=spec.cluster_ip == "None",
-            has_degraded=given.doubted or demoted,
+            has_degraded=given.doubted or is_demoted,
             has_copies=any(self.cluster(owner_of(item).source) != given.member.name for item in given.slices),
             traffic_distribution=distribution_of(spec),
             age=given.service.metadata.age,
@@ -255,7 +255,7 @@ class _Builder:
             network=self.network(item.cluster),
             node=item.source.node_name or "",
             hostname=item.source.hostname or "",
-            demoted=self.given.known.get(item.cluster, self.given.member).demoted,
+            standing=self.given.known.get(item.cluster, self.given.member).standing,
             origin=item.origin,
         )
 

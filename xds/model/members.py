@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from xds.model.events import MemberState
+from xds.model.events import MemberState, Standing
 
 if TYPE_CHECKING:
     from xds.problems import Ref
@@ -23,8 +23,7 @@ class Member:
     state: MemberState = MemberState.SYNCING
     reason: str = ""
     """Why it is in that state."""
-    demoted: bool = False
-    """Clients of other clusters use its endpoints last."""
+    standing: Standing = Standing.FULL
     declared: bool = True
     """False: there are manifests of it but no MemberCluster."""
     origin: Ref | None = None

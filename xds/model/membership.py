@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from xds.model import objects
 from xds.model.cluster import Cluster
-from xds.model.events import FLEET, MemberState, ref_of
+from xds.model.events import FLEET, MemberState, Standing, ref_of
 from xds.model.members import Member
 from xds.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+
+_UNREAD = {MemberState.STALE, MemberState.SYNCING}
+"""States of members that may have objects that we have not read."""
 
 
 class Moved(NamedTuple):
@@ -36,19 +40,19 @@ class Membership:
         """Clusters of which everything was told, and FLEET."""
         self.told: set[str] = set()
         """Clusters whose state was told."""
-        self._sources: dict[str, tuple[str, bool, bool]] = {}
-        """Each name that is known -> the member's, whether it tells of its endpoints itself, whether it is demoted."""
+        self._sources: dict[str, tuple[str, bool, Standing]] = {}
+        """Each name that is known -> the member's, whether it tells of its endpoints itself, its standing."""
         self._declared: dict[str, objects.MemberCluster] = {}
         self._holders: set[str] = set()
 
     def is_complete(self, clusters: Mapping[str, Cluster]) -> bool:
         """Return whether everything has been told, but for clusters that cannot be reached."""
-        due = (name for name, cluster in clusters.items() if cluster.state is not MemberState.STALE)
+        due = (name for name, cluster in clusters.items() if cluster.state not in {MemberState.STALE, MemberState.LOST})
         return FLEET in self.synced and self.synced.issuperset(due)
 
     def source(self, name: str) -> tuple[str, bool]:
         """Return which cluster a slice means by a name, and whether that tells of its endpoints itself."""
-        member, is_watched, _ = self._sources.get(name, (name, False, False))
+        member, is_watched, _ = self._sources.get(name, (name, False, Standing.FULL))
         return member, is_watched
 
     def rebuild(self, clusters: Mapping[str, Cluster]) -> Moved:
@@ -64,13 +68,14 @@ class Membership:
         ids = {one.cluster_id: members[name] for name, one in clusters.items() if one.cluster_id and name in members}
         self.known = {**ids, **members}
         before = self._sources
-        self._sources = {name: (one.name, one.name in self.synced, one.demoted) for name, one in self.known.items()}
+        self._sources = {name: (one.name, one.name in self.synced, one.standing) for name, one in self.known.items()}
         return Moved(moved, bool(moved) or self._sources != before)
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the members."""
-        for name in sorted(self._declared.keys() - self._holders):
-            hint = f"add its manifests, {name}/….yaml, or delete the MemberCluster"
+        unread = {name for name, member in self.members.items() if name in self.told and member.state in _UNREAD}
+        for name in sorted(self._declared.keys() - self._holders - unread):
+            hint = f"add its manifests, {name}/….yaml, or a kubeconfig for it, or delete the MemberCluster"
             yield Problem("XDS0217", f"there is no object of cluster {name!r}", ref_of(FLEET, self._declared[name]), hint=hint)
         for name in self.members:
             if name not in self._declared:
@@ -89,7 +94,7 @@ def _member(cluster: Cluster, declared: objects.MemberCluster | None) -> Member:
         network=spec.network,
         state=cluster.state,
         reason=cluster.reason,
-        demoted=cluster.demoted,
+        standing=cluster.standing,
         declared=declared is not None,
         origin=ref_of(FLEET, declared) if declared else None,
     )

@@ -226,6 +226,15 @@ class SecretRef(Struct, frozen=True, rename="camel", kw_only=True):
     key: str = ""
 
 
+class StaleSpec(Struct, frozen=True, rename="camel", kw_only=True):
+    """`spec.stale` of a MemberCluster: what its endpoints are to clients of other clusters while nothing is heard of it."""
+
+    demote_after_seconds: float | None = None
+    """Then they are DEGRADED; None: as the control plane is set."""
+    remove_after_seconds: float | None = None
+    """Then they are left out, and the member is Lost; None: as the control plane is set."""
+
+
 class MemberClusterSpec(Struct, frozen=True, rename="camel", kw_only=True):
     """`spec` of a MemberCluster."""
 
@@ -235,6 +244,7 @@ class MemberClusterSpec(Struct, frozen=True, rename="camel", kw_only=True):
     """Members of one network reach each other's pod addresses."""
     kubeconfig_secret: SecretRef | None = None
     """How to reach its API server, where that is not said otherwise."""
+    stale: StaleSpec = StaleSpec()
 
 
 class MemberCluster(KubernetesObject, frozen=True, rename="camel", kw_only=True):

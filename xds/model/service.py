@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from xds.model.events import Standing
 from xds.model.objects import UNDATED
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ class Endpoint:
     network: str = "default"
     node: str = ""
     hostname: str = ""
-    demoted: bool = False
-    """For clients of other clusters it is DEGRADED, if it is healthy at all."""
+    standing: Standing = Standing.FULL
+    """Of its cluster, for clients of other clusters."""
     origin: Ref | None = field(default=None, compare=False)
     """The EndpointSlice."""
 
@@ -128,7 +129,7 @@ class Service:
     origins: tuple[Ref, ...] = ()
     """Service, ServiceExports and ServiceImports that made it, sorted."""
     has_degraded: bool = False
-    """Some of its endpoints are DEGRADED, or demoted."""
+    """Some of its endpoints are DEGRADED, or of a cluster without full standing."""
     has_copies: bool = False
     """A cluster's own, into which endpoints of other clusters are copied."""
 

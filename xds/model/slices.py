@@ -19,6 +19,8 @@ SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
 MCS_SERVICE_LABEL: Final = "multicluster.kubernetes.io/service-name"
 MCS_CLUSTER_LABEL: Final = "multicluster.kubernetes.io/source-cluster"
 MANAGED_BY_LABEL: Final = "endpointslice.kubernetes.io/managed-by"
+MCS_MANAGER: Final = "mcs.isthmus.dev"
+"""Value of that label in slices that we write as an MCS implementation: Kubernetes' own controllers leave them alone."""
 KARMADA_PROVIDER: Final = "endpointslice.karmada.io/provision-cluster"
 KARMADA_IMPORTER: Final = "endpointslice-controller.karmada.io"
 

@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from xds.model.events import Standing
 from xds.model.service import Health
 from xds.model.view import Role
 from xds.policy.tiers import Place, Share, Tier
@@ -74,6 +75,8 @@ def tiers(service: Service, port: int, place: Place) -> tuple[Tier, ...]:
         if found.network != place.network:
             continue
         endpoint = _as_seen_from(place, found) if service.has_degraded else found
+        if endpoint is None:
+            continue
         if place.drops_degraded and endpoint.health is Health.DEGRADED:
             index: int | None = len(ladder) - 1
             endpoint = replace(endpoint, health=Health.HEALTHY)
@@ -87,12 +90,13 @@ def tiers(service: Service, port: int, place: Place) -> tuple[Tier, ...]:
     )
 
 
-def _as_seen_from(place: Place, endpoint: Endpoint) -> Endpoint:
-    """Return an endpoint as clients at a place are to take it: what is demoted is so for other clusters alone."""
-    is_other = endpoint.locality.cluster != place.cluster
-    if endpoint.demoted and is_other and endpoint.health is Health.HEALTHY:
-        return replace(endpoint, health=Health.DEGRADED)
-    return endpoint
+def _as_seen_from(place: Place, endpoint: Endpoint) -> Endpoint | None:
+    """Return an endpoint as clients at a place are to take it, None if not at all."""
+    if endpoint.standing is Standing.FULL or endpoint.locality.cluster == place.cluster:
+        return endpoint
+    if endpoint.standing is Standing.REMOVED:
+        return None
+    return replace(endpoint, health=Health.DEGRADED) if endpoint.health is Health.HEALTHY else endpoint
 
 
 def _share(locality: Locality, endpoints: tuple[Endpoint, ...]) -> Share:

@@ -29,6 +29,8 @@ class FakeApiServer:
         self.token = token
         """The bearer token that is accepted; another one is answered with 401."""
         self.forbidden: set[str] = set()
+        self.ready = True
+        """What `/readyz` says."""
         """Kinds that nobody may read: 403; `VERB RESOURCE` is what a SelfSubjectAccessReview denies."""
         self.fault: Callable[[str, dict[str, str]], Answer | None] | None = None
         """May answer instead, given path and query; None lets the server do so."""
@@ -163,6 +165,8 @@ class FakeApiServer:
         return await handler(request)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/readyz":
+            return web.Response(status=200 if self.ready else 500, text="ok" if self.ready else "[-]poststarthook/rbac failed")
         document = self._discover(request.path)
         if document is not None:
             return _response(Answer(200, json.dumps(document).encode()))

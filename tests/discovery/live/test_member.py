@@ -158,6 +158,21 @@ async def test_a_kind_that_may_not_be_read_any_more_keeps_what_was_read(server, 
         assert member.state() is CONNECTED
 
 
+async def test_a_server_that_starts_and_forbids_everything_is_not_believed(server, member_of):
+    """Until its roles are there it does so."""
+    server.forbidden = {"Service", "EndpointSlice", "Node", "Namespace"}
+    server.ready = False
+    async with member_of(server) as member:
+        reported = []
+        member.member._on_problems = lambda: reported.extend(member.member.problems())
+        await asyncio.sleep(1)
+        server.forbidden, server.ready = set(), True
+        await member.until_synced()
+        assert member.states == [("east", CONNECTED)]
+        assert [problem.code for problem in reported] == []
+        assert member.names() == {"web"}
+
+
 async def test_problems_of_objects_are_reported_when_they_come_and_when_they_go(server, member_of):
     async with member_of(server) as member:
         await member.until_synced()

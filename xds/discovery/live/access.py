@@ -43,6 +43,11 @@ class Access(Protocol):
         """
         ...
 
+    @property
+    def origin(self) -> str:
+        """Where it is said, for people."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class FileAccess:
@@ -58,6 +63,11 @@ class FileAccess:
         """
         found = await asyncio.to_thread(read_kubeconfig, self.context.file)
         return Credentials(found.content, self.context.name, found.digest, found.directory)
+
+    @property
+    def origin(self) -> str:
+        """File and context."""
+        return f"context {self.context.name} of {self.context.file}"
 
 
 class RegisteredAccess:
@@ -83,6 +93,12 @@ class RegisteredAccess:
             return _behind(await self._hub.credentials(), self.registration.path)
         digest = hashlib.blake2b(msgspec.json.encode(kubeconfig, order="sorted"), digest_size=16).digest()
         return Credentials(kubeconfig, NAME, digest)
+
+    @property
+    def origin(self) -> str:
+        """The registration, e.g. `Secret isthmus/east of the hub`."""
+        ref = self.registration.origin
+        return f"{ref.kind} {f'{ref.namespace}/' if ref.namespace else ''}{ref.name} of the hub"
 
 
 def _behind(hub: Credentials, path: str) -> Credentials:

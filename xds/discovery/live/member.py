@@ -227,6 +227,8 @@ class MemberSource:
             else:
                 self._take(collection, collection.take_page, (await server.get(path, request.query),))
         except Refusal as error:
+            if error.status == FORBIDDEN:
+                await _see_that_it_is_ready(server, error)
             return self._accept_refusal(collection, error)
         except _SilentError:
             collection.disconnected()  # that another way is tried is no failure
@@ -348,3 +350,16 @@ class MemberSource:
         if events:
             self._tell(events)
             self._on_problems()
+
+
+async def _see_that_it_is_ready(server: ApiServer, refusal: Refusal) -> None:
+    """Return if the server means what it forbids: one that starts forbids everything until it has its roles.
+
+    Raises:
+        UnreachableError: it is not ready, or cannot be asked.
+    """
+    try:
+        await server.get("/readyz", read_s=PULSE_S)
+    except Refusal as error:
+        if error.status not in {FORBIDDEN, NOT_FOUND, UNAUTHORIZED}:  # those do not say whether it is ready
+            raise UnreachableError(f"{server.url} is not ready, and says {refusal}") from error

@@ -18,7 +18,7 @@ from xds.discovery.live.access import FileAccess, RegisteredAccess
 from xds.discovery.live.api_server import ApiServer, UnreachableError
 from xds.discovery.live.collection import Refusal, key_of
 from xds.discovery.live.hub import HubSource
-from xds.discovery.live.keeper import Keeper
+from xds.discovery.live.keeper import CONFIRMATION, FOREVER, Keeper, Patience
 from xds.discovery.live.kubeconfig import chosen_contexts
 from xds.discovery.live.member import MemberSource
 from xds.discovery.live.writing import MemberWriter
@@ -26,14 +26,13 @@ from xds.discovery.saved_world import SavedWorld
 from xds.errors import ConfigurationError
 from xds.model.events import FLEET, Delete, Health, MemberState, Remember, Synced, Upsert
 from xds.model.kinds import KINDS
-from xds.model.objects import MemberCluster, MemberClusterSpec, ObjectMeta
+from xds.model.objects import MemberCluster, MemberClusterSpec, ObjectMeta, StaleSpec
 from xds.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     from xds.discovery.live.access import Access, Credentials
-    from xds.discovery.live.kubeconfig import Context
     from xds.discovery.registry.registrations import Registered, Registration
     from xds.model.events import Event
     from xds.model.objects import KubernetesObject
@@ -62,6 +61,8 @@ class Care:
     """Of a member's services, that may be lost at once."""
     delay_s: float = 600.0
     """How long the loss of more is held."""
+    patience: Patience = FOREVER
+    """How long nothing may be heard of a member, unless its MemberCluster says otherwise."""
     memory: Callable[[str], Mapping[tuple[str, str, str], frozenset[str]]] = lambda _: {}
     """Returns which endpoints of a member have been ready."""
 
@@ -85,17 +86,19 @@ class LiveSource:
         files: Sequence[Path],
         contexts: Iterable[str] = (),
         care: Care | None = None,
-        hub: Context | None = None,
+        hub: Access | None = None,
         plugins: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._care = care or Care()
         self._saved = SavedWorld(self._care.directory) if self._care.directory else None
         self._keepers: dict[str, Keeper] = {}
+        self._patience: dict[str, Patience] = {}
+        """Of members that have a MemberCluster."""
         self._saved_changes: dict[str, int] = {}
         """Member -> its changes when it was saved last."""
         chosen = chosen_contexts(files, contexts) if files else []
         self._files: dict[str, Access] = {context.member: FileAccess(context) for context in chosen}
-        self._hub = FileAccess(hub) if hub else None
+        self._hub = hub
         self._plugins = plugins or {}
         self._registered: dict[str, tuple[RegisteredAccess, asyncio.Task[None]]] = {}
         """Members that the hub registers."""
@@ -116,6 +119,12 @@ class LiveSource:
     def has_hub(self) -> bool:
         """Whether there may be more members later."""
         return self._hub is not None
+
+    def origin(self, member: str) -> str:
+        """Return where it is said how to reach a member, for people; "" if it is none of ours."""
+        registered = self._registered.get(member)
+        access = registered[0] if registered else self._files.get(member)
+        return access.origin if access else ""
 
     def writer(self, member: str) -> MemberWriter:
         """Return how to write to a member, by whatever connection there is at the time."""
@@ -161,10 +170,15 @@ class LiveSource:
                 keeper.close()
             self._save(self._unsaved())
 
-    def confirm(self, member: str, value: str) -> None:
-        """Let go what is held of a member, if the value names it (`keeper.CONFIRMATION`)."""
-        if member in self._keepers:
-            self._keepers[member].confirm(value)
+    def declared(self, member: str, item: MemberCluster | None) -> None:
+        """Take into account what a member's MemberCluster says; None: there is none any more."""
+        stale, default = item.spec.stale if item else StaleSpec(), self._care.patience
+        pairs = (stale.demote_after_seconds, default.demote_after_s), (stale.remove_after_seconds, default.remove_after_s)
+        self._patience[member] = Patience(*(given if own is None else own for own, given in pairs))
+        if keeper := self._keepers.get(member):
+            keeper.patience = self._patience[member]
+            if item:
+                keeper.confirm(item.metadata.annotations.get(CONFIRMATION, ""))
 
     def _take_registered(
         self,
@@ -241,6 +255,7 @@ class LiveSource:
             keeper.restore(objects)
         member = MemberSource(name, MEMBER_KINDS, keeper.take, tell_problems, objects)
         keeper.is_settled = lambda: member.is_settled
+        keeper.patience = self._patience.get(name, self._care.patience)
         self._keepers[name], self.members[name] = keeper, member
         self._saved_changes[name] = keeper.changes
         await self._follow(name, access, member, scratch / name, tell_problems)

@@ -1,0 +1,95 @@
+import json
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from xds.model.events import MemberState
+from xds.model.members import Member
+
+
+@pytest.fixture
+def watched(asked, monkeypatch):
+    """Watch the clusters: one step is taken at each pause, then comes Ctrl-C."""
+
+    def run(*steps, arguments=()):
+        pauses = iter([*steps, lambda: signal.raise_signal(signal.SIGINT)])
+        monkeypatch.setattr("xds.cli.clusters.time.sleep", lambda _: next(pauses)())
+        return asked("clusters", "-w", *arguments, exits=130)
+
+    return run
+
+
+def lines(result):
+    return [line.split() for line in result.stdout.splitlines()]
+
+
+def test_clusters(asked, plane):
+    plane.states_since_s = {"east": time.time() - 3 * 3600 - 5 * 60 - 1}
+    result = asked("clusters")
+    assert lines(result) == [
+        ["NAME", "STATE", "SINCE", "REGION", "ZONES", "NETWORK", "SERVICES", "ENDPOINTS"],
+        ["east", "Connected", "3h5m", "eu", "eu-1,eu-2", "default", "1", "2"],
+        ["west", "Stale", "-", "us", "us-1", "default", "0", "0"],
+    ]
+    assert result.stderr == "west is Stale: no answer for 3 m\n"
+    plane.members["west"] = replace(plane.members["west"], declared=False)
+    assert "west has manifests but no MemberCluster; add one" in asked("clusters", "--no-headers").stderr
+
+
+def test_clusters_for_machines(asked):
+    found = json.loads(asked("clusters", "-o", "json").stdout)
+    assert (found["kind"], found["items"][1]["since"]) == ("MemberList", "2023-11-14T22:13:20Z")
+    assert yaml.safe_load(asked("clusters", "-o", "yaml").stdout) == found
+
+
+def test_clusters_are_watched_until_interrupted(watched, plane):
+    def connects():
+        plane.members["west"] = replace(plane.members["west"], state=MemberState.CONNECTED, reason="")
+        plane.states_since_s["west"] = time.time()
+
+    def joins():
+        plane.members["north-of-everything"] = Member("north-of-everything", state=MemberState.CONNECTED)
+
+    result = watched(lambda: None, connects, joins, lambda: plane.members.pop("east"))
+    rows = lines(result)
+    assert [row[:2] for row in rows] == [
+        ["NAME", "STATE"],
+        ["east", "Connected"],
+        ["west", "Stale"],
+        ["west", "Connected"],
+        ["north-of-everything", "Connected"],
+        ["east", "Lost"],
+    ]
+    assert rows[3][2] == "0s"
+    assert rows[5][2] == "-"
+    assert (
+        result.stderr == "west is Stale: no answer for 3 m\neast is Lost: no longer a member\n\n"
+    )  # click ends the line of a ^C
+    header, *first, _, wide, _ = result.stdout.splitlines()
+    assert [line.index("eu") for line in first[:1]] == [header.index("REGION")]
+    assert wide.startswith("north-of-everything   Connected")
+
+
+def test_what_was_said_of_a_cluster_is_not_said_again(watched, plane):
+    result = watched(plane.services.clear, arguments=["--no-headers"])
+    assert [row[0] for row in lines(result)] == ["east", "west", "east"]
+    assert result.stderr.count("west is Stale") == 1
+
+
+def test_watched_clusters_for_machines(watched, plane):
+    found = [
+        json.loads(line) for line in watched(lambda: plane.members.pop("west"), arguments=["-o", "json"]).stdout.splitlines()
+    ]
+    assert [(item["name"], item["state"]) for item in found] == [("east", "Connected"), ("west", "Stale"), ("west", "Lost")]
+    plane.members["west"] = Member("west")
+    documents = [*yaml.safe_load_all(watched(arguments=["-o", "yaml"]).stdout)]
+    assert [item["name"] for item in documents] == ["east", "west"]
+
+
+def test_no_clusters_to_watch_yet(watched, plane):
+    plane.members = {}
+    result = watched(lambda: plane.members.update(east=Member("east")))
+    assert [row[0] for row in lines(result)] == ["NAME", "east"]

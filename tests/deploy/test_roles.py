@@ -1,0 +1,42 @@
+"""The roles allow what the code does, and nothing else."""
+
+from pathlib import Path
+
+import yaml
+
+from xds.discovery.live.hub import READ
+from xds.discovery.live.source import MEMBER_KINDS
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+def rules(file):
+    """Return (group, resource) -> verbs of the ClusterRole in a file."""
+    (role,) = [item for item in yaml.safe_load_all((DEPLOY / file).read_text()) if item["kind"] == "ClusterRole"]
+    return {
+        (group, resource): set(rule["verbs"])
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+def read(kinds):
+    return {(kind.group, f"{kind.name.lower()}{'es' if kind.name.endswith('s') else 's'}") for kind in kinds}
+
+
+def plural(found):
+    return {(group, resource.replace("clusterpropertys", "clusterproperties")) for group, resource in found}
+
+
+def test_a_member_lets_us_read_what_we_read():
+    assert rules("remote/read-only.yaml").keys() == plural(read(MEMBER_KINDS))
+    assert {frozenset(verbs) for verbs in rules("remote/read-only.yaml").values()} == {frozenset(("get", "list", "watch"))}
+
+
+def test_the_hub_lets_us_read_the_registries():
+    found = rules("control-plane/hub-reader.yaml")
+    assert found.pop(("cluster.karmada.io", "clusters/proxy")) == {"get"}
+    assert found.pop(("", "secrets")) == {"get", "list", "watch"}
+    assert found.keys() == read(kind for _, kind in READ) - {("", "secrets")}
+    assert all(verbs == {"list", "watch"} for verbs in found.values())

@@ -1,0 +1,85 @@
+"""The answers of the admin API about the member clusters, as messages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from xds.admin.answers import endpoint_count, problem_message, timestamp
+from xds.admin.snapshots import NotFoundError
+from xds.model.events import FLEET, ObjectKey
+from xds.model.imports import invalid
+from xds.model.service import Health
+from xds.model.view import View
+from xds.wire import admin
+
+if TYPE_CHECKING:
+    from xds.admin.state import ControlPlane
+    from xds.model.members import Member
+    from xds.problems import Problem
+
+
+def members(plane: ControlPlane) -> admin.MemberList:
+    """Return the members by name, each with the number of its own services and their endpoints."""
+    services, endpoints = Counter[str](), Counter[str]()
+    for key, service in plane.services.items():
+        services[key.scope] += 1
+        endpoints[key.scope] += endpoint_count(service)
+    since_s = plane.states_since_s
+    return admin.MemberList(
+        items=[
+            _member(member, since_s.get(name), services[name], endpoints[name]) for name, member in sorted(plane.members.items())
+        ],
+    )
+
+
+def member(plane: ControlPlane, name: str) -> admin.MemberDescription:
+    """Return all that is known of one member.
+
+    Raises:
+        NotFoundError: there is no such member.
+    """
+    if name not in plane.members:
+        raise NotFoundError("cluster", name, plane.members)
+    own = [service for key, service in plane.services.items() if key.scope == name]
+    since_s = plane.states_since_s.get(name)
+    valid = _valid_exports(plane, name)
+    return admin.MemberDescription(
+        member=_member(plane.members[name], since_s, len(own), sum(map(endpoint_count, own))),
+        read_from=plane.source_of(name),
+        endpoints_ready=sum(endpoint_count(service, {Health.HEALTHY}) for service in own),
+        exports=len(valid),
+        exports_valid=sum(valid),
+        proxies=len({info.node_id for info in plane.streams() if isinstance(info.view, View) and info.view.cluster == name}),
+        problems=[problem_message(problem) for problem in plane.problems() if _is_about(problem, name)],
+    )
+
+
+def _member(member: Member, since_s: float | None, services: int, endpoints: int) -> admin.Member:
+    return admin.Member(
+        name=member.name,
+        region=member.region,
+        zones=member.zones,
+        network=member.network,
+        state=member.state,
+        reason=member.reason,
+        declared=member.declared,
+        services=services,
+        endpoints=endpoints,
+        since=None if since_s is None else timestamp(since_s),
+    )
+
+
+def _valid_exports(plane: ControlPlane, name: str) -> list[bool]:
+    """Return of each ServiceExport of a cluster whether it is valid."""
+    items = plane.clusters[name].items if name in plane.clusters else {}
+    exported = (ObjectKey("Service", key.namespace, key.name) for key in items if key.kind == "ServiceExport")
+    return [not invalid(items.get(key)) for key in exported]
+
+
+def _is_about(problem: Problem, name: str) -> bool:
+    """Return whether a problem is one of the cluster or its objects; what has no object says it in words, or by its file."""
+    ref = problem.ref
+    if ref is None:
+        return f"cluster {name!r}" in problem.message or problem.source.startswith(f"{name}/")
+    return ref.cluster == name or (ref.cluster, ref.kind, ref.name) == (FLEET, "MemberCluster", name)
