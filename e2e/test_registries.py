@@ -45,9 +45,11 @@ async def test_members_come_and_go_with_their_registrations(hub, clusters, kubec
         plain = secret("plain", {"kubeconfig": kubeconfigs["west"].read_bytes()})
         member = named("traffic.isthmus.dev/v1alpha1", "MemberCluster", "west2", spec=spec)
         await api.apply(plain, member)
-        await eventually(lambda: are(hub, {"west": "Connected", "west2": "Connected", "c2": "Connected"}), timeout_s=30)
+        # It is the same cluster as west, and a MemberCluster comes before a Secret.
+        await eventually(lambda: are(hub, {"west2": "Connected", "c2": "Connected"}), timeout_s=30)
         (found,) = [item for item in (await hub.admin("/v1/members"))["items"] if item["name"] == "west2"]
-        assert found["region"] == "r-west"
+        assert (found["region"], found["aliases"]) == ("r-west", ["west"])
+        await eventually(lambda: is_told(hub, "XDS0309"))
         await api.delete(member)
         await eventually(lambda: are(hub, {"west": "Connected", "c2": "Connected"}), timeout_s=30)
         # A kubeconfig that may run programs is not taken from an object.

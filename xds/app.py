@@ -318,7 +318,7 @@ class ControlPlane:
         Raises:
             NodeRejectedError: nobody can serve this node.
         """
-        view, problems = view_of(node, self._fleet.members, by_node=self._by_node)
+        view, problems = view_of(node, self._fleet.known, by_node=self._by_node)
         self._node_problems[node.id] = problems
         self._report.changed()
         return view

@@ -67,6 +67,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0306": (Severity.ERROR, "registration cannot be used"),
     "XDS0307": (Severity.WARNING, "cluster is not saved"),
     "XDS0308": (Severity.ERROR, "mass deletion is held"),
+    "XDS0309": (Severity.WARNING, "one cluster has two names"),
     # 04xx: translation (xds/translate)
     "XDS0401": (Severity.ERROR, "route refers to what does not exist"),
     "XDS0402": (Severity.ERROR, "gateway or route field is not supported"),

@@ -66,6 +66,7 @@ def _member(member: Member, since_s: float | None, services: int, endpoints: int
         declared=member.declared,
         services=services,
         endpoints=endpoints,
+        aliases=sorted(member.aliases),
         since=None if since_s is None else timestamp(since_s),
     )
 

@@ -81,6 +81,8 @@ def _tell(item: Json, before: Json | None = None) -> None:
 def _remarks(item: Json) -> Iterator[str]:
     if item["reason"]:
         yield f"{item['name']} is {item['state']}: {item['reason']}"
+    if item["aliases"]:
+        yield f"{item['name']} is also registered as {', '.join(item['aliases'])}"
     if not item["declared"]:
         yield f"{item['name']} has manifests but no MemberCluster; add one with its region beside the cluster directories"
 

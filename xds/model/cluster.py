@@ -59,6 +59,8 @@ class Cluster:
     state: MemberState = MemberState.SYNCING
     reason: str = ""
     standing: Standing = Standing.FULL
+    aliases: frozenset[str] = frozenset()
+    """Other names by which it is registered."""
     doubted: frozenset[tuple[str, str]] = frozenset()
     """(namespace, name) of services that may be gone."""
 

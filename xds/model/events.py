@@ -93,6 +93,14 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True)
+class Aliases:
+    """By which other names a cluster is registered; replaces what was told before."""
+
+    cluster: str
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Remember:
     """Which endpoints of a cluster have been ready, as far as was saved: told before its objects."""
 
@@ -101,7 +109,7 @@ class Remember:
     """(namespace, service, source of copies) -> identities."""
 
 
-Event = Upsert | Delete | Synced | Health | Doubt | Remember
+Event = Upsert | Delete | Synced | Health | Doubt | Aliases | Remember
 
 
 def ref_of(cluster: str, item: KubernetesObject) -> Ref:

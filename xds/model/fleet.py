@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from xds.model import gateway_objects, objects
 from xds.model.cluster import Cluster
 from xds.model.clusterset import Export, merge_exports
-from xds.model.events import Delete, Doubt, Event, Health, ObjectKey, Remember, Synced, Upsert, ref_of
+from xds.model.events import Aliases, Delete, Doubt, Event, Health, ObjectKey, Remember, Synced, Upsert, ref_of
 from xds.model.imports import INVALID_TYPE, Exported, Import, invalid
 from xds.model.local import LocalInput, LocalResult, build_local
 from xds.model.members import Member
@@ -73,6 +73,11 @@ class Fleet:
     def members(self) -> Mapping[str, Member]:
         """The members by name."""
         return self._membership.members
+
+    @property
+    def known(self) -> Mapping[str, Member]:
+        """The members by each of their names: their own, their ids, and others by which they are registered."""
+        return self._membership.known
 
     @property
     def services(self) -> Mapping[ServiceKey, Service]:
@@ -153,6 +158,9 @@ class Fleet:
                         self._dirty_all_of(event.cluster)
                     cluster.state, cluster.reason, cluster.standing = event.state, event.reason, event.standing
                     self._membership.told.add(event.cluster)
+                    self._members_changed = True
+                case Aliases():
+                    self._cluster(event.cluster).aliases = event.names
                     self._members_changed = True
                 case Remember():
                     self._cluster(event.cluster).seen |= event.seen

@@ -23,6 +23,8 @@ class Member:
     state: MemberState = MemberState.SYNCING
     reason: str = ""
     """Why it is in that state."""
+    aliases: frozenset[str] = frozenset()
+    """Other names by which it is registered."""
     standing: Standing = Standing.FULL
     declared: bool = True
     """False: there are manifests of it but no MemberCluster."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from xds.discovery.live import connection as connection_module
 from xds.discovery.live import member as member_module
 from xds.discovery.live import source as source_module
 from xds.discovery.live.kubeconfig import chosen_contexts, read_kubeconfig, user_of
 from xds.errors import ConfigurationError
-from xds.model.events import Delete, MemberState
+from xds.model.events import Aliases, Delete, MemberState
 
 CONNECTED, STALE = MemberState.CONNECTED, MemberState.STALE
 WEB = ["10.1.0.1", "10.1.0.2"]
@@ -18,8 +19,9 @@ WEB = ["10.1.0.1", "10.1.0.2"]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Look at files and ask again at once."""
-    monkeypatch.setattr(source_module, "LOOK_S", 0.05)
-    monkeypatch.setattr(source_module, "RENEW_S", 0.2)
+    for module in (source_module, connection_module):
+        monkeypatch.setattr(module, "LOOK_S", 0.05)
+    monkeypatch.setattr(connection_module, "RENEW_S", 0.2)
     monkeypatch.setattr(member_module, "PULSE_S", 0.3)
     monkeypatch.setattr(member_module, "PATIENCE_S", 0.2)
     monkeypatch.setattr(member_module, "BACK_OFF_S", 0.3)
@@ -43,6 +45,26 @@ async def test_each_context_is_a_member(servers, live, tmp_path, put_endpoints):
         assert fleet.addresses("west") == ["10.2.0.1"]
         assert fleet.found() == {}
         assert "" in fleet.synced  # nobody else tells what is fleet-wide
+
+
+async def test_two_names_of_one_cluster_are_one_member(servers, live, tmp_path, put_endpoints):
+    east, west = await servers(), await servers()
+    east.store.put("Namespace", "kube-system")
+    file = east.kubeconfig(tmp_path / "config", "east", "again", others={"west": west})
+    async with live(file) as fleet:
+        await fleet.until_synced("east", "west")
+        await fleet.until(lambda: fleet.state("again") is MemberState.LOST)
+        assert {cluster for cluster, _ in fleet.objects} == {"east", "west"}
+        await fleet.until(lambda: Aliases("east", frozenset(("again",))) in fleet.events)
+        (problem,) = [one for one in fleet.problems if one.code == "XDS0309"]
+        assert f"'again' (context again of {file}) is the same cluster as 'east' (context east of" in problem.message
+        # Another cluster by now: it is a member of its own.
+        north = await servers()
+        put_endpoints(north.store, "web", "10.3.0.1")
+        east.kubeconfig(file, "east", others={"west": west, "again": north})
+        await fleet.until(lambda: fleet.addresses("again") == ["10.3.0.1"])
+        assert fleet.events.count(Aliases("east", frozenset())) == 1
+        assert fleet.addresses("east") == WEB
 
 
 async def test_chosen_contexts_alone(servers, live, tmp_path):

@@ -1,7 +1,7 @@
 """The live source: clusters with API servers as the members of a fleet.
 
-A member is kept up with over one connection. When its kubeconfig changes, the new credentials are tried first; only if they work
-do they take over, and go on where the old ones were, so that nothing is lost in between.
+Members come from kubeconfig files and from what the hub registers, and go with them. What stands between each and the model is
+its keeper; two names of one cluster are one member.
 """
 
 from __future__ import annotations
@@ -15,24 +15,26 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from xds.discovery.live.access import FileAccess, RegisteredAccess
-from xds.discovery.live.api_server import ApiServer, UnreachableError
-from xds.discovery.live.collection import Refusal, key_of
+from xds.discovery.live.collection import key_of
+from xds.discovery.live.connection import LOOK_S, Watch, keep_connected
 from xds.discovery.live.hub import HubSource
 from xds.discovery.live.keeper import CONFIRMATION, FOREVER, Keeper, Patience
 from xds.discovery.live.kubeconfig import chosen_contexts
 from xds.discovery.live.member import MemberSource
+from xds.discovery.live.twins import Twins
 from xds.discovery.live.writing import MemberWriter
 from xds.discovery.saved_world import SavedWorld
 from xds.errors import ConfigurationError
-from xds.model.events import FLEET, Delete, Health, MemberState, Remember, Synced, Upsert
+from xds.model.events import FLEET, Aliases, Delete, Health, MemberState, Remember, Synced, Upsert
 from xds.model.kinds import KINDS
 from xds.model.objects import MemberCluster, MemberClusterSpec, ObjectMeta, StaleSpec
 from xds.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 
-    from xds.discovery.live.access import Access, Credentials
+    from xds.discovery.live.access import Access
+    from xds.discovery.live.api_server import ApiServer
     from xds.discovery.registry.registrations import Registered, Registration
     from xds.model.events import Event
     from xds.model.objects import KubernetesObject
@@ -43,10 +45,6 @@ OWN_REGISTRIES: Final = frozenset(("MemberCluster", "Secret"))
 """Kinds that say nothing of a cluster's place, or say it themselves."""
 KEEP_S: Final = 10.0
 """How often what is held is looked at, and what changed is saved."""
-LOOK_S: Final = 2.0
-"""How often a kubeconfig file is looked at."""
-RENEW_S: Final = 30.0
-"""How often credentials that are refused are asked for again: a plugin may give others by now, a token file have others."""
 MEMBER_KINDS: Final = tuple(kind for kind in KINDS.values() if not kind.fleet_wide and kind.name != "Pod")
 """Pods are not read: all that we need of them is in EndpointSlices."""
 
@@ -107,6 +105,11 @@ class LiveSource:
         self._declared: dict[str, MemberCluster] = {}
         """What was told as a MemberCluster in the place of another registry's object."""
         self.members: dict[str, MemberSource] = {}
+        self._ranked: list[str] = [*self._files]
+        """Names of members, those first that count first."""
+        self._twins = Twins(lambda: self._ranked, lambda name: name in self.members and self.members[name].is_synced)
+        self._aliases: dict[str, frozenset[str]] = {}
+        """What was told of them."""
         self._credentials: dict[str, Problem] = {}
         """Member -> what is wrong with its kubeconfig."""
 
@@ -147,7 +150,7 @@ class LiveSource:
             of_members += [problem for keeper in self._keepers.values() for problem in keeper.problems()]
             of_files = self._saved.problems.values() if self._saved else ()
             of_hub = (*hub.problems(), *self._held_registrations()) if hub else ()
-            problems((*self._credentials.values(), *of_members, *of_files, *of_hub))
+            problems((*self._credentials.values(), *self._same_clusters(), *of_members, *of_files, *of_hub))
 
         first: list[Event] = [Health(name, MemberState.SYNCING) for name in self._files]
         first += [Synced(FLEET)] if is_alone and not self._hub else []
@@ -164,7 +167,8 @@ class LiveSource:
                     if self._hub:
                         take = partial(self._take_registered, tasks, join, sink)
                         hub = HubSource(sink, take, tell_problems, self._plugins)
-                        tasks.create_task(self._follow(HUB, self._hub, hub, scratch / ".hub", tell_problems))
+                        failed = partial(self._note, HUB, tell_problems)
+                        tasks.create_task(keep_connected(self._hub, hub, scratch / ".hub", Watch(failed)))
         finally:
             for keeper in self._keepers.values():
                 keeper.close()
@@ -197,6 +201,7 @@ class LiveSource:
         else:
             for name in gone - self._missing.keys():
                 self._leave(name, sink)
+        self._ranked = [*self._files, *wanted, *(self._registered.keys() - wanted.keys())]
         for name, registration in wanted.items():
             self._missing.pop(name, None)
             if name in self._registered:
@@ -229,13 +234,39 @@ class LiveSource:
         _, task = self._registered.pop(name)
         task.cancel()
         self._missing.pop(name, None)
+        self._credentials.pop(name, None)
+        self._twins.forget(name)
+        self._ranked = [other for other in self._ranked if other != name]
+        self._withdraw(name, "no longer registered", sink)
+        self._tell_aliases(sink)
+
+    def _withdraw(self, name: str, why: str, sink: Callable[[list[Event]], None]) -> None:
+        """Tell that nothing of a name is left."""
         keeper = self._keepers.pop(name, None)
         self.members.pop(name, None)
-        self._credentials.pop(name, None)
         objects = list(keeper.objects) if keeper else []
         if keeper:
             keeper.close()
-        sink([*(Delete(name, key_of(item)) for item in objects), Health(name, MemberState.LOST, "no longer registered")])
+        sink([*(Delete(name, key_of(item)) for item in objects), Health(name, MemberState.LOST, why)])
+
+    def _tell_aliases(self, sink: Callable[[list[Event]], None]) -> None:
+        """Tell by which other names members go."""
+        found = self._twins.aliases(self.members)
+        events: list[Event] = [
+            Aliases(name, found.get(name, frozenset()))
+            for name in sorted(found.keys() | self._aliases.keys())
+            if found.get(name) != self._aliases.get(name)
+        ]
+        self._aliases = found
+        if events:
+            sink(events)
+
+    def _same_clusters(self) -> Iterator[Problem]:
+        for first, others in sorted(self._aliases.items()):
+            for name in sorted(others):
+                where, there = self.origin(name), self.origin(first)
+                message = f"{name!r} ({where}) is the same cluster as {first!r} ({there}), and read under that name alone"
+                yield Problem("XDS0309", message, hint="both names may be used; register it once to be rid of this")
 
     async def _join(
         self,
@@ -246,7 +277,30 @@ class LiveSource:
         sink: Callable[[list[Event]], None],
         tell_problems: Callable[[], None],
     ) -> None:
-        """Keep up with a member until cancelled, beginning with what was saved of it."""
+        """Keep up with a member until cancelled; while another name counts for its cluster, wait."""
+        while True:
+            await self._keep_up(name, access, scratch / name, sink, tell_problems)
+            first = self._twins.first(name, told=False)
+            self._withdraw(name, f"the same cluster as {first}", sink)
+            self._tell_aliases(sink)
+            tell_problems()
+            digest = await _digest(access)
+            while True:
+                await asyncio.sleep(LOOK_S)
+                if self._twins.first(name, told=False) == name or await _digest(access) != digest:
+                    break
+            self._twins.forget(name)
+            self._tell_aliases(sink)
+
+    async def _keep_up(
+        self,
+        name: str,
+        access: Access,
+        scratch: Path,
+        sink: Callable[[list[Event]], None],
+        tell_problems: Callable[[], None],
+    ) -> None:
+        """Keep up with a member as long as its name counts, beginning with what was saved of it."""
         keeper = Keeper(name, sink, tell_problems, share=self._care.share, delay_s=self._care.delay_s)
         saved = await asyncio.to_thread(self._saved.load, name) if self._saved else None
         objects = saved.objects if saved else []
@@ -258,7 +312,15 @@ class LiveSource:
         keeper.patience = self._patience.get(name, self._care.patience)
         self._keepers[name], self.members[name] = keeper, member
         self._saved_changes[name] = keeper.changes
-        await self._follow(name, access, member, scratch / name, tell_problems)
+
+        async def connected(server: ApiServer) -> None:
+            await self._twins.identify(name, server)
+            self._tell_aliases(sink)
+
+        def is_wanted() -> bool:
+            return self._twins.first(name, told=member.is_synced) == name
+
+        await keep_connected(access, member, scratch, Watch(partial(self._note, name, tell_problems), connected, is_wanted))
 
     async def _keep(self, sink: Callable[[list[Event]], None]) -> None:
         """Let go what was held for long enough, and save what changed."""
@@ -288,37 +350,10 @@ class LiveSource:
             if self._saved:
                 self._saved.save(*one)
 
-    async def _follow(
-        self, name: str, access: Access, reader: MemberSource | HubSource, scratch: Path, tell_problems: Callable[[], None]
-    ) -> None:
-        """Read one API server; whenever the credentials have changed and work, over a new connection."""
-        loop = asyncio.get_running_loop()
-        running: _Running | None = None
-        renewed_at_s = -RENEW_S
-        try:
-            while True:
-                problem = None
-                try:
-                    found = await access.credentials()
-                    is_due = reader.is_unauthorized and loop.time() >= renewed_at_s + RENEW_S
-                    if running is None or found.digest != running.digest or is_due:
-                        renewed_at_s = loop.time()
-                        server = await _connect(found, scratch / found.digest.hex(), is_tried=running is not None)
-                        await _end(running)
-                        running = _Running(found.digest, server, asyncio.create_task(reader.run(server)))
-                except (ConfigurationError, Refusal, UnreachableError) as error:
-                    hint = "what was connected before is still used" if running else "nothing is read of this cluster"
-                    problem = Problem("XDS0303", f"the kubeconfig of {_described(name)}: {error}", hint=hint)
-                    if running is None and isinstance(error, ConfigurationError):
-                        reader.cannot_begin(error)
-                self._note(name, problem, tell_problems)
-                await asyncio.sleep(LOOK_S)
-                if running and running.task.done():
-                    running.task.result()  # it never ends by itself: what it raises is ours to tell
-        finally:
-            await _end(running)
-
-    def _note(self, member: str, problem: Problem | None, tell_problems: Callable[[], None]) -> None:
+    def _note(self, member: str, tell_problems: Callable[[], None], error: Exception | None, is_used: bool) -> None:  # noqa: FBT001
+        """Remember what is wrong with a member's credentials."""
+        hint = "what was connected before is still used" if is_used else "nothing is read of this cluster"
+        problem = Problem("XDS0303", f"the kubeconfig of {_described(member)}: {error}", hint=hint) if error else None
         if self._credentials.get(member) != problem:
             if problem is None:
                 del self._credentials[member]
@@ -336,15 +371,6 @@ class _Unsaved(NamedTuple):
     at_s: float
 
 
-class _Running(NamedTuple):
-    """A connection in use."""
-
-    digest: bytes
-    """Of the kubeconfig."""
-    server: ApiServer
-    task: asyncio.Task[None]
-
-
 def _described(name: str) -> str:
     return f"cluster {name!r}" if name != HUB else "the hub"
 
@@ -355,27 +381,9 @@ def _as_member_cluster(registration: Registration) -> MemberCluster:
     return MemberCluster(api_version="traffic.isthmus.dev/v1alpha1", kind="MemberCluster", metadata=meta, spec=spec)
 
 
-async def _connect(found: Credentials, scratch: Path, *, is_tried: bool) -> ApiServer:
-    """Connect as a kubeconfig says.
-
-    Raises:
-        ConfigurationError: it cannot be used.
-        Refusal: the server does not let its user list Services (only if this is tried).
-        UnreachableError: the server cannot be reached (likewise).
-    """
-    await asyncio.to_thread(scratch.mkdir, parents=True, exist_ok=True)
-    server = await ApiServer.connect(found.content, context=found.context, base_path=found.directory, scratch=scratch)
-    if is_tried:
-        try:
-            await server.get("/api/v1/services", (("limit", "1"),))
-        except BaseException:
-            await server.close()
-            raise
-    return server
-
-
-async def _end(running: _Running | None) -> None:
-    if running is not None:
-        running.task.cancel()
-        await asyncio.gather(running.task, return_exceptions=True)
-        await running.server.close()
+async def _digest(access: Access) -> bytes:
+    """Return what changes with the credentials; nothing if there are none."""
+    try:
+        return (await access.credentials()).digest
+    except ConfigurationError:
+        return b""
