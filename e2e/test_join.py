@@ -34,9 +34,9 @@ async def test_join_serve_and_leave(clusters, tmp_path):
     planned = [item for item in yaml.safe_load_all(out) if item]
     assert [item["kind"] for item in planned][-2:] == ["Secret", "MemberCluster"]
     out, err = await run(*join, "--dry-run")
-    assert "cluster west: Secret isthmus-system/isthmus-token: would be created" in out
+    assert "cluster west: Secret isthmus-system/isthmus-member-token: would be created" in out
     assert "nothing was changed, and no token made" in err
-    assert not await west.api.answers("/api/v1/namespaces/isthmus-system/serviceaccounts/isthmus")
+    assert not await west.api.answers("/api/v1/namespaces/isthmus-system/serviceaccounts/isthmus-member")
 
     out, err = await run(*join)
     assert "the hub: MemberCluster west: created" in out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ FILE = click.Path(path_type=Path)
     "--kubeconfig", "files", type=FILE, multiple=True, metavar="FILE", help="Each context is a cluster. May be given again."
 )
 @click.option("--context", "contexts", multiple=True, metavar="NAME", help="Only this context. May be given again.")
-@click.option("--hub", default="", metavar="FILE[:CONTEXT]", help="The hub itself, and the clusters that are registered there.")
+@click.option("--hub", default="", metavar="FILE[:CONTEXT]", help="The hub, as for `serve`, and what it registers.")
 @click.option("--mcs", is_flag=True, help="Also what `serve --mcs` needs.")
 @click.option(
     "--timeout", "limit_s", type=click.FloatRange(min=0.1), default=10.0, show_default=True, help="Seconds for a cluster."
@@ -37,13 +38,16 @@ def check(files: tuple[Path, ...], contexts: tuple[str, ...], hub: str, *, outpu
     What is asked: whether they answer, how long certificates and credentials last, the clock, the APIs, the rights, and
     whether two names are one cluster. Nothing is changed. Exits with 1 if something failed.
     """
-    from xds.discovery.live.kubeconfig import chosen_contexts, hub_context
+    from xds.discovery.live.in_cluster import hub_access
+    from xds.discovery.live.kubeconfig import chosen_contexts
     from xds.discovery.remote.check import check as look
 
     if not (files or hub):
         raise click.UsageError("say which clusters: --kubeconfig FILE, --hub FILE, or both", click.get_current_context())
+    if contexts and not files:
+        raise click.UsageError("--context chooses among those of a kubeconfig; give one", click.get_current_context())
     chosen = chosen_contexts(files, contexts) if files else []
-    found = asyncio.run(look(chosen, hub_context(hub) if hub else None, **how))
+    found = asyncio.run(look(chosen, hub_access(hub, os.environ) if hub else None, **how))
     if output == "table":
         _print(found, show_headers=not no_headers)
     else:

@@ -12,6 +12,7 @@ from fake_api_server import FakeApiServer
 from fake_objects import MEMBER_CLUSTER, serve_further
 from fake_store import Resource
 
+from xds.discovery.live.access import FileAccess
 from xds.discovery.live.kubeconfig import Context, chosen_contexts
 from xds.discovery.remote.check import check, compared
 from xds.discovery.remote.findings import Result
@@ -174,12 +175,15 @@ async def test_a_hub_and_what_it_registers(start, tmp_path):
     hub.store.put("Secret", "cluster-east", "mesh", labels={"traffic.isthmus.dev/cluster": "east"}, data={"kubeconfig": text})
     hub.store.put("MemberCluster", "east", spec={"kubeconfigSecret": {"name": "cluster-east", "namespace": "mesh"}})
     hub.store.put("Secret", "broken", "mesh", labels={"traffic.isthmus.dev/cluster": "west"}, data={})
-    hub.forbidden.add("watch secrets")
-    place = Context("", hub.kubeconfig(tmp_path / "hub", "hub"), "hub")
+    hub.store.resources["KubeFedCluster"] = Resource("KubeFedCluster", "core.kubefed.io", "v1beta1", "kubefedclusters")
+    hub.forbidden |= {"watch secrets", "KubeFedCluster"}
+    place = FileAccess(Context("", hub.kubeconfig(tmp_path / "hub", "hub"), "hub"))
     found = await checked(tmp_path, hub=place)
-    assert found["the hub", "apis"].found.startswith("v1.37.2; v1alpha1: MemberCluster; v1: Secret; not installed: Cluster")
+    assert found["the hub", "apis"].found.startswith("v1.37.2; v1alpha1: MemberCluster; v1: Secret; v1beta1: KubeFedCluster; not")
     assert found["the hub", "apis"].result is Result.OK
     assert found["east", "identity"].found == "kube-system u-member"
     assert found["the hub", "rights"].found == "may not watch secrets"
     assert found["the hub", "registrations"].result is Result.WARNING
     assert "registers east; Secret mesh/broken" in found["the hub", "registrations"].found
+    assert 'cannot list resource "kubefedclusters"' in found["the hub", "registrations"].found
+    assert ("the hub", "identity") not in found

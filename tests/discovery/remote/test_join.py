@@ -25,7 +25,7 @@ async def fleet(tmp_path):
     serve_further(hub, MEMBER_CLUSTER)
 
     def fill():
-        key = ("isthmus-system", "isthmus-token")
+        key = ("isthmus-system", "isthmus-member-token")
         found = member.store.objects("Secret").get(key)
         if found and "data" not in found:
             member.store.put(
@@ -102,7 +102,9 @@ async def test_a_dry_run_touches_nothing(fleet, joined_before):
     await fleet.join(is_dry=True, region="eu")
     assert fleet.told["the hub", "MemberCluster east"] is Outcome.CREATED
     await fleet.leave(is_dry=True)
-    assert fleet.told["cluster east", "ServiceAccount isthmus-system/isthmus"] == ("deleted" if joined_before else "not there")
+    assert fleet.told["cluster east", "ServiceAccount isthmus-system/isthmus-member"] == (
+        "deleted" if joined_before else "not there"
+    )
     assert fleet.writes() == before
 
 
@@ -154,7 +156,7 @@ async def test_rights_and_credentials(fleet, tmp_path):
 async def test_a_token_that_never_comes(fleet, monkeypatch):
     fleet.member.store.listeners.pop()
     monkeypatch.setattr(module, "TOKEN_WAIT_S", 0.0)
-    with pytest.raises(RemoteError, match="isthmus-token has no token after 0 s; see whether the controller manager runs"):
+    with pytest.raises(RemoteError, match="isthmus-member-token has no token after 0 s; see whether the controller manager runs"):
         await fleet.join()
 
 
@@ -169,7 +171,7 @@ def test_another_namespace_still_gets_the_lease_where_it_is_asked_for():
     made = [title(item) for item in member_objects(Joining("east", "mesh", mcs=True))]
     assert made[:2] == ["Namespace mesh", "Namespace isthmus-system"]
     assert "RoleBinding isthmus-system/mesh-isthmus-mcs-lease" in made
-    assert made[-1] == "Secret mesh/isthmus-token"
+    assert made[-1] == "Secret mesh/isthmus-member-token"
 
 
 def test_without_a_place_there_is_no_member_cluster():

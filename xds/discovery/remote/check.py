@@ -39,7 +39,8 @@ HUB_RIGHTS: Final = tuple(
 WANTED_OF_HUB: Final = Wanted(
     tuple(kind for _, kind in READ),
     HUB_RIGHTS,
-    remedy="let its user get, list and watch Secrets, and list and watch MemberClusters",
+    remedy="bind the role of deploy/control-plane/hub-reader.yaml to its user",
+    is_member=False,
 )
 
 
@@ -59,7 +60,7 @@ def wanted_of_member(*, mcs: bool) -> Wanted:
     return Wanted(MEMBER_KINDS, [*reading, *writing], frozenset({MCS_GROUP} if mcs else ()), remedy)
 
 
-async def check(contexts: Iterable[Context], hub: Context | None, *, mcs: bool, limit_s: float) -> list[Finding]:
+async def check(contexts: Iterable[Context], hub: Access | None, *, mcs: bool, limit_s: float) -> list[Finding]:
     """Return what there is to say of every cluster, those of kubeconfigs first, then the hub and what it registers.
 
     Args:
@@ -69,7 +70,7 @@ async def check(contexts: Iterable[Context], hub: Context | None, *, mcs: bool, 
         limit_s: for each cluster; what could not be asked until then is missing.
     """
     wanted = wanted_of_member(mcs=mcs)
-    registrations: list[Registered] = []
+    registrations: list[tuple[Registered, list[str]]] = []
 
     async def read(server: ApiServer) -> None:
         registrations.append(await read_registrations(server))
@@ -81,11 +82,11 @@ async def check(contexts: Iterable[Context], hub: Context | None, *, mcs: bool, 
     of_files = look({one.member: FileAccess(one) for one in contexts})
     if hub is None:
         return _told(await of_files)
-    found, of_hub = await asyncio.gather(of_files, _check_one(HUB, FileAccess(hub), WANTED_OF_HUB, limit_s, then=read))
+    found, of_hub = await asyncio.gather(of_files, _check_one(HUB, hub, WANTED_OF_HUB, limit_s, then=read))
     if registrations:
-        of_hub.findings.append(_registered(registrations[0]))
-        clusters = {name: one for name, one in registrations[0].clusters.items() if name not in found}
-        found |= await look({name: RegisteredAccess(one, FileAccess(hub)) for name, one in clusters.items()})
+        of_hub.findings.append(_registered(*registrations[0]))
+        clusters = {name: one for name, one in registrations[0][0].clusters.items() if name not in found}
+        found |= await look({name: RegisteredAccess(one, hub) for name, one in clusters.items()})
     return [*_told(found), *of_hub.findings]
 
 
@@ -158,12 +159,15 @@ def compared(identities: dict[str, Identity]) -> dict[str, list[Finding]]:
     return found
 
 
-def _registered(found: Registered) -> Finding:
+def _registered(found: Registered, unread: list[str]) -> Finding:
     names = f"registers {', '.join(sorted(found.clusters)) or 'no cluster'}"
-    if not found.problems:
+    wrong = [f"{problem.ref}: {problem.message}" for problem in found.problems]
+    if not (wrong or unread):
         return Finding("registrations", HUB, Result.OK, names)
-    wrong = "; ".join(f"{problem.ref}: {problem.message}" for problem in found.problems)
-    return Finding("registrations", HUB, Result.WARNING, f"{names}; {wrong}", "mend these objects, or delete them")
+    remedy = " ".join(
+        ["mend these objects, or delete them"] * bool(wrong) + ["let its user read what is not, if you use it"] * bool(unread)
+    )
+    return Finding("registrations", HUB, Result.WARNING, "; ".join((names, *wrong, *unread)), remedy)
 
 
 def _cluster(found: Credentials) -> dict[str, Any]:

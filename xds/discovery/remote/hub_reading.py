@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -20,19 +20,30 @@ if TYPE_CHECKING:
     from xds.discovery.registry.registrations import Registered, SecretName
     from xds.model.kinds import Kind
 
+FORBIDDEN: Final = 403
+
 
 class _Listed(msgspec.Struct):
     items: list[dict[str, Any]] | None = None
 
 
-async def read_registrations(server: ApiServer) -> Registered:
-    """Return what the hub registers.
+async def read_registrations(server: ApiServer) -> tuple[Registered, list[str]]:
+    """Return what the hub registers, and what of it may not be read, in the server's words.
 
     Raises:
-        Refusal: it may not be read.
+        Refusal: the server does not know who we are.
         UnreachableError: it cannot be reached.
     """
-    found = {what: await _list(server, kind) for what, kind in READ}
+    found: dict[str, tuple[Any, ...]] = {}
+    unread: list[str] = []
+    for what, kind in READ:
+        try:
+            found[what] = await _list(server, kind)
+        except Refusal as error:
+            if error.status != FORBIDDEN:
+                raise
+            found[what] = ()
+            unread.append(error.message)
     hub = Hub(
         members=found["members"],
         labelled=(*found["own secrets"], *found["Istio's secrets"]),
@@ -43,7 +54,9 @@ async def read_registrations(server: ApiServer) -> Registered:
         profiles=found["profiles"],
     )
     first = registered(hub)
-    return registered(replace(hub, secrets=await _secrets(server, first.needed))) if first.needed else first
+    if not first.needed:
+        return first, unread
+    return registered(replace(hub, secrets=await _secrets(server, first.needed))), unread
 
 
 async def _list(server: ApiServer, kind: Kind) -> tuple[Any, ...]:
@@ -70,7 +83,7 @@ async def _secrets(server: ApiServer, names: Iterable[SecretName]) -> dict[Secre
             body = await server.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
             found[namespace, name] = msgspec.json.decode(body, type=registry.Secret)
         except Refusal as error:
-            if error.status != NOT_FOUND:
+            if error.status not in (NOT_FOUND, FORBIDDEN):
                 raise
             found[namespace, name] = None
     return found

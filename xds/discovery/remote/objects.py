@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 NAMESPACE: Final = "isthmus-system"
-ACCOUNT: Final = "isthmus"
-"""The ServiceAccount by which a control plane reads a member."""
-TOKEN_SECRET: Final = "isthmus-token"  # noqa: S105 - a name
+ACCOUNT: Final = "isthmus-member"
+"""The ServiceAccount by which a control plane reads a member; `isthmus` is the one that it runs as, maybe in the same cluster."""
+TOKEN_SECRET: Final = "isthmus-member-token"  # noqa: S105 - a name
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGER: Final = "xdsctl"
 """The value of that label, and our field manager."""

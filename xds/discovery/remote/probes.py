@@ -78,6 +78,8 @@ class Wanted:
     """API groups that must be there; the kinds of others are read once their CRDs are."""
     remedy: str = ""
     """How rights are given."""
+    is_member: bool = True
+    """Whether it matters which cluster it is."""
 
 
 @dataclass(slots=True)
@@ -121,7 +123,8 @@ class Probes:
         yield await self._certificate()
         yield await self._served()
         yield await self._rights()
-        yield await self._identify()
+        if self._wanted.is_member:
+            yield await self._identify()
 
     def _found(self, check: str, result: Result, found: str, remedy: str = "") -> Finding:
         return Finding(check, self.name, result, found, remedy if result is not Result.OK else "")
