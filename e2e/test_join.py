@@ -15,8 +15,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @pytest_asyncio.fixture(loop_scope="session", autouse=True)
 async def cleared(clusters):
-    """Nothing of one test is there in the next."""
+    """Nothing of one test is there in the next, and nothing of other tests: they write leases there."""
+    await clear(clusters)
     yield
+    await clear(clusters)
+
+
+async def clear(clusters):
     for cluster in clusters.values():
         await cluster.api.delete(named("v1", "Namespace", "isthmus-system"))
         await eventually(lambda cluster=cluster: is_gone(cluster.api), timeout_s=30)
