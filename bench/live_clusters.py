@@ -150,6 +150,12 @@ async def start(plane: ControlPlaneProcess) -> float:
     return now
 
 
+async def ask_s(proxy: EnvoyProcess) -> float:
+    began_s = time.monotonic()
+    await members(proxy, f"s0.{NAMESPACE}.svc.clusterset.local:80")
+    return time.monotonic() - began_s
+
+
 async def bench(services: int, endpoints: int, changes: int) -> None:
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-bench-")))
@@ -170,6 +176,8 @@ async def bench(services: int, endpoints: int, changes: int) -> None:
         grown = (full - empty) * 1024
         print(f"{grown / services / 2:.1f} KiB a service and cluster, {grown / services / endpoints / 2:.2f} KiB an endpoint")
         proxy = await connected(stack, directory, plane)
+        asked_s = [await ask_s(proxy) for _ in range(20)]
+        print(f"a question to Envoy takes {statistics.median(asked_s) * 1000:.1f} ms, which is part of each time that follows")
         for number, (cluster, region) in enumerate(zip(clusters, regions, strict=True)):
             items = [slice_of(number, index * 7 % services, endpoints, region.zones) for index in range(changes)]
             times = await change(cluster, proxy, items)
