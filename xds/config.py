@@ -130,11 +130,11 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     for layer in layers:
         for key, value, origin in layer:
             values[key], origins[key] = value, origin
-    if not (values.get("clusters") or values.get("kubeconfig") or values.get("hub")) and environment.get(POD):
-        values["hub"] = "in-cluster"
     if not (values.get("clusters") or values.get("kubeconfig") or values.get("hub")):
-        hint = "say where their manifests are with --clusters DIR, or how to reach them with --kubeconfig FILE or --hub FILE"
-        raise MissingSettingError(f"no clusters: {hint}")
+        if not environment.get(POD):
+            hint = "say where their manifests are with --clusters DIR, or how to reach them with --kubeconfig FILE or --hub FILE"
+            raise MissingSettingError(f"no clusters: {hint}")
+        values["hub"] = "in-cluster"
     try:
         config = msgspec.convert(values, Config, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:

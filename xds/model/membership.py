@@ -44,7 +44,6 @@ class Membership:
         """Each name that is known -> the member's, whether it tells of its endpoints itself, its standing."""
         self._declared: dict[str, objects.MemberCluster] = {}
         self._holders: set[str] = set()
-        self._aliases: set[str] = set()
 
     def is_complete(self, clusters: Mapping[str, Cluster]) -> bool:
         """Return whether everything has been told, but for clusters that cannot be reached."""
@@ -62,14 +61,13 @@ class Membership:
         self._declared = {item.metadata.name: item for item in fleet_wide}
         self._holders = {name for name, cluster in clusters.items() if cluster.items}
         lost = {name for name, cluster in clusters.items() if cluster.state is MemberState.LOST}
-        self._aliases = {alias for cluster in clusters.values() for alias in cluster.aliases}
-        names = (self._declared.keys() | self._holders | ((self.synced | self.told) - lost)) - {FLEET} - self._aliases
+        aliases = {alias: name for name, cluster in clusters.items() for alias in cluster.aliases}
+        names = (self._declared.keys() | self._holders | ((self.synced | self.told) - lost)) - {FLEET} - aliases.keys()
         members = {name: _member(clusters.get(name, Cluster(name)), self._declared.get(name)) for name in sorted(names)}
         moved = [name for name in {*members, *self.members} if _place(members.get(name)) != _place(self.members.get(name))]
         self.members = members
         ids = {one.cluster_id: members[name] for name, one in clusters.items() if one.cluster_id and name in members}
-        aliases = {alias: member for member in members.values() for alias in member.aliases}
-        self.known = {**ids, **members, **aliases}
+        self.known = {**ids, **members, **{alias: members[name] for alias, name in aliases.items() if name in members}}
         before = self._sources
         self._sources = {name: (one.name, one.name in self.synced, one.standing) for name, one in self.known.items()}
         return Moved(moved, bool(moved) or self._sources != before)
@@ -77,7 +75,7 @@ class Membership:
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the members."""
         unread = {name for name, member in self.members.items() if name in self.told and member.state in _UNREAD}
-        for name in sorted(self._declared.keys() - self._holders - self._aliases - unread):
+        for name in sorted(self._declared.keys() & (self.members.keys() - self._holders - unread)):
             hint = f"add its manifests, {name}/….yaml, or a kubeconfig for it, or delete the MemberCluster"
             yield Problem("XDS0217", f"there is no object of cluster {name!r}", ref_of(FLEET, self._declared[name]), hint=hint)
         for name in self.members:
