@@ -25,8 +25,8 @@ from xds.admin.state_times import StateTimes
 from xds.discovery.files import FileSource
 from xds.discovery.inventory import placed
 from xds.discovery.live.in_cluster import hub_access
-from xds.discovery.live.keeper import Patience
 from xds.discovery.live.source import Care, LiveSource
+from xds.discovery.live.standing import Patience
 from xds.dns import DnsServer, Zone
 from xds.errors import ConfigurationError
 from xds.holdoff import Holdoff
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from xds.model.members import Member
     from xds.model.node import Node
     from xds.model.service import Service, ServiceKey
+    from xds.model.sharing import Sharing
     from xds.model.view import View
     from xds.protocol import Nack, StreamInfo
     from xds.quarantine import Suspect
@@ -384,6 +385,10 @@ class ControlPlane:
     def imports(self) -> Mapping[ServiceKey, Import]:
         """What each service of the cluster set was merged of."""
         return self._fleet.imports
+
+    def sharing(self, namespace: str, name: str) -> Sharing | None:
+        """Return how the clusters' Services of a name share endpoints; None if they do not."""
+        return self._fleet.sharing(namespace, name)
 
     @property
     def clusters(self) -> Mapping[str, Cluster]:

@@ -58,6 +58,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0215": (Severity.WARNING, "service has no slices"),
     "XDS0216": (Severity.WARNING, "slice belongs to no service"),
     "XDS0217": (Severity.WARNING, "member cluster has no objects"),
+    "XDS0218": (Severity.WARNING, "shared service has no counterpart"),
     # 03xx: live clusters (xds/discovery/live)
     "XDS0301": (Severity.WARNING, "member cluster cannot be kept up with"),
     "XDS0302": (Severity.ERROR, "kind may not be read"),
@@ -68,6 +69,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0307": (Severity.WARNING, "cluster is not saved"),
     "XDS0308": (Severity.ERROR, "mass deletion is held"),
     "XDS0309": (Severity.WARNING, "one cluster has two names"),
+    "XDS0310": (Severity.INFO, "registry takes a cluster for not ready"),
     # 04xx: translation (xds/translate)
     "XDS0401": (Severity.ERROR, "route refers to what does not exist"),
     "XDS0402": (Severity.ERROR, "gateway or route field is not supported"),

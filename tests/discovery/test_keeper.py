@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from xds.discovery.live.keeper import FOREVER, Keeper, Patience
+from xds.discovery.live.keeper import Keeper
+from xds.discovery.live.standing import FOREVER, Patience
 from xds.model.events import Health, MemberState, Standing
 
 pytestmark = pytest.mark.looptime
@@ -19,7 +20,7 @@ class Member:
     def __init__(self, patience):
         self.told = []
         self.keeper = Keeper("east", self.take, lambda: None, share=0.5, delay_s=600)
-        self.keeper.patience = patience
+        self.keeper.judge.patience = patience
 
     def take(self, events):
         now_s = asyncio.get_running_loop().time()
@@ -64,9 +65,9 @@ async def test_a_patience_that_changes_counts_at_once():
     member = Member(FOREVER)
     member.say(STALE)
     await asyncio.sleep(60)
-    member.keeper.patience = Patience(20)
+    member.keeper.judge.patience = Patience(20)
     await asyncio.sleep(10)
-    member.keeper.patience = Patience(80)
+    member.keeper.judge.patience = Patience(80)
     await asyncio.sleep(100)
     assert member.told == [
         (0, STALE, Standing.FULL),
@@ -82,3 +83,23 @@ async def test_who_has_left_says_nothing_more():
     member.keeper.close()
     await asyncio.sleep(100)
     assert member.told == [(0, STALE, Standing.FULL)]
+
+
+async def test_a_member_that_its_registry_evicts_from_is_the_last_resort():
+    member = Member(Patience(10))
+    member.say(CONNECTED)
+    await asyncio.sleep(5)
+    member.keeper.judge.evicted = "Karmada evicts what runs there"
+    member.keeper.judge.evicted = "Karmada evicts what runs there"
+    await asyncio.sleep(5)
+    member.say(STALE)
+    await asyncio.sleep(20)
+    member.keeper.judge.evicted = ""
+    member.say(CONNECTED)
+    assert member.told == [
+        (0, CONNECTED, Standing.FULL),
+        (5, CONNECTED, Standing.DEMOTED),
+        (10, STALE, Standing.DEMOTED),
+        (30, STALE, Standing.DEMOTED),
+        (30, CONNECTED, Standing.FULL),
+    ]

@@ -63,7 +63,7 @@ metadata: {name: m1}
 spec:
   {id: u-1, syncMode: Push, apiEndpoint: "https://m1:6443", secretRef: {namespace: karmada-cluster, name: m1},
    provider: aws, region: r1, zones: [r1-a, r1-b]}
-status: {conditions: [{type: Ready, status: "False"}]}
+status: {conditions: [{type: Ready, status: "True"}]}
 """
 FLOMESH = """
 apiVersion: multicluster.flomesh.io/v1alpha1
@@ -134,6 +134,29 @@ def test_karmada_with_a_secret_of_its_own():
     found = the_only(Hub(karmada=[cluster], secrets={("karmada-cluster", "m1"): kept}))
     assert reached(found) == ("https://m1:6443", {"token": "t"})
     assert (found.region, found.zones) == ("r1", ("r1-a", "r1-b"))
+
+
+@pytest.mark.parametrize(
+    ("taints", "evicted"),
+    [
+        ("[]", ""),
+        ("[{key: cluster.karmada.io/not-ready, effect: NoSchedule}]", ""),
+        (
+            "[{key: cluster.karmada.io/unreachable, effect: NoExecute}, {key: site, value: down, effect: NoExecute}]",
+            "Karmada evicts what runs there (cluster.karmada.io/unreachable:NoExecute, site=down:NoExecute)",
+        ),
+    ],
+)
+def test_karmada_evicts_from_a_cluster(taints, evicted):
+    text = KARMADA.replace("Push", "Pull").replace("provider: aws", f"taints: {taints}")
+    (found,) = registered(Hub(karmada=[made(registry.KarmadaCluster, text)])).clusters.values()
+    assert found.evicted == evicted
+
+
+def test_that_karmada_takes_a_cluster_for_not_ready_is_told():
+    text = KARMADA.replace("Push", "Pull").replace('"True"', '"False"')
+    (told,) = registered(Hub(karmada=[made(registry.KarmadaCluster, text)])).problems
+    assert (told.code, told.message) == ("XDS0310", "Karmada takes cluster 'm1' for not ready (False)")
 
 
 def test_karmada_pull_goes_through_its_proxy():

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from xds.discovery.guard import Guard
-from xds.model.events import Delete, Health, MemberState, Standing, Upsert
+from xds.discovery.live.standing import Judge
+from xds.model.events import Delete, Health, Upsert
 from xds.problems import Problem
 
 if TYPE_CHECKING:
@@ -24,28 +25,6 @@ GATHER_S: Final = 3.0
 """How long deletions wait for those of other kinds, while some kind is still being listed."""
 CONFIRMATION: Final = "traffic.isthmus.dev/confirm-deletions"
 """Annotation of a MemberCluster whose value is the time that XDS0308 names: the deletions were meant."""
-
-
-class Patience(NamedTuple):
-    """After how many seconds without news of a member clients of other clusters are sent elsewhere; None: never."""
-
-    demote_after_s: float | None = None
-    remove_after_s: float | None = None
-
-    def standing(self, silent_s: float) -> Standing:
-        """Return what a member is that has been silent for so long."""
-        if self.remove_after_s is not None and silent_s >= self.remove_after_s:
-            return Standing.REMOVED
-        if self.demote_after_s is not None and silent_s >= self.demote_after_s:
-            return Standing.DEMOTED
-        return Standing.FULL
-
-    def next_s(self, silent_s: float) -> float | None:
-        """Return after how many more seconds of silence that changes; None: never."""
-        return min((after_s - silent_s for after_s in self if after_s is not None and after_s > silent_s), default=None)
-
-
-FOREVER: Final = Patience()
 
 
 class Keeper:
@@ -73,11 +52,7 @@ class Keeper:
         self._timer: asyncio.TimerHandle | None = None
         self._held_at_s = 0.0
         self._is_closed = False
-        self._patience = FOREVER
-        self._stale: tuple[float, str] | None = None
-        """Since when nothing is heard, by the loop's clock, and why."""
-        self._standing = Standing.FULL
-        self._aging: asyncio.TimerHandle | None = None
+        self.judge = Judge(lambda found: self._pass([found]))
 
     @property
     def objects(self) -> Iterable[KubernetesObject]:
@@ -94,7 +69,7 @@ class Keeper:
         settled = self.is_settled()
         for event in events:
             if isinstance(event, Health):
-                passing.append(self._aged(event))
+                passing.append(self.judge.judge(event))
             elif isinstance(event, Delete) and not settled:
                 self._gathered[event.key] = event
             else:
@@ -105,23 +80,13 @@ class Keeper:
             passing += self._gathered.values()
             self._gathered.clear()
         elif self._gathered and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(GATHER_S, self._judge)
+            self._timer = asyncio.get_running_loop().call_later(GATHER_S, self._let_go)
         if passing:
             self._pass(self._guard.take(passing, self._now_s()))
 
     def tick(self) -> None:
         """Let go what was held for long enough."""
         self._pass(self._guard.due(self._now_s()))
-
-    @property
-    def patience(self) -> Patience:
-        """How long nothing may be heard of the member."""
-        return self._patience
-
-    @patience.setter
-    def patience(self, patience: Patience) -> None:
-        self._patience = patience
-        self._age()
 
     def confirm(self, value: str) -> None:
         """Let go what is held, if the value names it."""
@@ -131,9 +96,9 @@ class Keeper:
     def close(self) -> None:
         """Let nothing more pass: the member has left, or we stop."""
         self._is_closed = True
-        for timer in (self._timer, self._aging):
-            if timer:
-                timer.cancel()
+        self.judge.close()
+        if self._timer:
+            self._timer.cancel()
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is held."""
@@ -152,40 +117,7 @@ class Keeper:
     def _held_since(self) -> str:
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._held_at_s))
 
-    def _aged(self, event: Health) -> Health:
-        """Return a state as it is after the time that it has lasted."""
-        if event.state is not MemberState.STALE:
-            self._stale = None
-        else:
-            self._stale = (self._stale[0] if self._stale else self._now_s()), event.reason
-        self._schedule()
-        return self._health() if self._stale else event
-
-    def _health(self) -> Health:
-        assert self._stale
-        since_s, reason = self._stale
-        self._standing = self._patience.standing(self._now_s() - since_s)
-        state = MemberState.LOST if self._standing is Standing.REMOVED else MemberState.STALE
-        return Health(self._guard.cluster, state, reason, self._standing)
-
-    def _age(self) -> None:
-        """Tell that nothing was heard for long enough."""
-        self._schedule()
-        if self._stale:
-            before, found = self._standing, self._health()
-            if found.standing is not before:
-                self._pass([found])
-
-    def _schedule(self) -> None:
-        if self._aging:
-            self._aging.cancel()
-        self._aging = None
-        if self._stale:
-            wait_s = self._patience.next_s(self._now_s() - self._stale[0])
-            if wait_s is not None:
-                self._aging = asyncio.get_running_loop().call_later(wait_s, self._age)
-
-    def _judge(self) -> None:
+    def _let_go(self) -> None:
         self._timer = None
         gathered, self._gathered = list(self._gathered.values()), {}
         if gathered:

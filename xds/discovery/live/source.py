@@ -18,9 +18,10 @@ from xds.discovery.live.access import FileAccess, RegisteredAccess
 from xds.discovery.live.collection import key_of
 from xds.discovery.live.connection import LOOK_S, Watch, keep_connected
 from xds.discovery.live.hub import HubSource
-from xds.discovery.live.keeper import CONFIRMATION, FOREVER, Keeper, Patience
+from xds.discovery.live.keeper import CONFIRMATION, Keeper
 from xds.discovery.live.kubeconfig import chosen_contexts
 from xds.discovery.live.member import MemberSource
+from xds.discovery.live.standing import FOREVER, Patience
 from xds.discovery.live.twins import Twins
 from xds.discovery.live.writing import MemberWriter
 from xds.discovery.saved_world import SavedWorld
@@ -180,7 +181,7 @@ class LiveSource:
         pairs = (stale.demote_after_seconds, default.demote_after_s), (stale.remove_after_seconds, default.remove_after_s)
         self._patience[member] = Patience(*(given if own is None else own for own, given in pairs))
         if keeper := self._keepers.get(member):
-            keeper.patience = self._patience[member]
+            keeper.judge.patience = self._patience[member]
             if item:
                 keeper.confirm(item.metadata.annotations.get(CONFIRMATION, ""))
 
@@ -206,11 +207,16 @@ class LiveSource:
             self._missing.pop(name, None)
             if name in self._registered:
                 self._registered[name][0].registration = registration
+                if keeper := self._keepers.get(name):
+                    keeper.judge.evicted = registration.evicted
             else:
                 access = RegisteredAccess(registration, self._hub)
                 sink([Health(name, MemberState.SYNCING)])
                 self._registered[name] = access, tasks.create_task(join(name, access))
         self._declare([one for name, one in wanted.items() if name not in found.declared], sink)
+
+    def _evicted(self, name: str) -> str:
+        return self._registered[name][0].registration.evicted if name in self._registered else ""
 
     def _held_registrations(self) -> list[Problem]:
         if not self._missing:
@@ -309,7 +315,8 @@ class LiveSource:
             keeper.restore(objects)
         member = MemberSource(name, MEMBER_KINDS, keeper.take, tell_problems, objects)
         keeper.is_settled = lambda: member.is_settled
-        keeper.patience = self._patience.get(name, self._care.patience)
+        keeper.judge.patience = self._patience.get(name, self._care.patience)
+        keeper.judge.evicted = self._evicted(name)
         self._keepers[name], self.members[name] = keeper, member
         self._saved_changes[name] = keeper.changes
 

@@ -7,7 +7,7 @@ ErieCanal, KubeFed, ClusterProfile.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from xds.discovery.registry.kubeconfigs import CredentialError, Kubeconfig, decoded, of_parts, of_text
@@ -42,6 +42,8 @@ class Registration:
     path: str = ""
     region: str = ""
     zones: tuple[str, ...] = ()
+    evicted: str = ""
+    """Why workloads are to leave it; "" if they are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +153,15 @@ class _Registrar:
     def karmada(self, item: registry.KarmadaCluster) -> Iterator[Registration]:
         spec, name = item.spec, item.metadata.name
         zones = tuple(spec.zones) or ((spec.zone,) if spec.zone else ())
+        evicting = [str(taint) for taint in spec.taints if taint.effect == "NoExecute"]
+        evicted = f"Karmada evicts what runs there ({', '.join(evicting)})" if evicting else ""
+        base = Registration(name, ref_of(FLEET, item), None, region=spec.region, zones=zones, evicted=evicted)
+        for one in item.status.conditions:
+            if one.type == "Ready" and one.status != "True":
+                message = f"Karmada takes cluster {name!r} for not ready ({one.reason or one.status})"
+                self.problems.append(Problem("XDS0310", message, base.origin, hint="by that alone no traffic moves"))
         if spec.sync_mode == "Pull" or spec.secret_ref is None or not spec.api_endpoint:
-            path = KARMADA_PROXY.format(name)
-            yield Registration(name, ref_of(FLEET, item), None, path, region=spec.region, zones=zones)
+            yield replace(base, path=KARMADA_PROXY.format(name))
         elif (secret := self.fetched(spec.secret_ref, spec.secret_ref.namespace)) is not None:
             kubeconfig = of_parts(
                 {
@@ -164,7 +172,7 @@ class _Registrar:
                 },
                 {"token": self.value(secret, "token").decode(errors="replace").strip()},
             )
-            yield Registration(name, ref_of(FLEET, item), kubeconfig, region=spec.region, zones=zones)
+            yield replace(base, kubeconfig=kubeconfig)
 
     def flomesh(self, item: registry.FlomeshCluster) -> Iterator[Registration]:
         if not item.spec.kubeconfig:

@@ -7,13 +7,25 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from xds.model.kinds import Kind
-from xds.model.objects import KubernetesObject, SecretRef
+from xds.model.objects import Condition, KubernetesObject, SecretRef
 
 
 class Secret(KubernetesObject, frozen=True, rename="camel", kw_only=True):
     """v1 Secret; values are base64."""
 
     data: dict[str, str] = field(default_factory=dict)
+
+
+class Taint(Struct, frozen=True, rename="camel", kw_only=True):
+    """A reason to run nothing in a cluster, as nodes have them."""
+
+    key: str
+    value: str = ""
+    effect: str = ""
+    """`NoSchedule`: nothing new; `NoExecute`: what runs there is to leave."""
+
+    def __str__(self) -> str:
+        return f"{self.key}{'=' if self.value else ''}{self.value}:{self.effect}"
 
 
 class KarmadaSpec(Struct, frozen=True, rename="camel", kw_only=True):
@@ -28,12 +40,20 @@ class KarmadaSpec(Struct, frozen=True, rename="camel", kw_only=True):
     region: str = ""
     zone: str = ""
     zones: list[str] = []
+    taints: list[Taint] = []
+
+
+class KarmadaStatus(Struct, frozen=True, rename="camel", kw_only=True):
+    """`status` of a Karmada Cluster."""
+
+    conditions: list[Condition] = []
 
 
 class KarmadaCluster(KubernetesObject, frozen=True, rename="camel", kw_only=True):
     """cluster.karmada.io Cluster."""
 
     spec: KarmadaSpec = KarmadaSpec()
+    status: KarmadaStatus = KarmadaStatus()
 
 
 class FlomeshSpec(Struct, frozen=True, rename="camel", kw_only=True):
