@@ -97,6 +97,18 @@ def copies(draw: st.DrawFn, exported: str) -> Object:
 
 
 @st.composite
+def sharings(draw: st.DrawFn) -> KubernetesObject:
+    """Return a MultiClusterService, perhaps of clusters that there are not."""
+    names = st.lists(st.sampled_from((*CLUSTERS, "far")), max_size=2, unique=True)
+    spec: Object = {"types": [draw(st.sampled_from(("CrossCluster", "CrossCluster", "LoadBalancer")))]}
+    for role in ("providerClusters", "consumerClusters"):
+        spec[role] = [{"name": name} for name in draw(names)]
+    if draw(st.booleans()):
+        spec["ports"] = [{"port": 80}]
+    return make("MultiClusterService", draw(st.sampled_from(NAMES)), spec=spec)
+
+
+@st.composite
 def worlds(draw: st.DrawFn, *, clashes: bool = True, states: tuple[Object, ...] = STATES) -> World:
     """Return a fleet's objects; without clashes, every endpoint has an address of its own."""
     addresses = None if clashes else (f"10.{number // 250}.1.{number % 250 + 1}" for number in count())
@@ -119,6 +131,9 @@ def worlds(draw: st.DrawFn, *, clashes: bool = True, states: tuple[Object, ...] 
             found += draw(services(addresses, states))
         for item in found:
             placed[cluster, item.kind, item.metadata.name] = (cluster, item)
+    if draw(st.booleans()):
+        item = draw(sharings())
+        placed[FLEET, item.kind, item.metadata.name] = (FLEET, item)
     return World(tuple(placed.values()))
 
 

@@ -4,7 +4,7 @@ import time
 import pytest
 import yaml
 from described_fleet import described_fleet
-from fleet_world import export, fleet_of, member, service
+from fleet_world import endpoint, endpoint_slice, export, fleet_of, make, member, service
 
 from xds.cli.describe import ServiceName
 
@@ -120,6 +120,23 @@ def test_a_service_without_conflicts(asked, plane):
     assert "\nConflicts: none\n" in shown
     assert "headless: those of the endpoints" in shown
     assert "Decided by" not in shown
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({}, "all ports, by all clusters, with all clusters"),
+        (
+            {"providerClusters": [{"name": "west"}], "consumerClusters": [{"name": "east"}], "ports": [{"port": 80}]},
+            "port 80, by west, with east",
+        ),
+    ],
+)
+def test_a_service_that_karmada_shares(asked, plane, spec, told):
+    sharing = make("MultiClusterService", "web", spec={"types": ["CrossCluster"], **spec})
+    given = {"east": [service("web")], "west": [service("web"), endpoint_slice("web", [endpoint("10.2.0.1")])]}
+    plane.take(fleet_of(given, member("east"), member("west"), sharing))
+    assert f"Shared:      {told} (MultiClusterService)\n" in asked("describe", "service", "shop/web").stdout
 
 
 def test_describe_service_for_machines(asked, fleet):

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from xds.admin.state import ControlPlane
     from xds.model.imports import Conflict, Import
     from xds.model.service import Service
+    from xds.model.sharing import Sharing
     from xds.problems import Ref
 
+SHARING = "MultiClusterService"
 KINDS = ("Service", "ServiceExport", "ServiceImport")
 """Of the objects that have a service's name."""
 _JOINED = "ports are joined; the clusters that have this one serve it"
@@ -50,7 +52,8 @@ def service(plane: ControlPlane, namespace: str, name: str) -> admin.ServiceDesc
     slices = ServiceSlices(plane, key)
 
     def is_about(ref: Ref) -> bool:
-        return ref.namespace == namespace and ((ref.kind in KINDS and ref.name == name) or slices.has(ref))
+        is_named = ref.kind in (*KINDS, SHARING) and ref.name == name
+        return ref.namespace == namespace and (is_named or slices.has(ref))
 
     return admin.ServiceDescription(
         namespace=namespace,
@@ -60,6 +63,7 @@ def service(plane: ControlPlane, namespace: str, name: str) -> admin.ServiceDesc
         imported=_imported(imported) if imported else None,
         conflicts=_conflicts(imported) if imported else (),
         endpoints=slices.by_locality(),
+        sharing=_sharing(plane.sharing(namespace, name)),
         problems=[problem_message(problem) for problem in plane.problems() if problem.ref and is_about(problem.ref)],
     )
 
@@ -108,6 +112,13 @@ def _exports(plane: ControlPlane, key: ServiceKey) -> Iterator[admin.ServiceExpo
     for one in imported.exports if imported else ():
         if one.export.kind != "ServiceExport":
             yield admin.ServiceExport(cluster=one.cluster, valid=True, copied=True)
+
+
+def _sharing(found: Sharing | None) -> admin.ServiceSharing | None:
+    if found is None:
+        return None
+    ports = sorted({port.port for port in found.item.spec.ports})
+    return admin.ServiceSharing(providers=sorted(found.providers or ()), consumers=sorted(found.consumers or ()), ports=ports)
 
 
 def _imported(found: Import) -> admin.MergedImport:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xds.model.imports import Import
     from xds.model.members import Member
     from xds.model.service import Locality, Service, ServiceKey
+    from xds.model.sharing import Sharing
     from xds.model.view import View
     from xds.problems import Problem
     from xds.protocol import StreamInfo
@@ -229,6 +230,9 @@ class ControlPlane(Protocol):
     @property
     def imports(self) -> Mapping[ServiceKey, Import]:
         """What each service of the cluster set was merged of, and where its exports differ."""
+
+    def sharing(self, namespace: str, name: str) -> Sharing | None:
+        """Return how the clusters' Services of a name share endpoints; None if they do not."""
 
     @property
     def clusters(self) -> Mapping[str, Cluster]:

@@ -18,7 +18,8 @@ def print_service(found: Json) -> None:
     """Print all of it, section by section."""
     print_facts(_facts(found))
     exports = [(item["cluster"], since(item.get("created_at", "")), _validity(item)) for item in found["exports"]]
-    _section("Exports", ("CLUSTER", "SINCE", "VALID"), exports, otherwise="none: only clients in its own cluster can use it")
+    alone = "none" if "sharing" in found else "none: only clients in its own cluster can use it"
+    _section("Exports", ("CLUSTER", "SINCE", "VALID"), exports, otherwise=alone)
     rows = [row for item in found["conflicts"] for row in _conflict(item)]
     _section("Conflicts", ("FIELD", "CLUSTER", "VALUE", "OUTCOME"), rows, otherwise="none" if "imported" in found else "")
     names = [(item["name"], item["cluster"], _addresses(item)) for item in found["names"]]
@@ -32,6 +33,10 @@ def print_service(found: Json) -> None:
 def _facts(found: Json) -> Iterator[tuple[str, str]]:
     yield "Name", found["name"]
     yield "Namespace", found["namespace"]
+    if sharing := found.get("sharing"):
+        shared = ", ".join(f"port {port}" for port in sharing["ports"]) or "all ports"
+        providers, consumers = (", ".join(sharing[key]) or "all clusters" for key in ("providers", "consumers"))
+        yield "Shared", f"{shared}, by {providers}, with {consumers} (MultiClusterService)"
     imported = found.get("imported")
     if not imported:
         yield "Imported", "no, " + ("no export is valid" if found["exports"] else "no cluster exports it")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from xds.model.imports import merge
 from xds.model.local import canonical_address
 from xds.model.protocols import protocol_of
 from xds.model.service import CLUSTERSET, Endpoint, Port, Service, ServiceKey
+from xds.model.union import union
 from xds.problems import Problem
 
 if TYPE_CHECKING:
@@ -108,28 +108,12 @@ class _Merge:
 
     def endpoints(self, key: ServiceKey, port: Port, exports: list[Export]) -> tuple[Endpoint, ...]:
         """Return the endpoints of all exporters; one address counts once in a network, for the cluster first by name."""
-        merged: list[Endpoint] = []
-        owners: dict[tuple[str, str, int], str] = {}
-        clashes: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for export in sorted(exports, key=lambda export: export.member.name):
-            name = export.member.name
-            served = export.service.endpoints.get(port.number, ())
-            own = [endpoint for endpoint in served if endpoint.locality.cluster == name]
-            for endpoint in own:  # copies of other clusters' are theirs to tell
-                places = {address: (endpoint.network, address, endpoint.port) for address in endpoint.addresses}
-                taken = [address for address, place in places.items() if owners.get(place, name) != name]
-                for address in taken:
-                    clashes[owners[places[address]], name].append(f"{address} port {endpoint.port}")
-                if rest := endpoint.without(taken):
-                    merged.append(rest)
-                    owners.update((places[address], name) for address in rest.addresses)
-        for (owner, other), addresses in sorted(clashes.items()):
-            more = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
-            message = f"{addresses[0]}{more} of {key.fqdn} in {other} is also in {owner}, on the same network; {owner}'s counts"
-            export = next(export for export in exports if export.member.name == other)
-            hint = "give the clusters different networks, or pod ranges that do not overlap"
-            self.problems.append(Problem("XDS0208", message, export.service.origins[0], hint=hint))
-        return tuple(sorted(merged))
+        served = ((one.member.name, one.service.endpoints.get(port.number, ())) for one in exports)
+        # Copies of other clusters' are theirs to tell.
+        parts = ((name, [one for one in found if one.locality.cluster == name]) for name, found in sorted(served))
+        found = union(parts)
+        self.problems += found.problems(key.fqdn, {name: one.service.origins[0] for name, one in self.exports.items()})
+        return found.endpoints
 
     def vips(self, member: str, item: objects.ServiceImport) -> tuple[str, ...]:
         found = []

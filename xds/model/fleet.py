@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, TypeVar
 from xds.model import gateway_objects, objects
 from xds.model.cluster import Cluster
 from xds.model.clusterset import Export, merge_exports
-from xds.model.events import Aliases, Delete, Doubt, Event, Health, ObjectKey, Remember, Synced, Upsert, ref_of
+from xds.model.events import FLEET, Aliases, Delete, Doubt, Event, Health, ObjectKey, Remember, Synced, Upsert, ref_of
 from xds.model.imports import INVALID_TYPE, Exported, Import, invalid
+from xds.model.karmada_objects import MultiClusterService
 from xds.model.local import LocalInput, LocalResult, build_local
 from xds.model.members import Member
 from xds.model.membership import Membership
 from xds.model.service import CLUSTERSET, Service, ServiceKey
+from xds.model.sharing import Sharing, share
 from xds.model.slices import owner_of
 from xds.model.unowned import unowned_slices
 from xds.problems import Problem
@@ -26,6 +28,7 @@ from xds.problems import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+SHARING = MultiClusterService.__name__
 Kind = TypeVar("Kind", bound=objects.KubernetesObject)
 
 
@@ -54,11 +57,16 @@ class Fleet:
     def __init__(self) -> None:
         self._clusters: dict[str, Cluster] = {}
         self._membership = Membership()
+        self._own: dict[ServiceKey, Service] = {}
+        """What each cluster tells of its own."""
         self._services: dict[ServiceKey, Service] = {}
+        """What clients are told."""
         self._imports: dict[ServiceKey, Import] = {}
         self._order: list[ServiceKey] | None = None
         """The keys of the services, sorted; None when one was added or removed."""
         self._problems: dict[ServiceKey, tuple[Problem, ...]] = {}
+        self._sharing_problems: dict[ServiceKey, tuple[Problem, ...]] = {}
+        """Of services that are shared, beside those that they have alone."""
         self._unowned: set[ServiceKey] = set()
         """What slices belong to that is no Service."""
         self._dirty: set[ServiceKey] = set()
@@ -108,6 +116,17 @@ class Fleet:
         """The objects of every member that was told completely."""
         return {name: self._clusters[name] for name in self.members if name in self._membership.synced}
 
+    def sharing(self, namespace: str, name: str) -> Sharing | None:
+        """Return how the Services of a name are shared, by a MultiClusterService; None if they are not."""
+        item = self._clusters[FLEET].items.get(ObjectKey(SHARING, namespace, name)) if FLEET in self._clusters else None
+        return Sharing.of(item, self.known) if isinstance(item, MultiClusterService) else None
+
+    def sharings(self) -> Iterator[Sharing]:
+        """Yield how Services are shared, by namespace and name."""
+        for item in self._of(FLEET, MultiClusterService):
+            if sharing := Sharing.of(item, self.known):
+                yield sharing
+
     @property
     def prefers_node(self) -> bool:
         """True if some service wants endpoints on the client's own node first."""
@@ -136,7 +155,9 @@ class Fleet:
         members = self._membership.problems()
         # Which names are near depends on all Services of the namespace: found when asked for.
         owners = {key: self._clusters[key.scope].slices[key.namespace, key.name].values() for key in self._unowned}
-        return (*members, *kept, *unowned_slices(owners, self._services))
+        shared = (problem for found in self._sharing_problems.values() for problem in found)
+        sharing = (problem for one in self.sharings() for problem in one.problems(self.members, self._own))
+        return (*members, *kept, *shared, *sharing, *unowned_slices(owners, self._services))
 
     # Writing
 
@@ -180,6 +201,8 @@ class Fleet:
     def _replace(self, cluster: str, key: ObjectKey, item: objects.KubernetesObject | None) -> None:
         touched = self._cluster(cluster).replace(key, item)
         self._dirty |= touched.services
+        if key.kind == SHARING:
+            self._dirty.update(ServiceKey(key.namespace, key.name, name) for name in self._clusters if name != FLEET)
         if touched.namespace:
             self._dirty.update(found for found in self._clusterset() if found.namespace == touched.namespace)
         if touched.everything:
@@ -221,8 +244,13 @@ class Fleet:
         own = {key for key in dirty if key.scope != CLUSTERSET}
         merged = dirty - own
         for key in sorted(own):
-            self._put(key, self._local(key), endpoints, services)
+            if found := self._local(key):
+                self._own[key] = found
+            else:
+                self._own.pop(key, None)
             merged.add(ServiceKey(key.namespace, key.name, CLUSTERSET))
+        for key in sorted(self._depending(own)):
+            self._put(key, self._shared(key), endpoints, services)
         for key in sorted(merged):
             self._put(key, self._merged(key), endpoints, services)
         return endpoints, services
@@ -239,6 +267,32 @@ class Fleet:
             services.add(key)
         elif old.endpoints != new.endpoints:
             endpoints.add(key)
+
+    def _depending(self, own: set[ServiceKey]) -> set[ServiceKey]:
+        """Return clusters' services with those into which others share what they have."""
+        found = set(own)
+        for namespace, name in {(key.namespace, key.name) for key in own} if self._has_sharings else ():
+            if sharing := self.sharing(namespace, name):
+                found.update(ServiceKey(namespace, name, cluster) for cluster in self.members if sharing.consumes(cluster))
+        return found
+
+    @property
+    def _has_sharings(self) -> bool:
+        return FLEET in self._clusters and any(key.kind == SHARING for key in self._clusters[FLEET].items)
+
+    def _shared(self, key: ServiceKey) -> Service | None:
+        """Return what clients in a cluster are told of its service."""
+        own, sharing = self._own.get(key), self.sharing(key.namespace, key.name)
+        self._sharing_problems.pop(key, None)
+        if own is None or sharing is None or not sharing.consumes(key.scope):
+            return own
+        keys = {name: ServiceKey(key.namespace, key.name, name) for name in self.members if name != key.scope}
+        others = {name: self._own[other] for name, other in keys.items() if other in self._own}
+        told = {name for name in self.members if self._membership.source(name)[1]}
+        service, problems = share(own, sharing, others, told)
+        if problems:
+            self._sharing_problems[key] = problems
+        return service
 
     def _local(self, key: ServiceKey) -> Service | None:
         cluster = self._cluster(key.scope)
@@ -265,6 +319,7 @@ class Fleet:
         self.services_built += 1
         memory = (item.metadata.namespace, item.metadata.name, source)
         ordered = tuple(slices[name] for name in sorted(slices))
+        sharing = None if source else self.sharing(item.metadata.namespace, item.metadata.name)
         given = LocalInput(
             member=member,
             service=item,
@@ -273,6 +328,7 @@ class Fleet:
             known=self._membership.known,
             seen=cluster.seen.get(memory, frozenset()),
             doubted=not source and memory[:2] in cluster.doubted,
+            is_given_more=sharing is not None and sharing.consumes(member.name),
         )
         result = build_local(given)
         cluster.seen[memory] = result.seen
@@ -294,7 +350,7 @@ class Fleet:
                 imports.append((name, item))
             export = cluster.items.get(ObjectKey("ServiceExport", key.namespace, key.name))
             if isinstance(export, objects.ServiceExport):
-                local = self._services.get(ServiceKey(key.namespace, key.name, name))
+                local = self._own.get(ServiceKey(key.namespace, key.name, name))
                 source = cluster.items.get(ObjectKey("Service", key.namespace, key.name))
                 if local is None or not isinstance(source, objects.Service):
                     problems.append(self._useless(name, export))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 
-from xds.model import gateway_objects, objects
+from xds.model import gateway_objects, karmada_objects, objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,13 @@ KINDS = {
         Kind("Gateway", "gateway.networking.k8s.io", ("v1", "v1beta1"), gateway_objects.Gateway),
         Kind("HTTPRoute", "gateway.networking.k8s.io", ("v1", "v1beta1"), gateway_objects.HTTPRoute),
         Kind("MemberCluster", "traffic.isthmus.dev", ("v1alpha1",), objects.MemberCluster, namespaced=False, fleet_wide=True),
+        Kind(
+            "MultiClusterService",
+            "networking.karmada.io",
+            ("v1alpha1",),
+            karmada_objects.MultiClusterService,
+            fleet_wide=True,
+        ),
     )
 }
 """Kind name -> what we read of it. No two kinds that we read share a name; a foreign one is told apart by its group."""

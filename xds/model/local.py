@@ -57,6 +57,8 @@ class LocalInput:
     """Endpoints that have been ready before (memory of the fleet), by identity."""
     doubted: bool = False
     """Whether all of them may be gone."""
+    is_given_more: bool = False
+    """Whether other clusters share their endpoints with it, so that it needs none of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class _Builder:
     def result(self) -> LocalResult:
         given, spec = self.given, self.given.service.spec
         ports = self.ports()
-        if ports and not given.slices:
+        if ports and not given.slices and not given.is_given_more:
             message = "no EndpointSlice in its namespace names it, so it has no endpoints"
             self.problem("XDS0215", message, hint=f"add its EndpointSlices, with the label {SERVICE_NAME_LABEL}")
         by_port = self.found_by_port_name()

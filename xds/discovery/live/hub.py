@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 LOOK_S: Final = 10.0
 """How often Secrets are read that others refer to."""
 GATHER_S: Final = 0.05
-MEMBERS: Final = KINDS["MemberCluster"]
+FLEET_WIDE: Final = tuple(kind for kind in KINDS.values() if kind.fleet_wide)
+"""Kinds that are passed on to the model."""
 READ: Final[tuple[tuple[str, Kind], ...]] = (
-    ("members", MEMBERS),
+    *((kind.name, kind) for kind in FLEET_WIDE),
     ("own secrets", registry.OWN_SECRET),
     ("Istio's secrets", registry.ISTIO_SECRET),
     ("karmada", registry.KARMADA),
@@ -99,9 +100,9 @@ class HubSource:
         """Pass on what is fleet-wide, and look at everything anew."""
         passing: list[Event] = []
         for event in events:
-            if isinstance(event, Upsert) and event.object.kind == MEMBERS.name:
+            if isinstance(event, Upsert) and event.object.kind in KINDS:
                 passing.append(Upsert(FLEET, event.object))
-            elif isinstance(event, Delete) and event.key.kind == MEMBERS.name:
+            elif isinstance(event, Delete) and event.key.kind in KINDS:
                 passing.append(Delete(FLEET, event.key))
         if passing:
             self._sink(passing)
@@ -112,8 +113,8 @@ class HubSource:
         self._on_problems()
 
     def _tell_synced(self) -> None:
-        members = self._sources["members"]
-        if not self._is_told and (members.is_synced or members.state is MemberState.STALE):
+        sources = [self._sources[kind.name] for kind in FLEET_WIDE]
+        if not self._is_told and all(one.is_synced or one.state is MemberState.STALE for one in sources):
             self._is_told = True
             self._sink([Synced(FLEET)])
 
@@ -140,7 +141,7 @@ class HubSource:
 
     def _hub(self) -> Hub:
         return Hub(
-            members=self._of("members"),
+            members=self._of("MemberCluster"),
             labelled=(*self._of("own secrets"), *self._of("Istio's secrets")),
             karmada=self._of("karmada"),
             flomesh=self._of("flomesh"),

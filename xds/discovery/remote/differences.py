@@ -18,6 +18,7 @@ SELECTOR: Final = "federation.alpha.kubernetes.io/cluster-selector"
 """Where KubeFed v1 takes an object to, in an annotation of it."""
 BY_NAME: Final = "none: an export is made in each cluster by name"
 MEMBERS: Final = "`serve --hub` makes these clusters members"
+SHARED: Final = "`serve --hub` reads them: names under cluster.local; one under clusterset.local needs exports"
 LADDER: Final = "none: own cluster, then same region, then anywhere"
 COUNTERPARTS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("core.kubefed.io", "KubeFedCluster", "KubeFed", MEMBERS),
@@ -30,6 +31,7 @@ COUNTERPARTS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ),
     ("multiclusterdns.kubefed.io", "ServiceDNSRecord", "KubeFed", "`serve --dns-address`: clusterset.local, no public DNS"),
     ("multiclusterdns.kubefed.io", "IngressDNSRecord", "KubeFed", "none: Isthmus writes no public DNS"),
+    ("networking.karmada.io", "MultiClusterService", "Karmada", SHARED),
     ("networking.karmada.io", "MultiClusterIngress", "Karmada", "a Gateway and HTTPRoutes in the clusters that take traffic"),
     ("multicluster.flomesh.io", "GlobalTrafficPolicy", "Flomesh", LADDER),
     ("flomesh.io", "GlobalTrafficPolicy", "Flomesh", LADDER),
@@ -63,9 +65,6 @@ def _of_cluster(foreign: Foreign) -> Iterator[Difference]:
     ]
     if marked:
         yield Difference("KubeFed v1", f"cluster selector of {_counted(len(marked), 'Service')}", BY_NAME)
-    karmada = foreign.get(("networking.karmada.io", "MultiClusterService"), ())
-    if number := sum(bool((item.get("spec") or {}).get("consumerClusters")) for item in karmada):
-        yield Difference("Karmada", f"consumerClusters of {_counted(number, 'object')}", "none: an export is for all members")
     if names := sorted(name for item in foreign.get(("", "Secret"), ()) for name in item.get("data") or {}):
         instead = f"{MEMBERS}; services of one name are merged only where each cluster exports its own"
         yield Difference("Istio", f"remote secrets of {', '.join(names)}", instead)

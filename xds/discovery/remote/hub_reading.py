@@ -45,7 +45,7 @@ async def read_registrations(server: ApiServer) -> tuple[Registered, list[str]]:
             found[what] = ()
             unread.append(error.message)
     hub = Hub(
-        members=found["members"],
+        members=found["MemberCluster"],
         labelled=(*found["own secrets"], *found["Istio's secrets"]),
         karmada=found["karmada"],
         flomesh=found["flomesh"],

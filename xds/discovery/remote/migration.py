@@ -20,6 +20,7 @@ KUBEFED: Final = ("types.kubefed.io", "types.kubefed.k8s.io", "types.federation.
 FLOMESH: Final = ("multicluster.flomesh.io", "flomesh.io")
 INGRESSES: Final = "federation.kubernetes.io/service-ingresses"
 """What KubeFed v1 wrote to a Service: the clusters that it is in, with their addresses."""
+KARMADA: Final = "Karmada"
 ALL: Final = "*"
 
 
@@ -49,7 +50,8 @@ def moves(found: Mapping[str, Foreign]) -> list[Move]:
     for cluster, foreign in found.items():
         for system, item, clusters in _placed(cluster, foreign):
             namespace, name = _key(item)
-            missing = tuple(one for one in clusters if (one, namespace, name) not in exported)
+            shared = system == KARMADA  # what it says is read as it is
+            missing = tuple(one for one in clusters if not shared and (one, namespace, name) not in exported)
             result.add(Move(system, namespace, name, clusters, missing))
     return sorted(result, key=lambda one: (one.namespace, one.name, one.system))
 
@@ -113,8 +115,8 @@ def _placed(cluster: str, foreign: Foreign) -> Iterator[tuple[str, Object, tuple
     for item in foreign.get(("networking.karmada.io", "MultiClusterService"), ()):
         spec = item.get("spec") or {}
         providers = [one["name"] for one in spec.get("providerClusters") or ()]
-        providers = providers or (spec.get("range") or {}).get("clusterNames") or spec.get("serviceProvisionClusters") or [ALL]
-        yield "Karmada", item, tuple(sorted(providers))
+        providers = providers or spec.get("serviceProvisionClusters") or [ALL]
+        yield KARMADA, item, tuple(sorted(providers))
     for group in FLOMESH:
         for item in foreign.get((group, "ServiceExport"), ()):
             yield "Flomesh", item, (cluster,)

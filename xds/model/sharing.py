@@ -1,0 +1,136 @@
+"""Services that Karmada's MultiClusterService shares: a consumer's own service, with the endpoints of the providers.
+
+Karmada itself copies the providers' EndpointSlices into the consumers. Here endpoints of a cluster that tells of itself are taken
+from there; copies count for clusters that do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from xds.model.events import FLEET, ref_of
+from xds.model.service import Service, ServiceKey
+from xds.model.union import union
+from xds.problems import Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Mapping
+
+    from xds.model.karmada_objects import MultiClusterService
+    from xds.model.members import Member
+    from xds.model.service import Endpoint, Port
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """What one MultiClusterService says, its clusters by their members' names."""
+
+    item: MultiClusterService
+    providers: frozenset[str] | None
+    """None: all."""
+    consumers: frozenset[str] | None
+
+    @staticmethod
+    def of(item: MultiClusterService, known: Mapping[str, Member]) -> Sharing | None:
+        """Return what it shares; None for one of the other type, which is about load balancers outside.
+
+        Args:
+            item: the object.
+            known: the members by each of their names.
+        """
+        if not item.spec.is_cross_cluster:
+            return None
+
+        def members(names: list[str]) -> frozenset[str] | None:
+            return frozenset(known[name].name if name in known else name for name in names) if names else None
+
+        return Sharing(item, members(item.spec.providers), members(item.spec.consumers))
+
+    def provides(self, cluster: str) -> bool:
+        """Return whether a cluster's endpoints are shared."""
+        return self.providers is None or cluster in self.providers
+
+    def consumes(self, cluster: str) -> bool:
+        """Return whether a cluster's clients may use them."""
+        return self.consumers is None or cluster in self.consumers
+
+    def has(self, port: Port) -> bool:
+        """Return whether a port is shared."""
+        ports = self.item.spec.ports
+        return not ports or any(one.port == port.number for one in ports)
+
+    def problems(self, members: Mapping[str, Member], services: Mapping[ServiceKey, Service]) -> Iterator[Problem]:
+        """Yield what is wrong with the object as the fleet stands.
+
+        Args:
+            members: by name.
+            services: what each cluster has of its own.
+        """
+        ref, meta = ref_of(FLEET, self.item), self.item.metadata
+        for role, field, named in (("provider", "Provider", self.providers), ("consumer", "Consumer", self.consumers)):
+            at = f"spec.{field.lower()}Clusters"
+            for name in sorted(named or ()):
+                if name not in members:
+                    hint = did_you_mean(name, members) or "register the cluster, or take it out of the list"
+                    yield Problem("XDS0218", f"{role} {name!r} is no member of the fleet", ref, at, hint)
+                elif ServiceKey(meta.namespace, meta.name, name) not in services:
+                    message = f"there is no Service {meta.namespace}/{meta.name} in {name}, a {role}"
+                    yield Problem("XDS0218", message, ref, at, "create it there, as Karmada does when it works")
+        networks = {members[name].network for name in members if self.provides(name) or self.consumes(name)}
+        if len(networks) > 1:
+            message = (
+                f"its clusters are in networks {', '.join(sorted(networks))}; clients reach endpoints of their own network alone"
+            )
+            yield Problem("XDS0209", message, ref, hint="no gateway leads there; they are left out for those clients")
+
+
+class Shared(NamedTuple):
+    """A consumer's service, and what is wrong with it."""
+
+    service: Service
+    problems: tuple[Problem, ...]
+
+
+def share(own: Service, sharing: Sharing, others: Mapping[str, Service], told: Container[str]) -> Shared:
+    """Return a consumer's service with what providers have.
+
+    Args:
+        own: what the consumer's cluster tells of it, copies included.
+        sharing: says who provides; this cluster consumes.
+        others: other cluster -> its own service of that name.
+        told: clusters that tell of their endpoints themselves, so that copies of them do not count.
+    """
+    cluster = own.key.scope
+    providers = {name: one for name, one in sorted(others.items()) if sharing.provides(name)}
+    endpoints: dict[int, tuple[Endpoint, ...]] = {}
+    problems: list[Problem] = []
+    refs = {name: one.origins[0] for name, one in others.items()} | {cluster: own.origins[0]}
+    for port in own.ports:
+        local = own.endpoints[port.number]
+        if not sharing.has(port):
+            endpoints[port.number] = tuple(one for one in local if one.locality.cluster == cluster)
+            continue
+        parts: dict[str, list[Endpoint]] = {cluster: []}
+        for one in local:
+            runs_in = one.locality.cluster
+            is_copy_of_use = runs_in not in told and runs_in not in others and sharing.provides(runs_in)
+            if runs_in == cluster or is_copy_of_use:
+                parts.setdefault(runs_in, []).append(one)
+        for name, service in providers.items():
+            # As kube-proxy finds the endpoints of slices that were copied: by the port's name.
+            number = next((other.number for other in service.ports if other.name == port.name), None)
+            found = service.endpoints[number] if number is not None else ()
+            parts[name] = [one for one in found if one.locality.cluster == name]
+        joined = union(parts.items())
+        endpoints[port.number] = joined.endpoints
+        problems += joined.problems(own.key.fqdn, {name: refs.get(name, own.origins[0]) for name in parts})
+    origins = {*own.origins, ref_of(FLEET, sharing.item), *(ref for one in providers.values() for ref in one.origins)}
+    service = replace(
+        own,
+        endpoints=endpoints,
+        has_copies=True,
+        has_degraded=own.has_degraded or any(one.has_degraded for one in providers.values()),
+        origins=tuple(sorted(origins)),
+    )
+    return Shared(service, tuple(problems))
