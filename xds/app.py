@@ -33,7 +33,7 @@ from xds.holdoff import Holdoff
 from xds.mcs.plan import World
 from xds.mcs.writers import Writers
 from xds.model.events import Delete, Health, MemberState, Upsert
-from xds.model.fleet import Fleet
+from xds.model.fleet import SHARING, Fleet
 from xds.model.node import view_of
 from xds.model.objects import MemberCluster
 from xds.problem_log import ProblemLog
@@ -94,7 +94,15 @@ class ControlPlane:
         self._fleet = Fleet()
         self._state_times = StateTimes()
         patience = Patience(config.demote_after_s, config.remove_after_s)
-        care = Care(config.state_directory, config.guard_share, config.guard_delay_s, patience, self._fleet.memory)
+        written = {*config.mcs}
+        care = Care(
+            directory=config.state_directory,
+            share=config.guard_share,
+            delay_s=config.guard_delay_s,
+            patience=patience,
+            is_written=lambda name: bool({"*", name} & written),
+            memory=self._fleet.memory,
+        )
         hub = hub_access(config.hub, os.environ) if config.hub else None
         is_live = bool(config.kubeconfigs or hub)
         self._live = LiveSource(config.kubeconfigs, config.contexts, care, hub, config.plugins) if is_live else None
@@ -197,11 +205,7 @@ class ControlPlane:
         self._state_times.note(self._fleet.members, time.time())
         self._writers.take(events)
         if self._live:
-            for event in events:
-                if isinstance(event, Upsert) and isinstance(event.object, MemberCluster):
-                    self._live.declared(event.object.metadata.name, event.object)
-                elif isinstance(event, Delete) and event.key.kind == "MemberCluster":
-                    self._live.declared(event.key.name, None)
+            self._tell_live(self._live, events)
         self._zone.changed(change)
         self._report.changed()
         if not self._ready.is_set():
@@ -215,6 +219,17 @@ class ControlPlane:
         if change.needs_batch:
             self._pending.append(change)
             self._batch.changed()
+
+    def _tell_live(self, live: LiveSource, events: list[Event]) -> None:
+        """Have live clusters treated as fleet-wide objects demand."""
+        for event in events:
+            if isinstance(event, Upsert) and isinstance(event.object, MemberCluster):
+                live.declared(event.object.metadata.name, event.object)
+            elif isinstance(event, Delete) and event.key.kind == "MemberCluster":
+                live.declared(event.key.name, None)
+        if any(isinstance(event, (Upsert, Delete)) and event.key.kind == SHARING for event in events):
+            metas = (one.item.metadata for one in self._fleet.sharings())
+            live.shared((meta.namespace, meta.name) for meta in metas)
 
     def _on_file_events(self, events: list[Event]) -> None:
         """Take what files tell; a cluster that has an API server is not theirs to tell of."""

@@ -45,6 +45,15 @@ def test_describe_a_cluster_that_is_in_trouble(asked, plane):
     assert asked("describe", "member", "west").stdout.endswith("\n\nProblems: none\n")
 
 
+def test_describe_a_cluster_that_is_read_in_part(asked, plane):
+    selector = {"matchLabels": {"team": "shop"}, "matchExpressions": [{"key": "old", "operator": "DoesNotExist"}]}
+    scope = {"namespaceSelector": selector, "exportedOnly": True}
+    plane.take(fleet_of({"east": [service("web")]}, member("east", scope=scope)))
+    shown = asked("describe", "cluster", "east").stdout
+    assert "Namespaces:   those with team=shop,!old\n" in shown
+    assert "Read:         what it exports alone\n" in shown
+
+
 def test_describe_cluster_for_machines(asked, fleet):
     found = json.loads(asked("describe", "cluster", "east", "-o", "json").stdout)
     assert (found["apiVersion"], found["kind"], found["member"]["name"]) == ("xdsctl/v1", "MemberDescription", "east")

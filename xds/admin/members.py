@@ -9,6 +9,7 @@ from xds.admin.answers import endpoint_count, problem_message, timestamp
 from xds.admin.snapshots import NotFoundError
 from xds.model.events import FLEET, ObjectKey
 from xds.model.imports import invalid
+from xds.model.objects import MemberCluster, ScopeSpec
 from xds.model.service import Health
 from xds.model.view import View
 from xds.wire import admin
@@ -44,6 +45,8 @@ def member(plane: ControlPlane, name: str) -> admin.MemberDescription:
     own = [service for key, service in plane.services.items() if key.scope == name]
     since_s = plane.states_since_s.get(name)
     valid = _valid_exports(plane, name)
+    declared = plane.clusters[FLEET].items.get(ObjectKey("MemberCluster", "", name)) if FLEET in plane.clusters else None
+    scope = declared.spec.scope if isinstance(declared, MemberCluster) else ScopeSpec()
     return admin.MemberDescription(
         member=_member(plane.members[name], since_s, len(own), sum(map(endpoint_count, own))),
         read_from=plane.source_of(name),
@@ -52,6 +55,8 @@ def member(plane: ControlPlane, name: str) -> admin.MemberDescription:
         exports_valid=sum(valid),
         proxies=len({info.node_id for info in plane.streams() if isinstance(info.view, View) and info.view.cluster == name}),
         problems=[problem_message(problem) for problem in plane.problems() if _is_about(problem, name)],
+        namespace_selector=str(scope.namespace_selector or ""),
+        exported_only=scope.exported_only,
     )
 
 

@@ -88,6 +88,8 @@ def cluster(client: Client, name: str, *, output: str) -> None:
         *([("Reason", member["reason"])] if member["reason"] else []),
         ("Read from", found["read_from"]),
         ("Declared", "yes" if member["declared"] else "no, there is no MemberCluster of that name"),
+        *([("Namespaces", f"those with {found['namespace_selector']}")] if found["namespace_selector"] else []),
+        *([("Read", "what it exports alone")] if found["exported_only"] else []),
         ("Region", member["region"]),
         ("Zones", ", ".join(member["zones"])),
         ("Network", member["network"]),

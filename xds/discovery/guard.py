@@ -133,6 +133,16 @@ class Guard:
         self._exports.forget_losses()
         return [*passing, *self._doubt()]
 
+    def release(self, events: Sequence[Event]) -> list[Event]:
+        """Return deletions that are meant, whatever they take away, and what follows from them."""
+        for event in events:
+            if isinstance(event, Delete):
+                self.held.pop(event.key, None)
+        self._enter(events, 0.0)
+        self._services.forget_losses()
+        self._exports.forget_losses()
+        return [*events, *self._doubt()]
+
     @property
     def doubted(self) -> frozenset[Name]:
         """The services that may be gone."""

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from xds.model.labels import LabelSelector  # noqa: TC001 - msgspec reads annotations
+
 Port = Annotated[int, Meta(ge=1, le=65535)]
 # Both end up in host names, of which one that Envoy refuses would cost all routes; `\Z`, because `$` lets a newline through.
 Name = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z")]
@@ -235,6 +237,15 @@ class StaleSpec(Struct, frozen=True, rename="camel", kw_only=True):
     """Then they are left out, and the member is Lost; None: as the control plane is set."""
 
 
+class ScopeSpec(Struct, frozen=True, rename="camel", kw_only=True):
+    """`spec.scope` of a MemberCluster: what is read of a live cluster."""
+
+    namespace_selector: LabelSelector | None = None
+    """The namespaces, by their labels; None: all."""
+    exported_only: bool = False
+    """Whether only Services and EndpointSlices are read that other clusters get: its own clients are served elsewhere."""
+
+
 class MemberClusterSpec(Struct, frozen=True, rename="camel", kw_only=True):
     """`spec` of a MemberCluster."""
 
@@ -245,6 +256,7 @@ class MemberClusterSpec(Struct, frozen=True, rename="camel", kw_only=True):
     kubeconfig_secret: SecretRef | None = None
     """How to reach its API server, where that is not said otherwise."""
     stale: StaleSpec = StaleSpec()
+    scope: ScopeSpec = ScopeSpec()
 
 
 class MemberCluster(KubernetesObject, frozen=True, rename="camel", kw_only=True):

@@ -10,6 +10,8 @@ import copy
 import json
 from typing import NamedTuple
 
+from fake_selectors import meets
+
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
@@ -163,7 +165,8 @@ class Store:
                 return self.status(410, "Expired", "The provided continue parameter is too old")
             if version > self.version:
                 return self.status(500, "InternalError", "etcdserver: mvcc: required revision is a future revision")
-        found = [(key, item) for key, item in self.objects(kind, version).items() if key > after]
+        chosen = query.get("labelSelector", "")
+        found = [(key, item) for key, item in self.objects(kind, version).items() if key > after and meets(chosen, item)]
         limit = int(query.get("limit", 0)) or len(found)
         metadata = {"resourceVersion": str(version)}
         if len(found) > limit:
@@ -183,7 +186,8 @@ class Store:
                 "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is on"
             )
             return self.status(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: {message}')
-        return Watch(self, self.resources[kind], query.get("resourceVersion", ""), is_streamed=streamed)
+        version, chosen = query.get("resourceVersion", ""), query.get("labelSelector", "")
+        return Watch(self, self.resources[kind], version, chosen, is_streamed=streamed)
 
     def changes(self, kind: str, after: int) -> list[_Change]:
         return [change for change in self._log if change.version > after and change.kind == kind]
@@ -208,15 +212,17 @@ class Store:
 class Watch:
     """One open watch."""
 
-    def __init__(self, store: Store, resource: Resource, version: str, *, is_streamed: bool) -> None:
+    def __init__(self, store: Store, resource: Resource, version: str, chosen: str, *, is_streamed: bool) -> None:
         self.is_over = False
         """The server has ended it with an error."""
         self._store = store
         self._resource = resource
+        self._chosen = chosen
         self._waiting: list[bytes] = []
         if version in ("", "0"):  # from any state: it begins with what there is
             self._after = store.version
-            self._waiting += [store.line("ADDED", resource, item) for item in store.objects(resource.kind).values()]
+            there = [item for item in store.objects(resource.kind).values() if meets(chosen, item)]
+            self._waiting += [store.line("ADDED", resource, item) for item in there]
             if is_streamed:
                 self.bookmark({INITIAL_EVENTS_END: "true"})
         else:
@@ -243,4 +249,15 @@ class Watch:
         if not self.is_over:
             for change in self._store.changes(self._resource.kind, self._after):
                 self._after = change.version
-                self._waiting.append(self._store.line(change.type, self._resource, change.object))
+                if type_ := self._type(change):
+                    self._waiting.append(self._store.line(type_, self._resource, change.object))
+
+    def _type(self, change: _Change) -> str:
+        """Return what a change is for this watch; "" for nothing."""
+        if not self._chosen:
+            return change.type
+        before = self._store.objects(change.kind, change.version - 1).get(change.key)
+        was, is_now = before is not None and meets(self._chosen, before), meets(self._chosen, change.object)
+        if change.type == "DELETED" or not is_now:
+            return "DELETED" if was else ""
+        return "MODIFIED" if was else "ADDED"

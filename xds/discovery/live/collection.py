@@ -15,12 +15,14 @@ import msgspec
 
 from xds.discovery.decoding import Fault, decode, field_path
 from xds.discovery.gateway_subset import STRICT_KINDS, consequence
+from xds.discovery.live.scope import EVERYTHING
 from xds.model.events import Delete, ObjectKey, Upsert, ref_of
 from xds.problems import Problem, Ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from xds.discovery.live.scope import Scope
     from xds.model.events import Event
     from xds.model.kinds import Kind
     from xds.model.objects import KubernetesObject
@@ -129,6 +131,10 @@ class Collection:
         self.synced = False
         """Everything that there was has been told once."""
         self.objects: dict[ObjectKey, KubernetesObject] = {}
+        self.scope = EVERYTHING
+        """What is wanted of it."""
+        self.questions = 0
+        """How often something else was asked from the beginning: answers to what was asked before do not count."""
         self._cluster = cluster
         self._page = page
         self._decoder = msgspec.json.Decoder(kind.struct)
@@ -172,7 +178,8 @@ class Collection:
         Args:
             timeout_s: after which the server is to end a watch.
         """
-        selected = (("labelSelector", self.kind.selector),) if self.kind.selector else ()
+        selector = self.scope.selector(self.kind)
+        selected = (("labelSelector", selector),) if selector else ()
         if self._phase is Phase.PROBE:
             return Request((*selected, ("limit", "1")), is_watch=False, is_list=False)
         if self._phase is Phase.LIST:
@@ -259,6 +266,14 @@ class Collection:
         self._phase = Phase.STREAMED_LIST if self._streams_lists else Phase.LIST
         self._continue, self._version, self._told = "", "", None
 
+    def narrow(self, scope: Scope) -> list[Event]:
+        """Want something else, and return that what is no longer wanted is gone; what is wanted now has to be listed."""
+        if scope.is_wider(self.scope, self.kind):
+            self.questions += 1
+            self.list_anew()
+        self.scope = scope
+        return [event for key, item in [*self.objects.items()] if not scope.wants(item) for event in self._drop(key)]
+
     def clear(self) -> list[Event]:
         """Return that everything is gone, since the kind is; and begin anew."""
         self.list_anew()
@@ -285,9 +300,13 @@ class Collection:
     def _put(self, item: KubernetesObject | ObjectKey, told: set[ObjectKey] | None) -> list[Event]:
         """Take an object as it is now; one that is not valid leaves its last good version in force."""
         if isinstance(item, ObjectKey):  # not valid
+            if not self.scope.has_namespace(item.namespace):
+                return self._drop(item)
             if told is not None:
                 told.add(item)
             return []
+        if not self.scope.wants(item):
+            return self._drop(key_of(item))
         event = Upsert(self._cluster, item)
         key = event.key
         if told is not None:

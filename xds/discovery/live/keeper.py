@@ -84,6 +84,13 @@ class Keeper:
         if passing:
             self._pass(self._guard.take(passing, self._now_s()))
 
+    def withdraw(self, events: list[Event]) -> None:
+        """Take what is gone because nobody wants it any more."""
+        for event in events:
+            if isinstance(event, Delete):
+                self._gathered.pop(event.key, None)
+        self._pass(self._guard.release(events))
+
     def tick(self) -> None:
         """Let go what was held for long enough."""
         self._pass(self._guard.due(self._now_s()))

@@ -20,6 +20,7 @@ from xds.discovery.live.api_server import UnreachableError
 from xds.discovery.live.collection import Collection, Refusal, key_of
 from xds.discovery.live.pace import Pace
 from xds.discovery.live.resources import NOT_FOUND, find_served
+from xds.discovery.live.scope import EVERYTHING, NAMESPACE
 from xds.model.events import Health, MemberState, Synced
 from xds.problems import Problem
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from xds.discovery.live.api_server import ApiServer
     from xds.discovery.live.collection import Request
     from xds.discovery.live.resources import Served
+    from xds.discovery.live.scope import Scope
     from xds.errors import ConfigurationError
     from xds.model.events import Event, ObjectKey
     from xds.model.kinds import Kind
@@ -68,6 +70,7 @@ class MemberSource:
         sink: gets batches of events, in the event loop, never an empty one.
         on_problems: called when `problems()` may have changed.
         saved: what is in force from before: only what differs from it is told.
+        withdraw: gets that objects are gone because they are not wanted any more; as `sink` if there is none.
     """
 
     def __init__(
@@ -77,8 +80,11 @@ class MemberSource:
         sink: Callable[[list[Event]], None],
         on_problems: Callable[[], None],
         saved: Iterable[KubernetesObject] = (),
+        withdraw: Callable[[list[Event]], None] | None = None,
     ) -> None:
         self.cluster = cluster
+        self.scope = EVERYTHING
+        """What is wanted of it."""
         self.collections: dict[str, Collection] = {}
         """Kind -> what there is of it."""
         self.state = MemberState.SYNCING
@@ -96,6 +102,7 @@ class MemberSource:
             self._saved[item.kind][key_of(item)] = item
         self._kinds = kinds
         self._sink = sink
+        self._withdraw = withdraw or sink
         self._on_problems = on_problems
         self._kept: set[str] = set()
         """Kinds that a task keeps up with."""
@@ -105,6 +112,10 @@ class MemberSource:
         """Kind -> when the loop's clock said that something of it was heard last."""
         self._refused: dict[str, Refusal] = {}
         """Kind -> why we may not read it."""
+        self._limits: dict[str, asyncio.Timeout] = {}
+        """Kind -> what ends its watch."""
+        self._settled = asyncio.Event()
+        """Set whenever something may be known that others wait for."""
         self._looked = False
         self._synced = False
         self._reason = ""
@@ -141,6 +152,19 @@ class MemberSource:
         """Take into account that there is no way to connect: nobody needs to wait for this member."""
         self._failures = {_KUBECONFIG: error}
         self._settle()
+
+    def narrow(self, scope: Scope) -> None:
+        """Read another part of the member from now on."""
+        self.scope = scope
+        gone: list[Event] = []
+        for name, collection in self.collections.items():
+            before = collection.questions
+            gone += collection.narrow(scope)
+            if collection.questions != before and (limit := self._limits.get(name)):
+                limit.reschedule(asyncio.get_running_loop().time())  # what it watches is not what is wanted
+        if gone:
+            self._withdraw(gone)
+        self._settled.set()
 
     async def run(self, server: ApiServer) -> None:
         """Keep up over one connection until cancelled, going on from what an earlier one has told."""
@@ -194,6 +218,9 @@ class MemberSource:
     async def _keep_up(self, server: ApiServer, collection: Collection, path: str) -> None:
         """Keep up with a kind until the server does not have it any more, at least not in this version."""
         loop = asyncio.get_running_loop()
+        while self._is_undecided(collection.kind):
+            self._settled.clear()
+            await self._settled.wait()
         pace = Pace(loop.time())
         while True:
             began_s, is_watch = loop.time(), collection.request(0).is_watch
@@ -203,6 +230,12 @@ class MemberSource:
                 await asyncio.sleep(pace.rest_s(loop.time() - began_s))
         self._kept.discard(collection.kind.name)
 
+    def _is_undecided(self, kind: Kind) -> bool:
+        """Return whether it is not known yet what is wanted of a kind: of each namespace, then of what is exported."""
+        first = [] if kind.name == NAMESPACE else [NAMESPACE] if kind.name in self.scope.deciding else [*self.scope.deciding]
+        due = (self.collections[name] for name in first if name in self.collections and name not in self._refused)
+        return bool(self.scope.deciding) and any(not one.synced for one in due)
+
     def _collection(self, kind: Kind, served: Served) -> Collection:
         """Return the kind's collection, about to list: this may be another server than the one that told what is known."""
         collection = self.collections.get(kind.name)
@@ -210,6 +243,8 @@ class MemberSource:
             known = collection.objects if collection else self._saved.pop(kind.name, {})
             collection = self.collections[kind.name] = Collection(self.cluster, kind, served.version)
             collection.objects.update(known)
+            if gone := collection.narrow(self.scope):
+                self._withdraw(gone)
         collection.list_anew()
         return collection
 
@@ -222,10 +257,7 @@ class MemberSource:
         if request.is_list:
             pace.lists(now_s)
         try:
-            if request.is_watch:
-                await self._watch(server, collection, path, request)
-            else:
-                self._take(collection, collection.take_page, (await server.get(path, request.query),))
+            await (self._watch if request.is_watch else self._get)(server, collection, path, request)
         except Refusal as error:
             if error.status == FORBIDDEN:
                 await _see_that_it_is_ready(server, error)
@@ -256,17 +288,30 @@ class MemberSource:
             self._forbidden(collection.kind, error)
         raise error
 
+    async def _get(self, server: ApiServer, collection: Collection, path: str, request: Request) -> None:
+        """Take a page, unless something else is wanted by the time it comes."""
+        asked = collection.questions
+        page = await server.get(path, request.query)
+        if collection.questions == asked:
+            self._take(collection, collection.take_page, (page,))
+
     async def _watch(self, server: ApiServer, collection: Collection, path: str, request: Request) -> None:
         """Take the lines of a watch until it ends."""
-        loop = asyncio.get_running_loop()
+        loop, name, asked = asyncio.get_running_loop(), collection.kind.name, collection.questions
         lines = server.lines(path, request.query, silence_s=SILENCE_S)
         try:
             async with asyncio.timeout(LIST_SILENCE_S if request.is_list else None) as limit, aclosing(lines) as batches:
+                self._limits[name] = limit
                 async for batch in batches:
                     self._take(collection, collection.take_line, batch)
                     limit.reschedule(loop.time() + LIST_SILENCE_S if collection.is_listing else None)
         except TimeoutError as error:
-            raise _SilentError(f"{server.url} does not say what there is") from error
+            if collection.questions == asked:
+                raise _SilentError(f"{server.url} does not say what there is") from error
+        finally:
+            self._limits.pop(name, None)
+        if collection.questions != asked:
+            return
         if collection.is_listing:
             raise UnreachableError(f"{server.url} ended a watch before it had said what there is")
         collection.disconnected()
@@ -333,6 +378,7 @@ class MemberSource:
 
     def _settle(self) -> None:
         """Tell the state if it is another one by now, and once that everything has been told."""
+        self._settled.set()
         events: list[Event] = []
         waiting = [one for one in self.collections.values() if not one.synced and one.kind.name not in self._refused]
         if self._looked and not waiting and not self._synced:

@@ -14,6 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from msgspec.structs import replace
+
 from xds.discovery.live.access import FileAccess, RegisteredAccess
 from xds.discovery.live.collection import key_of
 from xds.discovery.live.connection import LOOK_S, Watch, keep_connected
@@ -21,6 +23,7 @@ from xds.discovery.live.hub import HubSource
 from xds.discovery.live.keeper import CONFIRMATION, Keeper
 from xds.discovery.live.kubeconfig import chosen_contexts
 from xds.discovery.live.member import MemberSource
+from xds.discovery.live.scope import Scoping
 from xds.discovery.live.standing import FOREVER, Patience
 from xds.discovery.live.twins import Twins
 from xds.discovery.live.writing import MemberWriter
@@ -28,7 +31,7 @@ from xds.discovery.saved_world import SavedWorld
 from xds.errors import ConfigurationError
 from xds.model.events import FLEET, Aliases, Delete, Health, MemberState, Remember, Synced, Upsert
 from xds.model.kinds import KINDS
-from xds.model.objects import MemberCluster, MemberClusterSpec, ObjectMeta, StaleSpec
+from xds.model.objects import MemberCluster, MemberClusterSpec, ObjectMeta
 from xds.problems import Problem
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
     from xds.discovery.live.access import Access
     from xds.discovery.live.api_server import ApiServer
+    from xds.discovery.live.scope import Name, Scope
     from xds.discovery.registry.registrations import Registered, Registration
     from xds.model.events import Event
     from xds.model.objects import KubernetesObject
@@ -62,6 +66,8 @@ class Care:
     """How long the loss of more is held."""
     patience: Patience = FOREVER
     """How long nothing may be heard of a member, unless its MemberCluster says otherwise."""
+    is_written: Callable[[str], bool] = lambda _: False
+    """Returns whether we write to a member: then all of it is read, since what we wrote is exported by nobody."""
     memory: Callable[[str], Mapping[tuple[str, str, str], frozenset[str]]] = lambda _: {}
     """Returns which endpoints of a member have been ready."""
 
@@ -91,8 +97,11 @@ class LiveSource:
         self._care = care or Care()
         self._saved = SavedWorld(self._care.directory) if self._care.directory else None
         self._keepers: dict[str, Keeper] = {}
-        self._patience: dict[str, Patience] = {}
+        self._scopings: dict[str, Scoping] = {}
+        self._specs: dict[str, MemberClusterSpec] = {}
         """Of members that have a MemberCluster."""
+        self._shared: frozenset[Name] = frozenset()
+        """Services that a MultiClusterService takes from clusters, so that they need no export."""
         self._saved_changes: dict[str, int] = {}
         """Member -> its changes when it was saved last."""
         chosen = chosen_contexts(files, contexts) if files else []
@@ -177,13 +186,26 @@ class LiveSource:
 
     def declared(self, member: str, item: MemberCluster | None) -> None:
         """Take into account what a member's MemberCluster says; None: there is none any more."""
-        stale, default = item.spec.stale if item else StaleSpec(), self._care.patience
-        pairs = (stale.demote_after_seconds, default.demote_after_s), (stale.remove_after_seconds, default.remove_after_s)
-        self._patience[member] = Patience(*(given if own is None else own for own, given in pairs))
+        self._specs[member] = item.spec if item else MemberClusterSpec()
+        self._regard(member)
+        if item and (keeper := self._keepers.get(member)):
+            keeper.confirm(item.metadata.annotations.get(CONFIRMATION, ""))
+
+    def shared(self, names: Iterable[Name]) -> None:
+        """Take into account which Services are taken from clusters without an export of their own."""
+        self._shared = frozenset(names)
+        for member in self._keepers:
+            self._regard(member)
+
+    def _regard(self, member: str) -> None:
+        """Treat a member as what is said of it now demands."""
+        spec = self._specs.get(member, MemberClusterSpec())
         if keeper := self._keepers.get(member):
-            keeper.judge.patience = self._patience[member]
-            if item:
-                keeper.confirm(item.metadata.annotations.get(CONFIRMATION, ""))
+            pairs = zip((spec.stale.demote_after_seconds, spec.stale.remove_after_seconds), self._care.patience, strict=True)
+            keeper.judge.patience = Patience(*(given if own is None else own for own, given in pairs))
+            keeper.judge.evicted = self._registered[member][0].registration.evicted if member in self._registered else ""
+            is_whole = self._care.is_written(member)
+            self._scopings[member].restrict(replace(spec.scope, exported_only=False) if is_whole else spec.scope, self._shared)
 
     def _take_registered(
         self,
@@ -207,16 +229,12 @@ class LiveSource:
             self._missing.pop(name, None)
             if name in self._registered:
                 self._registered[name][0].registration = registration
-                if keeper := self._keepers.get(name):
-                    keeper.judge.evicted = registration.evicted
+                self._regard(name)
             else:
                 access = RegisteredAccess(registration, self._hub)
                 sink([Health(name, MemberState.SYNCING)])
                 self._registered[name] = access, tasks.create_task(join(name, access))
         self._declare([one for name, one in wanted.items() if name not in found.declared], sink)
-
-    def _evicted(self, name: str) -> str:
-        return self._registered[name][0].registration.evicted if name in self._registered else ""
 
     def _held_registrations(self) -> list[Problem]:
         if not self._missing:
@@ -250,7 +268,8 @@ class LiveSource:
         """Tell that nothing of a name is left."""
         keeper = self._keepers.pop(name, None)
         self.members.pop(name, None)
-        objects = list(keeper.objects) if keeper else []
+        scoping = self._scopings.pop(name, None)
+        objects = [item for item in keeper.objects if scoping.passes(item)] if keeper and scoping else []
         if keeper:
             keeper.close()
         sink([*(Delete(name, key_of(item)) for item in objects), Health(name, MemberState.LOST, why)])
@@ -307,17 +326,24 @@ class LiveSource:
         tell_problems: Callable[[], None],
     ) -> None:
         """Keep up with a member as long as its name counts, beginning with what was saved of it."""
-        keeper = Keeper(name, sink, tell_problems, share=self._care.share, delay_s=self._care.delay_s)
+
+        def narrow(scope: Scope) -> None:
+            if name in self.members:
+                self.members[name].narrow(scope)
+
+        scoping = Scoping(name, sink, narrow)
+        keeper = Keeper(name, scoping.take, tell_problems, share=self._care.share, delay_s=self._care.delay_s)
         saved = await asyncio.to_thread(self._saved.load, name) if self._saved else None
         objects = saved.objects if saved else []
         if saved:
             sink([Remember(name, saved.seen)])
             keeper.restore(objects)
-        member = MemberSource(name, MEMBER_KINDS, keeper.take, tell_problems, objects)
+        member = MemberSource(name, MEMBER_KINDS, keeper.take, tell_problems, objects, keeper.withdraw)
         keeper.is_settled = lambda: member.is_settled
-        keeper.judge.patience = self._patience.get(name, self._care.patience)
-        keeper.judge.evicted = self._evicted(name)
-        self._keepers[name], self.members[name] = keeper, member
+        self._keepers[name], self._scopings[name] = keeper, scoping
+        self._regard(name)
+        member.narrow(scoping.scope)
+        self.members[name] = member
         self._saved_changes[name] = keeper.changes
 
         async def connected(server: ApiServer) -> None:

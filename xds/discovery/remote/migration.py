@@ -10,6 +10,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
+from xds.model.labels import LabelSelector
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -72,26 +76,8 @@ def placement(given: Mapping[str, Any], clusters: Mapping[str, Mapping[str, str]
         return ()
     if not clusters and not selector:
         return (ALL,)
-    return tuple(sorted(name for name, labels in clusters.items() if _matches(selector, labels)))
-
-
-def _matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Return whether a label selector takes labels (LabelSelector, meta/v1)."""
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    return all(_holds(one, labels) for one in selector.get("matchExpressions") or ())
-
-
-def _holds(rule: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    value, values = labels.get(rule["key"]), rule.get("values") or ()
-    match rule.get("operator"):
-        case "In":
-            return value in values
-        case "NotIn":
-            return value not in values
-        case "Exists":
-            return value is not None
-    return value is None
+    chosen = msgspec.convert(selector, LabelSelector)
+    return tuple(sorted(name for name, labels in clusters.items() if chosen.matches(labels)))
 
 
 def _placed(cluster: str, foreign: Foreign) -> Iterator[tuple[str, Object, tuple[str, ...]]]:

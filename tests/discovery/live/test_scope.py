@@ -1,0 +1,205 @@
+"""What is read of a member is what its MemberCluster wants: some namespaces, or nothing but exports."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from fake_store import CUSTOM
+from live_follower import LiveFollower
+
+from xds.discovery.live import member as member_module
+from xds.discovery.live.scope import MAX_SELECTOR_BYTES, NOTHING, Scope
+from xds.discovery.live.source import Care, LiveSource
+from xds.model.events import MemberState
+from xds.model.kinds import KINDS
+from xds.model.objects import MemberCluster
+
+SLICES = KINDS["EndpointSlice"]
+TEAM = {"namespaceSelector": {"matchLabels": {"team": "shop"}}}
+EXPORTED = {"exportedOnly": True}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(member_module, "LOOK_S", 0.05)
+
+
+def declared(**scope):
+    value = {
+        "apiVersion": "traffic.isthmus.dev/v1alpha1",
+        "kind": "MemberCluster",
+        "metadata": {"name": "east"},
+        "spec": {"scope": scope},
+    }
+    return msgspec.convert(value, MemberCluster)
+
+
+@pytest.fixture
+def following(server, tmp_path):
+    """Return a context manager: a live source of east with a scope."""
+
+    @asynccontextmanager
+    async def follow(*, is_written=False, **scope):
+        follower = LiveFollower()
+        care = Care(share=0.5, delay_s=600, is_written=lambda _: is_written)
+        source = LiveSource([server.kubeconfig(tmp_path / "config", "east")], (), care)
+        source.declared("east", declared(**scope))
+        follower.source = source
+        task = asyncio.create_task(source.run(follower.take, follower.report, is_alone=True))
+        follower.watch_over(task)
+        try:
+            await follower.until_synced("east")
+            yield follower
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    return follow
+
+
+@pytest.fixture
+def several(server):
+    """A server with three namespaces, two of which are a team's."""
+    store = server.store
+    for kind in CUSTOM:
+        store.add_kind(kind)
+    for namespace in ("shop", "pay", "other"):
+        store.put("Namespace", namespace, labels={"team": "else" if namespace == "other" else "shop"})
+    for namespace in ("pay", "other"):
+        store.put("Service", "web", namespace, spec={"ports": [{"name": "http", "port": 80}]})
+        put_slice(store, "web", namespace)
+    return server
+
+
+def put_slice(store, name, namespace, address="10.7.0.1", more=""):
+    found = [{"addresses": [address], "conditions": {"ready": True}}]
+    labels = {"kubernetes.io/service-name": name}
+    ports = [{"name": "http", "port": 8080}]
+    store.put("EndpointSlice", f"{name}-1{more}", namespace, labels=labels, addressType="IPv4", ports=ports, endpoints=found)
+
+
+def namespaces(follower, kind):
+    return {key.namespace or key.name for _, key in follower.objects if key.kind == kind}
+
+
+async def test_everything_is_read_by_default(several, following):
+    async with following() as follower:
+        assert namespaces(follower, "EndpointSlice") == namespaces(follower, "Namespace") == {"shop", "pay", "other"}
+
+
+async def test_namespaces_are_chosen_by_their_labels(several, following):
+    async with following(**TEAM) as follower:
+        for kind in ("Namespace", "Service", "EndpointSlice"):
+            assert namespaces(follower, kind) == {"shop", "pay"}
+        several.store.put("Namespace", "other", labels={"team": "shop"})
+        await follower.until(lambda: namespaces(follower, "EndpointSlice") == {"shop", "pay", "other"})
+        several.store.put("Namespace", "pay", labels={})
+        await follower.until(lambda: namespaces(follower, "EndpointSlice") == {"shop", "other"})
+        assert namespaces(follower, "Namespace") == namespaces(follower, "Service") == {"shop", "other"}
+        put_slice(several.store, "web", "pay", more="-more")
+        put_slice(several.store, "web", "other", more="-more")
+        await follower.until(lambda: "web-1-more" in follower.names("EndpointSlice"))
+        assert namespaces(follower, "EndpointSlice") == {"shop", "other"}
+        assert follower.states[-1] == ("east", MemberState.CONNECTED)
+        assert follower.found() == {}
+
+
+async def test_a_namespace_that_is_new_is_read_if_it_is_chosen(several, following):
+    async with following(**TEAM) as follower:
+        several.store.put("Namespace", "late", labels={"team": "shop"})
+        several.store.put("Service", "web", "late", spec={"ports": [{"port": 80}]})
+        await follower.until(lambda: "late" in namespaces(follower, "Service"))
+        several.store.delete("Namespace", "late")
+        await follower.until(lambda: "late" not in namespaces(follower, "Service"))
+
+
+async def test_only_what_is_exported_is_asked_for(several, following):
+    several.store.put("ServiceExport", "web", "pay")
+    async with following(**EXPORTED) as follower:
+        assert namespaces(follower, "Service") == namespaces(follower, "EndpointSlice") == {"pay"}
+        assert namespaces(follower, "Namespace") == {"shop", "pay", "other"}, "which clients may use what is known as before"
+        lists = [one for one in several.requests if "endpointslices" in one]
+        assert all("labelSelector=kubernetes.io/service-name" in one for one in lists), lists
+        several.store.put("ServiceExport", "web", "other")
+        await follower.until(lambda: namespaces(follower, "EndpointSlice") == {"pay", "other"})
+        assert namespaces(follower, "Service") == {"pay", "other"}
+        put_slice(several.store, "web", "other", "10.7.0.2")
+        await follower.until(lambda: "10.7.0.2" in follower.addresses())
+        several.store.delete("ServiceExport", "web", "pay")
+        await follower.until(lambda: namespaces(follower, "EndpointSlice") == {"other"})
+        assert namespaces(follower, "Service") == {"other"}
+
+
+async def test_without_exports_nothing_is_read(server, following):
+    async with following(**EXPORTED) as follower:
+        assert namespaces(follower, "Service") == namespaces(follower, "EndpointSlice") == set()
+        server.store.add_kind("ServiceExport")
+        server.store.put("ServiceExport", "web")
+        await follower.until(lambda: follower.addresses() != [])
+        assert follower.told_deletes() == []
+
+
+async def test_what_is_shared_needs_no_export(several, following):
+    async with following(**EXPORTED) as follower:
+        follower.source.shared([("pay", "web")])
+        await follower.until(lambda: namespaces(follower, "EndpointSlice") == {"pay"})
+        follower.source.shared([])
+        await follower.until(lambda: namespaces(follower, "EndpointSlice") == set())
+
+
+async def test_exports_that_are_held_are_read_on(several, following):
+    for namespace in ("shop", "pay", "other"):
+        several.store.put("ServiceExport", "web", namespace)
+    async with following(**EXPORTED) as follower:
+        several.store.remove_kind("ServiceExport")
+        await follower.until(lambda: "XDS0308" in follower.found())
+        assert namespaces(follower, "EndpointSlice") == {"shop", "pay", "other"}
+
+
+async def test_a_cluster_that_we_write_to_is_read_whole(several, following):
+    async with following(is_written=True, **EXPORTED) as follower:
+        assert namespaces(follower, "EndpointSlice") == {"shop", "pay", "other"}
+
+
+async def test_a_scope_that_changes_is_followed_at_once_and_held_by_nobody(several, following):
+    async with following() as follower:
+        follower.source.declared("east", declared(namespaceSelector={"matchLabels": {"team": "else"}}))
+        await follower.until(lambda: namespaces(follower, "EndpointSlice") == {"other"})
+        assert namespaces(follower, "Namespace") == namespaces(follower, "Service") == {"other"}
+        assert "XDS0308" not in follower.found()
+        follower.source.declared("east", None)
+        await follower.until(lambda: namespaces(follower, "EndpointSlice") == {"shop", "pay", "other"})
+        assert namespaces(follower, "Namespace") == {"shop", "pay", "other"}
+        # That they went then makes nothing doubtful that goes later.
+        several.store.delete("Service", "web", "pay")
+        await follower.until(lambda: "pay" not in namespaces(follower, "Service"))
+        assert "XDS0308" not in follower.found()
+
+
+async def test_pages_of_what_was_wanted_before_do_not_count(servers, following, monkeypatch, server):
+    server.store.streamed_lists = "refused"
+    for number in range(30):
+        server.store.put("Namespace", f"ns-{number}", labels={"team": "shop"} if number % 2 else {})
+        server.store.put("Service", "web", f"ns-{number}", spec={"ports": [{"port": 80}]})
+    monkeypatch.setattr("xds.discovery.live.collection.PAGE", 3)
+    async with following(**TEAM) as follower:
+        wanted = {f"ns-{number}" for number in range(30) if number % 2}
+        assert namespaces(follower, "Service") == wanted
+        follower.source.declared("east", None)
+        follower.source.declared("east", declared(**TEAM))
+        follower.source.declared("east", None)
+        await follower.until(lambda: len(namespaces(follower, "Service")) == 31)
+
+
+def test_a_selector_names_the_services_that_are_wanted():
+    names = frozenset((("shop", "web"), ("pay", "web"), ("pay", "cart")))
+    assert Scope(None, names).selector(SLICES) == "kubernetes.io/service-name in (cart,web)"
+    assert Scope(frozenset(("shop",)), names).selector(SLICES) == "kubernetes.io/service-name in (web)"
+    assert Scope(None, frozenset()).selector(SLICES) == NOTHING
+    assert Scope().selector(SLICES) == ""
+    assert Scope(None, names).selector(KINDS["Service"]) == ""
+    many = frozenset(("shop", f"{'x' * 60}{number}") for number in range(MAX_SELECTOR_BYTES // 60))
+    assert Scope(None, many).selector(SLICES) == "", "a request that long would be refused on its way"
