@@ -12,7 +12,8 @@ from fleet_world import endpoint, endpoint_slice, export, make, service
 
 from xds.errors import XdsError
 from xds.mcs.lease import DURATION_S, RENEW_S
-from xds.mcs.plan import Drop, Put, World
+from xds.mcs.plan import Drop, Put
+from xds.mcs.world import World
 from xds.mcs.writer import Writer, touched_by
 from xds.model.events import Delete, ObjectKey, Upsert
 
@@ -77,7 +78,7 @@ class Lab:
     @asynccontextmanager
     async def replica(self, identity):
         world = lambda: World(self.servers.clusters, self.servers.members)  # noqa: E731 - short
-        writer = Writer("west", self.client, world, identity=identity, namespace="isthmus-system", on_problems=lambda: None)
+        writer = Writer("west", self.client, world, identity=identity, on_problems=lambda: None)
         self.writers.append(writer)
         task = asyncio.create_task(writer.run())
         try:
