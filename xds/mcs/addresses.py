@@ -114,6 +114,8 @@ class _Pool:
     def __init__(self, network: Network) -> None:
         self.given: dict[Name, Address] = {}
         self._network = network
+        self._unusable = {network[0], network[-1]}
+        """The network's own, and in IPv4 that of all its hosts."""
         self._owners: dict[Address, Name | None] = {}
         """None: no import of ours."""
 
@@ -124,17 +126,16 @@ class _Pool:
                 self._owners.setdefault(address, owner)
 
     def take(self, name: Name, addresses: Iterable[Address]) -> None:
-        """Give an import that has none the first of some addresses that is free."""
+        """Give an import the first of some addresses that is free."""
         for address in addresses:
-            if name in self.given or not self._is_usable(address):
-                continue
-            if self._owners.setdefault(address, name) == name:
+            if self._is_usable(address) and self._owners.setdefault(address, name) == name:
                 self.given[name] = address
+                return
 
     def search(self, name: Name) -> None:
-        """Give an import that has none an address from where its hash points to on."""
+        """Give an import the first free address from where its hash points to on."""
         usable = self._network.num_addresses - 2
-        if name in self.given or len(self._owners) >= usable:
+        if len(self._owners) >= usable:
             return
         start = int.from_bytes(hashlib.sha256("/".join(name).encode()).digest()) % usable
         while (address := self._network[1 + start]) in self._owners:
@@ -142,8 +143,7 @@ class _Pool:
         self.take(name, [address])
 
     def _is_usable(self, address: Address) -> bool:
-        """Return whether it lies in the range, and is not the first (the network's) nor the last (IPv4: broadcast)."""
-        return address in self._network and address not in {self._network[0], self._network[-1]}
+        return address in self._network and address not in self._unusable
 
 
 def _of_range(
@@ -160,9 +160,9 @@ def _of_range(
     for name, addresses in sorted(there.derived.items()):  # while imports go over to the range
         pool.block(addresses, name)
     for source in sources:
-        for name in names:
+        for name in [one for one in names if one not in pool.given]:
             pool.take(name, source(name))
-    for name in names:
+    for name in [one for one in names if one not in pool.given]:
         pool.search(name)
     return pool.given
 

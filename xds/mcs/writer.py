@@ -20,7 +20,7 @@ from xds.mcs.plan import Put, plan
 from xds.mcs.world import names_of
 from xds.model.cluster import CLUSTER_ID
 from xds.model.events import Upsert
-from xds.model.objects import EndpointSlice
+from xds.model.objects import EndpointSlice, ServiceImport
 from xds.model.slices import MCS_SERVICE_LABEL, owner_of
 from xds.problems import Problem
 
@@ -129,7 +129,7 @@ class Writer:
     def touch(self, event: Upsert | Delete) -> None:
         """Take into account that an object of any cluster changed."""
         names = touched_by(event)
-        self._is_outdated = self._is_outdated or event.key.kind in ADDRESSED
+        self._is_outdated = self._is_outdated or self._may_move_addresses(event)
         if names is None:
             self._everything = True
         else:
@@ -216,6 +216,12 @@ class Writer:
                         tasks.create_task(self._carry_out(name, writes, slots))
                     else:
                         self._succeeded(name)
+
+    def _may_move_addresses(self, event: Upsert | Delete) -> bool:
+        key, given = event.key, self._addresses.given if self._addresses else {}
+        if isinstance(event, Upsert) and isinstance(event.object, ServiceImport):  # mostly as we have written it
+            return tuple(event.object.spec.ips) != given.get((key.namespace, key.name))
+        return key.kind in ADDRESSED
 
     def _give_addresses(self, world: World) -> set[Name]:
         """Give addresses anew if they may be others now, and return the imports that have others."""
