@@ -41,6 +41,15 @@ def within(ranges: Iterable[Network], texts: Iterable[str]) -> Iterator[Address]
             yield address
 
 
+def networks(texts: Iterable[str]) -> Iterator[Network]:
+    """Yield the ranges in texts that others wrote; what is none is left out."""
+    for text in texts:
+        try:
+            yield ip_network(text, strict=False)
+        except ValueError:
+            continue
+
+
 def _network(text: str) -> Network:
     try:
         network = ip_network(text, strict=False)

@@ -73,6 +73,8 @@ class Registered:
     """Secrets that must be fetched first."""
     declared: frozenset[str] = frozenset()
     """The names of MemberClusters, whether these say how to reach the cluster or not."""
+    networks: Mapping[str, str] = field(default_factory=dict)
+    """What they say of the cluster's network."""
 
 
 def registered(hub: Hub) -> Registered:
@@ -109,7 +111,8 @@ class _Registrar:
                 except CredentialError as error:
                     self.problem(item, str(error))
         declared = frozenset(item.metadata.name for item in hub.members)
-        return Registered(clusters, tuple(self.problems), frozenset(self.needed), declared)
+        networks = {item.metadata.name: item.spec.network for item in hub.members}
+        return Registered(clusters, tuple(self.problems), frozenset(self.needed), declared, networks)
 
     def enter(self, found: Registration, clusters: dict[str, Registration]) -> None:
         if not _LABEL.fullmatch(found.name):
