@@ -170,6 +170,15 @@ def test_a_range_is_switched_on_and_off():
     assert ips(servers, "west")[0].startswith("10.200.")
 
 
+def test_another_range():
+    servers = servers_of(RANGE, east=exported("web", "api"), west=[SHOP]).settle()
+    servers.ranges = parsed(["10.8.0.0/29"])
+    servers.settle()
+    for name in ("web", "api"):
+        assert ips(servers, "east", name) == ips(servers, "west", name)
+        assert ips(servers, "east", name)[0].startswith("10.8.0.")
+
+
 def test_a_derived_service_stays_where_the_range_has_no_address_left():
     names = [f"s{number}" for number in range(7)]
     servers = servers_of(east=exported(*names)).settle()
