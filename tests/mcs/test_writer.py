@@ -28,6 +28,8 @@ class Client:
         self.servers, self.cluster, self.on_write = servers, cluster, on_write
         self.lease, self.version = None, 0
         self.broken = ""
+        self.lag_s = 0
+        """After how long what is written is heard of."""
         self.writes = []
 
     async def apply(self, key, body, *, is_status):
@@ -40,8 +42,14 @@ class Client:
         await asyncio.sleep(0.01)
         if self.broken:
             raise XdsError(self.broken)
-        self.servers.write(self.cluster, write)
         self.writes.append(write)
+        if self.lag_s:
+            asyncio.get_running_loop().call_later(self.lag_s, self.hear, write)
+        else:
+            self.hear(write)
+
+    def hear(self, write):
+        self.servers.write(self.cluster, write)
         item = self.servers.clusters[self.cluster].items.get(write.key)
         self.on_write(Upsert(self.cluster, item) if item else Delete(self.cluster, write.key))
 
@@ -213,6 +221,23 @@ async def test_addresses_are_given_once_while_much_is_exported():
         imports = [write for write in lab.client.writes if isinstance(write, Put) and write.key.kind == "ServiceImport"]
         assert len(imports) == 2 * 51
         assert [*one.problems()] == []
+
+
+async def test_an_address_that_was_given_is_not_given_again_before_its_import_is_heard_of():
+    lab, ranges = Lab(), parsed(["10.9.0.0/29"])
+    lab.client.lag_s = 2
+    async with lab.replica("one", ranges):
+        for number in range(5):  # each older than those before: it would come first
+            await asyncio.sleep(0.3)
+            lab.change("east", service(f"s{number}", clusterIP="10.96.0.9"))
+            lab.change("east", export(f"s{number}", created=f"2026-01-01T00:00:{9 - number:02}Z"))
+        await asyncio.sleep(9)
+        written = {
+            (write.key.name, *write.body["spec"]["ips"])
+            for write in lab.client.writes
+            if isinstance(write, Put) and write.key.kind == "ServiceImport" and not write.is_status
+        }
+        assert len(written) == len({address for _, address in written}) == 6
 
 
 def test_what_an_object_is_about():
