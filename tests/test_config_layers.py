@@ -52,6 +52,7 @@ def test_every_setting_has_its_names():
         "hub": ("XDS_HUB", "--hub"),
         "registry.plugins": ("XDS_REGISTRY_PLUGINS", "--registry-plugins"),
         "mcs": ("XDS_MCS", "--mcs"),
+        "mcsRange": ("XDS_MCS_RANGE", "--mcs-range"),
         "xdsAddress": ("XDS_ADDRESS", "--xds-address"),
         "xdsTlsCert": ("XDS_TLS_CERT", "--xds-tls-cert"),
         "xdsTlsKey": ("XDS_TLS_KEY", "--xds-tls-key"),
@@ -142,6 +143,18 @@ def test_a_pod_reads_the_hub_that_it_runs_in_unless_something_else_is_to_be_read
         ),
         ("apiVersion: xds/v1\nclusters: a\nxdsClientCa: c\n", ":3: xdsClientCa needs xdsTlsCert too"),
         ("apiVersion: xds/v1\nclusters: a\nclusters: b\n", ":3: 'clusters' stands twice"),
+        ("apiVersion: xds/v1\nclusters: a\nmcsRange: 10.9.0.0/16\n", ":3: mcsRange is for the clusters of mcs; say which with"),
+        *(
+            (f"apiVersion: xds/v1\nclusters: a\nmcs: east\nmcsRange: {value}\n", f":4: mcsRange: {message}")
+            for value, message in (
+                ("10.9.0.0", "10.9.0.0/32 has 1 address; give a range of 8 or more, /29 or shorter"),
+                ("10.9.0.0/30", "10.9.0.0/30 has 4 addresses; give a range of 8 or more, /29 or shorter"),
+                ("fd00::/126", "fd00::/126 has 4 addresses; give a range of 8 or more, /125 or shorter"),
+                ("10.9.0.1/16", "10.9.0.1/16 has bits behind the prefix that are not zero; did you mean 10.9.0.0/16?"),
+                ("ten", "'ten' is no range of addresses; give a CIDR such as 10.240.0.0/16 or fd00:240::/112"),
+                ("[10.9.0.0/16, 10.8.0.0/16]", "10.9.0.0/16 and 10.8.0.0/16 are both IPv4; give one range of a family"),
+            )
+        ),
     ],
 )
 def test_bad_files(written, text, message):
@@ -165,6 +178,13 @@ def test_bad_values_name_their_layer():
 
 
 def test_several_values_in_the_environment_may_have_gaps():
-    config = load(None, {"XDS_KUBECONFIG": "/a::/b:", "XDS_CONTEXT": "east, west,"}, {})
+    environment = {
+        "XDS_KUBECONFIG": "/a::/b:",
+        "XDS_CONTEXT": "east, west,",
+        "XDS_MCS": "*",
+        "XDS_MCS_RANGE": "10.9.0.0/16, fd00::/64",
+    }
+    config = load(None, environment, {})
     assert config.kubeconfigs == (Path("/a"), Path("/b"))
     assert config.contexts == ("east", "west")
+    assert config.mcs_range == ("10.9.0.0/16", "fd00::/64")

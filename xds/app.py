@@ -30,7 +30,7 @@ from xds.discovery.live.standing import Patience
 from xds.dns import DnsServer, Zone
 from xds.errors import ConfigurationError
 from xds.holdoff import Holdoff
-from xds.mcs.plan import World
+from xds.mcs.world import World
 from xds.mcs.writers import Writers
 from xds.model.events import Delete, Health, MemberState, Upsert
 from xds.model.fleet import SHARING, Fleet
@@ -39,6 +39,7 @@ from xds.model.objects import MemberCluster
 from xds.problem_log import ProblemLog
 from xds.problems import Problem, did_you_mean, worst_first
 from xds.protocol import Encoder
+from xds.ranges import parsed
 from xds.server.address import is_local
 from xds.server.ending import clipped
 from xds.server.limits import Limits
@@ -115,7 +116,7 @@ class ControlPlane:
         self._problem_log = ProblemLog()
         self._report = Holdoff(self._log_problems, quiet_s=config.quiet_s, max_delay_s=REPORT_S)
         self._check_mcs()
-        self._writers = Writers(self._mcs_client, self._mcs_world, self._report.changed)
+        self._writers = Writers(self._mcs_client, self._mcs_world, self._report.changed, parsed(config.mcs_range))
         self._pending: list[FleetChange] = []
         self._by_node = False
         self._source_problems: dict[str, tuple[Problem, ...]] = {}

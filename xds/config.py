@@ -18,6 +18,7 @@ import yaml
 from msgspec import Meta, field
 
 from xds.errors import ConfigurationError
+from xds.ranges import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,6 +49,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Access provider of ClusterProfiles -> `exec` of a kubeconfig's user: what gives credentials for it. In the file alone."""
     mcs: tuple[str, ...] = ()
     """Live clusters in which the MCS API's imports and conditions are written; `*` for all. In the environment with commas."""
+    mcs_range: tuple[str, ...] = field(name="mcsRange", default=())
+    """Where their clusterset IPs are from, a CIDR of each family; none: they are ClusterIPs. In the environment with commas."""
     xds_address: str = field(name="xdsAddress", default="127.0.0.1:18000")
     """Where proxies connect: `HOST:PORT`, `[IPV6]:PORT` or `unix:/PATH`."""
     xds_tls_cert: Path | None = field(name="xdsTlsCert", default=None)
@@ -101,7 +104,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 _KEYS = tuple(found.encode_name for found in msgspec.structs.fields(Config))
 _PATHS = ("clusters", "kubeconfig", "stateDirectory", "xdsTlsCert", "xdsTlsKey", "xdsClientCa")
-_LISTS = {"kubeconfig": os.pathsep, "context": ",", "mcs": ","}
+_LISTS = {"kubeconfig": os.pathsep, "context": ",", "mcs": ",", "mcsRange": ","}
 """Keys that have several values -> what separates them in one text."""
 POD = "KUBERNETES_SERVICE_HOST"
 """The variable by which a pod knows that it is one: then the hub is its own API server, if nothing else is to be read."""
@@ -148,6 +151,7 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
         raise ConfigurationError(
             f"{origins['context']}: context chooses among those of a kubeconfig; give one with --kubeconfig FILE"
         )
+    _check_range(config, origins)
     _check_addresses(config)
     _check_tls(config, origins)
     return config
@@ -217,6 +221,15 @@ def _value(loader: yaml.CSafeLoader, node: yaml.Node, origin: str) -> Any:
         return loader.construct_object(node, deep=True)
     except ValueError as error:  # e.g. `!!int x`, or a date in month 13
         raise ConfigurationError(f"{origin}: {error}") from None
+
+
+def _check_range(config: Config, origins: Mapping[str, str]) -> None:
+    if config.mcs_range and not config.mcs:
+        raise ConfigurationError(f"{origins['mcsRange']}: mcsRange is for the clusters of mcs; say which with --mcs CLUSTER")
+    try:
+        parsed(config.mcs_range)
+    except ValueError as error:
+        raise ConfigurationError(f"{origins['mcsRange']}: mcsRange: {error}") from None
 
 
 def _check_addresses(config: Config) -> None:

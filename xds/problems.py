@@ -69,7 +69,9 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0307": (Severity.WARNING, "cluster is not saved"),
     "XDS0308": (Severity.ERROR, "mass deletion is held"),
     "XDS0309": (Severity.WARNING, "one cluster has two names"),
-    "XDS0310": (Severity.INFO, "registry takes a cluster for not ready"),
+    "XDS0310": (Severity.ERROR, "import has no address of the range"),
+    "XDS0311": (Severity.WARNING, "clusterset range overlaps Services"),
+    "XDS0312": (Severity.INFO, "registry takes a cluster for not ready"),
     # 04xx: translation (xds/translate)
     "XDS0401": (Severity.ERROR, "route refers to what does not exist"),
     "XDS0402": (Severity.ERROR, "gateway or route field is not supported"),

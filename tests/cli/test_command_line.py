@@ -70,6 +70,7 @@ def test_version_flag(xdsctl):
         ("snapshot shwo", "'show'"),
         ("--bogus", "No such option"),
         ("proxies --bogus", "No such option"),
+        ("check --kubeconfig x --mcs-range 10.9.0.1/16", "--mcs-range: 10.9.0.1/16 has bits behind the prefix that are not zero"),
         ("proxies -o xml", "'xml' is not one of 'table', 'json', 'yaml'"),
         ("proxies --admin-address nowhere", "use HOST:PORT"),
         ("proxies --admin-address 127.0.0.1:65536", "use HOST:PORT"),

@@ -6,7 +6,9 @@ from itertools import count
 
 import msgspec
 
-from xds.mcs.plan import Drop, World, names_of, plan
+from xds.mcs.addresses import allocate
+from xds.mcs.plan import Drop, plan
+from xds.mcs.world import World, names_of
 from xds.model import objects
 from xds.model.cluster import Cluster
 from xds.model.events import ObjectKey
@@ -20,7 +22,8 @@ NOW = "2026-03-01T00:00:00Z"
 class ApiServers:
     """Clusters that take writes as API servers would: a Service without an address gets one."""
 
-    def __init__(self, clusters):
+    def __init__(self, clusters, ranges=()):
+        self.ranges = ranges
         self.clusters = {name: Cluster(name) for name in clusters}
         self.networks = dict.fromkeys(clusters, "default")
         self.unreachable = set()
@@ -39,10 +42,17 @@ class ApiServers:
     def members(self):
         return {name: Member(name, network=self.networks[name]) for name in self.clusters}
 
+    @property
+    def world(self):
+        return World({name: one for name, one in self.clusters.items() if name not in self.unreachable}, self.members)
+
+    def allocated(self, cluster):
+        return allocate(self.world, cluster, self.ranges, {})
+
     def planned(self, cluster):
-        known = {name: one for name, one in self.clusters.items() if name not in self.unreachable}
-        names = sorted(names_of(known, cluster))
-        return [write for name in names for write in plan(World(known, self.members), cluster, *name)]
+        world = self.world
+        given = self.allocated(cluster).given if self.ranges else None
+        return [write for name in sorted(names_of(world.clusters, cluster)) for write in plan(world, cluster, *name, given)]
 
     def settle(self):
         for _ in range(5):

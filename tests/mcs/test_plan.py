@@ -8,7 +8,7 @@ from fleet_strategies import worlds
 from fleet_world import endpoint, endpoint_slice, export, make, service
 from hypothesis import given
 
-from xds.mcs.plan import OURS, derived_name
+from xds.mcs.world import OURS, derived_name
 from xds.model.events import FLEET
 from xds.model.slices import MCS_SERVICE_LABEL
 

@@ -11,16 +11,18 @@ from kep_model import NAMES, Operation, expected_conditions, expected_copies, ex
 from msgspec import structs
 
 from xds.model.kinds import KINDS
+from xds.ranges import parsed
 
 CLUSTERS = ["east", "west", "north"]
+RANGES = parsed(["10.9.0.0/16"])
 SHOP = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
 
 
 class Users:
     """Writes what users write to clusters, and keeps it as JSON."""
 
-    def __init__(self):
-        self.servers = ApiServers({cluster: [struct(SHOP)] for cluster in CLUSTERS})
+    def __init__(self, ranges=()):
+        self.servers = ApiServers({cluster: [struct(SHOP)] for cluster in CLUSTERS}, ranges)
         self.world = {cluster: {} for cluster in CLUSTERS}
         self._seconds = 0
 
@@ -59,7 +61,7 @@ class Users:
     def restarted(self):
         """Return the clusters as they become when only what users wrote is there."""
         items = {cluster: [SHOP, *found.values()] for cluster, found in self.world.items()}
-        return ApiServers({cluster: [*map(struct, found)] for cluster, found in items.items()}).settle()
+        return ApiServers({cluster: [*map(struct, found)] for cluster, found in items.items()}, self.servers.ranges).settle()
 
 
 def struct(item):
@@ -98,12 +100,12 @@ def conditions(export):
     return export and {one.type: (one.status, frozenset(one.reason.split(","))) for one in export.status.conditions}
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_any_order(seed):
+@pytest.mark.parametrize(("seed", "ranges"), [*((seed, ()) for seed in range(40)), *((seed, RANGES) for seed in range(10))])
+def test_any_order(seed, ranges):
     """Users may be faster than we: only sometimes all is settled between two things that they do."""
     random = Random(seed)
     patience = random.randint(1, 20)
-    users = Users()
+    users = Users(ranges)
     for number, operation in enumerate(operations(random, CLUSTERS, 200)):
         users.do(operation)
         if number % patience == 0:

@@ -12,9 +12,11 @@ from fleet_world import endpoint, endpoint_slice, export, make, service
 
 from xds.errors import XdsError
 from xds.mcs.lease import DURATION_S, RENEW_S
-from xds.mcs.plan import Drop, Put, World
+from xds.mcs.plan import Drop, Put
+from xds.mcs.world import World
 from xds.mcs.writer import Writer, touched_by
 from xds.model.events import Delete, ObjectKey, Upsert
+from xds.ranges import parsed
 
 pytestmark = pytest.mark.looptime
 
@@ -26,6 +28,8 @@ class Client:
         self.servers, self.cluster, self.on_write = servers, cluster, on_write
         self.lease, self.version = None, 0
         self.broken = ""
+        self.lag_s = 0
+        """After how long what is written is heard of."""
         self.writes = []
 
     async def apply(self, key, body, *, is_status):
@@ -38,8 +42,14 @@ class Client:
         await asyncio.sleep(0.01)
         if self.broken:
             raise XdsError(self.broken)
-        self.servers.write(self.cluster, write)
         self.writes.append(write)
+        if self.lag_s:
+            asyncio.get_running_loop().call_later(self.lag_s, self.hear, write)
+        else:
+            self.hear(write)
+
+    def hear(self, write):
+        self.servers.write(self.cluster, write)
         item = self.servers.clusters[self.cluster].items.get(write.key)
         self.on_write(Upsert(self.cluster, item) if item else Delete(self.cluster, write.key))
 
@@ -75,9 +85,9 @@ class Lab:
         self.tell(Upsert(cluster, item))
 
     @asynccontextmanager
-    async def replica(self, identity):
+    async def replica(self, identity, ranges=()):
         world = lambda: World(self.servers.clusters, self.servers.members)  # noqa: E731 - short
-        writer = Writer("west", self.client, world, identity=identity, namespace="isthmus-system", on_problems=lambda: None)
+        writer = Writer("west", self.client, world, identity=identity, on_problems=lambda: None, ranges=ranges)
         self.writers.append(writer)
         task = asyncio.create_task(writer.run())
         try:
@@ -157,6 +167,77 @@ async def test_whoever_deletes_what_we_wrote_gets_it_back():
                 lab.tell(Delete("west", key))
         await asyncio.sleep(1)
         assert lab.servers.clusters["west"].items == before
+
+
+async def test_addresses_of_a_range_are_kept_by_whoever_leads():
+    lab, ranges = Lab(), parsed(["10.9.0.0/29"])
+    async with lab.replica("one", ranges) as one:
+        await asyncio.sleep(1)
+        (address,) = lab.servers.item("west", "ServiceImport").spec.ips
+        assert address.startswith("10.9.0.")
+        written = one.written
+        await asyncio.sleep(3)
+        assert (one.written, [*one.problems()]) == (written, [])
+    async with lab.replica("two", ranges) as two:
+        await asyncio.sleep(1)
+        assert (two.leads, two.written) == (True, 0)
+        # A Service takes it: it is told, and the import moves.
+        lab.change("west", service("mine", clusterIP=address))
+        await asyncio.sleep(1)
+        assert lab.servers.item("west", "ServiceImport").spec.ips != [address]
+        assert [problem.code for problem in two.problems()] == ["XDS0311"]
+        # Six addresses, of which five are left: the youngest of six names has none until another goes.
+        for number in range(5):
+            lab.change("east", service(f"s{number}", clusterIP="10.96.0.9"))
+            lab.change("east", export(f"s{number}", created=f"2026-01-01T00:00:0{number}Z"))
+        await asyncio.sleep(1)
+        assert [problem.code for problem in two.problems()] == ["XDS0310", "XDS0311"]
+        assert lab.servers.item("west", "ServiceImport", "s4").spec.ips == []
+        lab.servers.drop("east", "ServiceExport", "s0")
+        lab.tell(Delete("east", ObjectKey("ServiceExport", "shop", "s0")))
+        await asyncio.sleep(1)
+        assert lab.servers.item("west", "ServiceImport", "s4").spec.ips
+        assert [problem.code for problem in two.problems()] == ["XDS0311"]
+    async with lab.replica("three") as three:
+        await asyncio.sleep(1)
+        assert (
+            lab.servers.item("west", "ServiceImport").spec.ips
+            == lab.servers.item("west", "Service", "clusterset-web").spec.cluster_ips
+        )
+        assert [*three.problems()] == []
+
+
+async def test_addresses_are_given_once_while_much_is_exported():
+    lab, ranges = Lab(), parsed(["10.9.0.0/26"])
+    async with lab.replica("one", ranges) as one:
+        for number in range(50):  # the youngest first, while those before are being written
+            lab.change("east", service(f"s{number}", clusterIP="10.96.0.9"))
+            lab.change("east", export(f"s{number}", created=f"2026-01-01T00:00:{59 - number}Z"))
+            await asyncio.sleep(0.03)
+        await asyncio.sleep(5)
+        found = [item.spec.ips for key, item in lab.servers.clusters["west"].items.items() if key.kind == "ServiceImport"]
+        assert len({address for (address,) in found}) == len(found) == 51
+        # An address was never written over: a ServiceImport and its status each.
+        imports = [write for write in lab.client.writes if isinstance(write, Put) and write.key.kind == "ServiceImport"]
+        assert len(imports) == 2 * 51
+        assert [*one.problems()] == []
+
+
+async def test_an_address_that_was_given_is_not_given_again_before_its_import_is_heard_of():
+    lab, ranges = Lab(), parsed(["10.9.0.0/29"])
+    lab.client.lag_s = 2
+    async with lab.replica("one", ranges):
+        for number in range(5):  # each older than those before: it would come first
+            await asyncio.sleep(0.3)
+            lab.change("east", service(f"s{number}", clusterIP="10.96.0.9"))
+            lab.change("east", export(f"s{number}", created=f"2026-01-01T00:00:{9 - number:02}Z"))
+        await asyncio.sleep(9)
+        written = {
+            (write.key.name, *write.body["spec"]["ips"])
+            for write in lab.client.writes
+            if isinstance(write, Put) and write.key.kind == "ServiceImport" and not write.is_status
+        }
+        assert len(written) == len({address for _, address in written}) == 6
 
 
 def test_what_an_object_is_about():

@@ -52,6 +52,12 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
     metavar="CLUSTER",
     help="Write ServiceImports and conditions of exports in this live cluster; '*' for all. May be given again.",
 )
+@click.option(
+    "--mcs-range",
+    multiple=True,
+    metavar="CIDR",
+    help="Take the addresses of ServiceImports from this range, one for a family, not from Services.",
+)
 @click.option("--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="YAML with `apiVersion: xds/v1`.")
 @click.option("--xds-address", type=Address(XDS_ADDRESS, unix=True), help=f"Where proxies connect.  [default: {XDS_ADDRESS}]")
 @click.option("--xds-tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="Serve xDS over TLS with this PEM chain.")
@@ -80,6 +86,7 @@ def serve(file: Path | None, **flags: object) -> None:
         "context": "context",
         "hub": "hub",
         "mcs": "mcs",
+        "mcs_range": "mcsRange",
         "state_directory": "stateDirectory",
         "xds_address": "xdsAddress",
         "admin_address": "adminAddress",

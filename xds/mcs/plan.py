@@ -2,7 +2,8 @@
 
 - An exported service is imported into every cluster that has its namespace (KEP-1645), by a ServiceImport of its name.
 - Its clusterset IPs are the ClusterIPs of a Service without selector that we derive from it, so that kube-proxy serves pods
-  without a proxy, too. Each slice of an exporter is copied for that Service.
+  without a proxy, too; or, with a range, what `xds.mcs.addresses` gives it, and there is no such Service.
+- Each slice of an exporter is copied, for that Service if there is one.
 - Every ServiceExport of the cluster gets its conditions Valid, Ready and Conflict.
 
 What another implementation manages is left alone: an import without our label, and everything of its name. What a cluster
@@ -11,14 +12,15 @@ exported that cannot be asked now stays as it is: being unreachable is no reason
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from msgspec import structs
 
+from xds.mcs.conditions import NO_ADDRESS, READY, conditions_of, dated
+from xds.mcs.world import OURS, derived_name, digest, exports_of, is_ours
 from xds.model import objects
 from xds.model.events import ObjectKey
-from xds.model.imports import INVALID_TYPE, Exported, Import, invalid, merge
+from xds.model.imports import merge
 from xds.model.slices import (
     MANAGED_BY_LABEL,
     MCS_CLUSTER_LABEL,
@@ -31,19 +33,12 @@ from xds.model.slices import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from xds.model.cluster import Cluster
-    from xds.model.members import Member
+    from xds.mcs.world import Name, World
+    from xds.model.imports import Import
 
-OURS: Final = {"app.kubernetes.io/managed-by": "isthmus"}
-"""The label of what we write, and may change and delete."""
 DERIVED_ANNOTATION: Final = "multicluster.kubernetes.io/derived-service"
 SLICE_LABELS: Final = (MCS_SERVICE_LABEL, MCS_CLUSTER_LABEL, MANAGED_BY_LABEL, SERVICE_NAME_LABEL)
-"""Of a copied slice: that of the Service is there unless the import is headless."""
-NAME_CHARS: Final = 63
-CONFLICT_ORDER: Final = (
-    *("PortConflict", "TypeConflict", "SessionAffinityConflict", "SessionAffinityConfigConflict", "LabelsConflict"),
-    *("AnnotationsConflict", "InternalTrafficPolicyConflict", "TrafficDistributionConflict"),
-)
+"""Of a copied slice: that of the Service is there if there is a derived one."""
 
 
 class Put(NamedTuple):
@@ -64,27 +59,9 @@ class Drop(NamedTuple):
 Write = Put | Drop
 
 
-def names_of(clusters: Mapping[str, Cluster], target: str) -> set[tuple[str, str]]:
-    """Return the (namespace, name) of everything that may have to be written in a cluster, or taken back there."""
-    found = {(key.namespace, key.name) for cluster in clusters.values() for key in cluster.items if key.kind == "ServiceExport"}
-    for key, item in clusters[target].items.items():
-        if key.kind == "ServiceImport":
-            found.add((key.namespace, key.name))
-        elif key.kind == "Service" and _is_ours(item) and (name := item.metadata.labels.get(MCS_SERVICE_LABEL)):
-            found.add((key.namespace, name))  # whoever wrote it may have ended before it wrote the import
-    return found | clusters[target].copies.keys()
-
-
-class World(NamedTuple):
-    """What is known of the clusters."""
-
-    clusters: Mapping[str, Cluster]
-    """The objects of every member that was told completely."""
-    members: Mapping[str, Member]
-    """By name; those that are not among the clusters cannot be asked."""
-
-
-def plan(world: World, target: str, namespace: str, name: str) -> Iterator[Write]:
+def plan(
+    world: World, target: str, namespace: str, name: str, given: Mapping[Name, tuple[str, ...]] | None = None
+) -> Iterator[Write]:
     """Yield what is to be written in a cluster because of one name; nothing if all is as it should be.
 
     Args:
@@ -92,50 +69,36 @@ def plan(world: World, target: str, namespace: str, name: str) -> Iterator[Write
         target: the cluster that is written to.
         namespace: of the service.
         name: of the service.
+        given: the addresses of imports where there is a range for them; one that is not in it has come since.
     """
-    yield from _Plan(world, target, namespace, name).writes()
-
-
-def derived_name(name: str) -> str:
-    """Return the name of the Service behind an import."""
-    derived = f"clusterset-{name}"
-    if len(derived) <= NAME_CHARS:
-        return derived
-    return f"{derived[: NAME_CHARS - 9]}-{_digest(name)}"
+    yield from _Plan(world, target, (namespace, name), given).writes()
 
 
 class _Plan:
-    def __init__(self, world: World, target: str, namespace: str, name: str) -> None:
+    def __init__(self, world: World, target: str, name: Name, given: Mapping[Name, tuple[str, ...]] | None) -> None:
         self.clusters, self.members = world
         self.target = world.clusters[target]
-        self.namespace = namespace
-        self.name = name
-        self.derived = derived_name(name)
+        self.namespace, self.name = name
+        self.has_range = given is not None
+        self.given = given.get(name) if given else None
+        self.derived = derived_name(self.name)
         self.unknown = world.members.keys() - world.clusters.keys()
-        exports = [exported for one in self.clusters.values() if (exported := self.exported(one))]
+        exports = list(exports_of(self.clusters, *name))
         self.merged = merge(exports) if exports else None
 
     def writes(self) -> Iterator[Write]:
         existing = self.item("ServiceImport", self.name)
         if isinstance(existing, objects.ServiceImport):
-            if not _is_ours(existing):
+            if not is_ours(existing):
                 return
             if self.unknown.intersection(one.cluster for one in existing.status.clusters):
-                yield from self.put_slices(self.merged)
+                yield from self.put_slices(self.merged, for_derived=DERIVED_ANNOTATION in existing.metadata.annotations)
                 return
         if self.merged is None or ObjectKey("Namespace", "", self.namespace) not in self.target.items:
             yield from self.drops(existing)
         else:
             yield from self.imports(self.merged, existing)
         yield from self.conditions()
-
-    def exported(self, cluster: Cluster) -> Exported | None:
-        """Return what a cluster exports of the name, if it is valid."""
-        export = cluster.items.get(ObjectKey("ServiceExport", self.namespace, self.name))
-        service = cluster.items.get(ObjectKey("Service", self.namespace, self.name))
-        if not isinstance(export, objects.ServiceExport) or not isinstance(service, objects.Service) or invalid(service):
-            return None
-        return Exported(cluster.name, export, service.spec)
 
     def item(self, kind: str, name: str) -> objects.KubernetesObject | None:
         return self.target.items.get(ObjectKey(kind, self.namespace, name))
@@ -148,7 +111,7 @@ class _Plan:
 
     def drop_derived(self) -> Iterator[Write]:
         service = self.item("Service", self.derived)
-        if service is not None and _is_ours(service):
+        if service is not None and is_ours(service):
             yield Drop(ObjectKey("Service", self.namespace, self.derived))
         for copy in self.copies():
             yield Drop(ObjectKey("EndpointSlice", self.namespace, copy))
@@ -159,23 +122,31 @@ class _Plan:
         return {key: one for key, one in found.items() if one.metadata.labels.get(MANAGED_BY_LABEL) == MCS_MANAGER}
 
     def imports(self, merged: Import, existing: objects.KubernetesObject | None) -> Iterator[Write]:
-        headless = merged.oldest.headless
         service = self.item("Service", self.derived)
-        if service is not None and not _is_ours(service):
-            return  # a user's own has the name; nothing of theirs is touched
-        ips: list[str] = []
-        if headless:
-            yield from self.drop_derived_service(service)
-        else:
+        if self.is_derived(merged, service):
+            if service is not None and not is_ours(service):
+                return  # a user's own has the name; nothing of theirs is touched
             yield from self.derive(merged, service)
-            ips = list(service.spec.cluster_ips) if isinstance(service, objects.Service) else []
-        if headless or ips:  # before the Service has its addresses there is nothing to import
-            yield from self.put_import(merged, existing, ips)
-        yield from self.put_slices(merged)
+            ips = service.spec.cluster_ips if isinstance(service, objects.Service) else []
+            if ips:  # before the Service has its addresses there is nothing to import
+                yield from self.put_import(merged, existing, ips, is_derived=True)
+            yield from self.put_slices(merged, for_derived=True)
+        elif merged.oldest.headless or self.given is not None:
+            ips = [] if merged.oldest.headless else list(self.given or ())
+            is_there = isinstance(existing, objects.ServiceImport) and existing.spec.ips == ips
+            yield from self.put_import(merged, existing, ips, is_derived=False)
+            yield from self.put_slices(merged, for_derived=False)
+            if is_there and service is not None and is_ours(service):  # nobody is sent to its address any more
+                yield Drop(ObjectKey("Service", self.namespace, self.derived))
 
-    def drop_derived_service(self, service: objects.KubernetesObject | None) -> Iterator[Write]:
-        if service is not None:
-            yield Drop(ObjectKey("Service", self.namespace, self.derived))
+    def is_derived(self, merged: Import, service: objects.KubernetesObject | None) -> bool:
+        """Return whether the import has the addresses of a derived Service.
+
+        Where the range has none left for an import that has a Service already, it keeps that.
+        """
+        if merged.oldest.headless:
+            return False
+        return not self.has_range or (self.given == () and service is not None and is_ours(service))
 
     def derive(self, merged: Import, existing: objects.KubernetesObject | None) -> Iterator[Write]:
         """The Service without selector whose ClusterIPs are the clusterset IPs."""
@@ -191,7 +162,9 @@ class _Plan:
             body["sessionAffinityConfig"] = oldest.session_affinity_config
         yield self.put("Service", "v1", self.derived, {"spec": body}, labels={**OURS, MCS_SERVICE_LABEL: self.name})
 
-    def put_import(self, merged: Import, existing: objects.KubernetesObject | None, ips: list[str]) -> Iterator[Write]:
+    def put_import(
+        self, merged: Import, existing: objects.KubernetesObject | None, ips: list[str], *, is_derived: bool
+    ) -> Iterator[Write]:
         oldest = merged.oldest
         spec = objects.ImportSpec(
             type="Headless" if oldest.headless else "ClusterSetIP",
@@ -209,16 +182,17 @@ class _Plan:
         current = existing if isinstance(existing, objects.ServiceImport) else None
         status = objects.ImportStatus(
             clusters=[objects.ImportedFrom(cluster=name) for name in sorted(one.cluster for one in merged.exports)],
-            conditions=_dated([objects.Condition(type="Ready", status="True", reason="Ready")], current),
+            conditions=dated([READY if ips or oldest.headless else NO_ADDRESS], current),
         )
         carried = oldest.export.spec
         labels = {**carried.exported_labels, **OURS}
-        annotations = {**carried.exported_annotations, **({} if oldest.headless else {DERIVED_ANNOTATION: self.derived})}
+        annotations = {**carried.exported_annotations, **({DERIVED_ANNOTATION: self.derived} if is_derived else {})}
         if (
             current is None
             or current.spec != spec
             or current.metadata.labels != labels
             or not annotations.items() <= current.metadata.annotations.items()
+            or is_derived is not (DERIVED_ANNOTATION in current.metadata.annotations)
         ):
             version = "multicluster.x-k8s.io/v1alpha1"
             yield self.put("ServiceImport", version, self.name, {"spec": _plain(spec)}, labels=labels, annotations=annotations)
@@ -229,8 +203,8 @@ class _Plan:
             }
             yield Put(ObjectKey("ServiceImport", self.namespace, self.name), body, is_status=True)
 
-    def put_slices(self, merged: Import | None) -> Iterator[Write]:
-        wanted = dict(self.wanted_slices(merged)) if merged else {}
+    def put_slices(self, merged: Import | None, *, for_derived: bool) -> Iterator[Write]:
+        wanted = dict(self.wanted_slices(merged, for_derived=for_derived)) if merged else {}
         copies = self.copies()
         existing = {name: one for name, one in copies.items() if owner_of(one).source not in self.unknown}
         for name, item in wanted.items():
@@ -244,7 +218,7 @@ class _Plan:
         for name in existing.keys() - wanted.keys():
             yield Drop(ObjectKey("EndpointSlice", self.namespace, name))
 
-    def wanted_slices(self, merged: Import) -> Iterator[tuple[str, objects.EndpointSlice]]:
+    def wanted_slices(self, merged: Import, *, for_derived: bool) -> Iterator[tuple[str, objects.EndpointSlice]]:
         """Return name -> a copy of each exporter's slice, with the ports that are imported from that cluster."""
         network = self.members[self.target.name].network
         for one in merged.exports:
@@ -255,9 +229,9 @@ class _Plan:
                 if owner_of(source).source or source.address_type == "FQDN":
                     continue
                 labels = {MCS_SERVICE_LABEL: self.name, MCS_CLUSTER_LABEL: one.cluster, MANAGED_BY_LABEL: MCS_MANAGER}
-                if not merged.oldest.headless:
+                if for_derived:
                     labels[SERVICE_NAME_LABEL] = self.derived
-                name = f"{self.derived}-{_digest(one.cluster, source.metadata.name)}"
+                name = f"{self.derived}-{digest(one.cluster, source.metadata.name)}"
                 meta = objects.ObjectMeta(name=name, namespace=self.namespace, labels=labels)
                 yield (
                     name,
@@ -277,7 +251,8 @@ class _Plan:
         export = self.item("ServiceExport", self.name)
         if not isinstance(export, objects.ServiceExport):
             return
-        wanted = _dated(self.conditions_of(export), export)
+        service = self.item("Service", self.name)
+        wanted = dated(conditions_of(export, service, self.merged), export)
         current = {one.type: one for one in export.status.conditions}
         if any(current.get(one.type) != one for one in wanted):
             body = {
@@ -285,40 +260,6 @@ class _Plan:
                 "status": {"conditions": [_plain(one) for one in wanted]},
             }
             yield Put(ObjectKey("ServiceExport", self.namespace, self.name), body, is_status=True)
-
-    def conditions_of(self, export: objects.ServiceExport) -> list[objects.Condition]:
-        if reason := invalid(self.item("Service", export.metadata.name)):
-            message = (
-                "a Service of type ExternalName cannot be exported"
-                if reason == INVALID_TYPE
-                else f"there is no Service {export.metadata.namespace}/{export.metadata.name}"
-            )
-            return [
-                objects.Condition(type="Valid", status="False", reason=reason, message=message),
-                objects.Condition(type="Ready", status="False", reason="Pending", message="the export is not valid"),
-            ]
-        found = [
-            objects.Condition(type="Valid", status="True", reason="Valid", message=""),
-            objects.Condition(type="Ready", status="True", reason="Exported", message=""),
-        ]
-        conflicts = self.merged.conflicts if self.merged else ()
-        if not conflicts:
-            return [*found, objects.Condition(type="Conflict", status="False", reason="NoConflicts", message="")]
-        reasons = sorted({one.reason for one in conflicts}, key=CONFLICT_ORDER.index)
-        message = self.conflict_message()
-        return [*found, objects.Condition(type="Conflict", status="True", reason=",".join(reasons), message=message)]
-
-    def conflict_message(self) -> str:
-        """Say for each field who decides and how many differ; a message may not name every cluster (mcs-api's own advice)."""
-        assert self.merged
-        total = len(self.merged.exports)
-        parts = []
-        for reason in sorted({one.reason for one in self.merged.conflicts}, key=CONFLICT_ORDER.index):
-            found = [one for one in self.merged.conflicts if one.reason == reason]
-            winners = sorted({one.winner for one in found})
-            who = f"{', '.join(winners)} decide{'s' if len(winners) == 1 else ''}"
-            parts.append(f"{reason}: {len({one.cluster for one in found})} of {total} clusters differ, {who}")
-        return "; ".join(parts)
 
     def put(
         self,
@@ -335,14 +276,6 @@ class _Plan:
         return Put(ObjectKey(kind, self.namespace, name), {**head, **body})
 
 
-def _dated(
-    wanted: list[objects.Condition], item: objects.ServiceExport | objects.ServiceImport | None
-) -> list[objects.Condition]:
-    """Return the conditions with the time of those that stand already; of others the time is now, which the writer knows."""
-    times = {(one.type, one.status): one.last_transition_time for one in item.status.conditions} if item else {}
-    return [structs.replace(one, last_transition_time=times.get((one.type, one.status), "")) for one in wanted]
-
-
 def _head(kind: str, api_version: str, namespace: str, name: str) -> dict[str, Any]:
     return {"apiVersion": api_version, "kind": kind, "metadata": {"namespace": namespace, "name": name}}
 
@@ -357,10 +290,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _is_ours(item: objects.KubernetesObject) -> bool:
-    return OURS.items() <= item.metadata.labels.items()
-
-
 def _same_slice(one: objects.EndpointSlice, other: objects.EndpointSlice) -> bool:
     return (
         one.address_type == other.address_type
@@ -368,7 +297,3 @@ def _same_slice(one: objects.EndpointSlice, other: objects.EndpointSlice) -> boo
         and (one.endpoints or []) == (other.endpoints or [])
         and all(one.metadata.labels.get(label) == other.metadata.labels.get(label) for label in SLICE_LABELS)
     )
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]

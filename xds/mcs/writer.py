@@ -14,21 +14,26 @@ import msgspec
 import structlog
 
 from xds.errors import XdsError
+from xds.mcs.addresses import Addresses, allocate
 from xds.mcs.lease import RENEW_S, Candidate, Lease
-from xds.mcs.plan import Put, names_of, plan
+from xds.mcs.plan import Put, plan
+from xds.mcs.world import names_of
 from xds.model.cluster import CLUSTER_ID
 from xds.model.events import Upsert
-from xds.model.objects import EndpointSlice
+from xds.model.objects import EndpointSlice, ServiceImport
 from xds.model.slices import MCS_SERVICE_LABEL, owner_of
 from xds.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from xds.mcs.plan import World, Write
+    from xds.mcs.plan import Write
+    from xds.mcs.world import Name, World
     from xds.model.events import Delete, ObjectKey
+    from xds.ranges import Network
 
 LEASE_NAME: Final = "isthmus-mcs"
+LEASE_NAMESPACE: Final = "isthmus-system"
 GATHER_S: Final = 0.05
 """Changes of a name that come together are planned once."""
 AGAIN_S: Final = 300.0
@@ -37,7 +42,8 @@ RETRY_S: Final = (1.0, 30.0)
 """How long a name waits after a write of it failed, at first and at most."""
 AT_ONCE: Final = 8
 """Names that are written at a time."""
-
+ADDRESSED: Final = frozenset(("Service", "ServiceExport", "ServiceImport", "Namespace"))
+"""What addresses of a range depend on; of slices, of which most is told, they do not."""
 PLANS: Final = 32
 """After so many plans others have their turn in the event loop."""
 
@@ -72,8 +78,8 @@ class Writer:
         client: how.
         world: returns what is known now, or None as long as nothing is known of the cluster itself.
         identity: of this replica among all.
-        namespace: of the lease.
         on_problems: called when `problems()` may have changed.
+        ranges: where clusterset IPs are from, one range of a family; none: they are those of derived Services.
     """
 
     def __init__(
@@ -83,19 +89,23 @@ class Writer:
         world: Callable[[], World | None],
         *,
         identity: str,
-        namespace: str,
         on_problems: Callable[[], None],
+        ranges: Sequence[Network] = (),
     ) -> None:
         self.cluster = cluster
         self.written = 0
         """Writes since the start."""
         self._client = client
         self._world = world
-        self._candidate = Candidate(identity, LEASE_NAME, namespace)
+        self._candidate = Candidate(identity, LEASE_NAME, LEASE_NAMESPACE)
         self._on_problems = on_problems
-        self._dirty: set[tuple[str, str]] = set()
+        self._ranges = ranges
+        self._addresses: Addresses | None = None
+        self._is_outdated = True
+        """Whether addresses have to be given anew."""
+        self._dirty: set[Name] = set()
         self._everything = True
-        self._failed: dict[tuple[str, str], tuple[str, float]] = {}
+        self._failed: dict[Name, tuple[str, float]] = {}
         """(namespace, name) -> why a write of it failed, and how long it waits."""
         self._lease_error = ""
         self._wake = asyncio.Event()
@@ -113,10 +123,13 @@ class Writer:
         for (namespace, name), (error, _) in sorted(self._failed.items()):
             message = f"what {namespace}/{name} needs in cluster {self.cluster!r} cannot be written: {error}"
             yield Problem("XDS0305", message, hint=hint)
+        if self._addresses:
+            yield from self._addresses.problems(self.cluster)
 
     def touch(self, event: Upsert | Delete) -> None:
         """Take into account that an object of any cluster changed."""
         names = touched_by(event)
+        self._is_outdated = self._is_outdated or self._may_move_addresses(event)
         if names is None:
             self._everything = True
         else:
@@ -126,7 +139,7 @@ class Writer:
 
     def look_again(self) -> None:
         """Take into account that anything may have changed."""
-        self._everything = True
+        self._everything = self._is_outdated = True
         self._wake.set()
 
     async def run(self) -> None:
@@ -186,21 +199,42 @@ class Writer:
             await asyncio.sleep(GATHER_S)
             self._wake.clear()
             world = self._world()
-            if world is None or not self.leads:
+            if world is None:
+                continue
+            self._dirty |= self._give_addresses(world)
+            if not self.leads:
                 continue
             names = names_of(world.clusters, self.cluster) if self._everything else self._dirty
             self._dirty, self._everything = set(), False
+            given = self._addresses.given if self._addresses else None
             slots = asyncio.Semaphore(AT_ONCE)
             async with asyncio.TaskGroup() as tasks:
                 for number, name in enumerate(sorted(names), 1):
                     if not number % PLANS:
                         await asyncio.sleep(0)
-                    if writes := list(plan(world, self.cluster, *name)):
+                    if writes := list(plan(world, self.cluster, *name, given)):
                         tasks.create_task(self._carry_out(name, writes, slots))
                     else:
                         self._succeeded(name)
 
-    async def _carry_out(self, name: tuple[str, str], writes: list[Write], slots: asyncio.Semaphore) -> None:
+    def _may_move_addresses(self, event: Upsert | Delete) -> bool:
+        key, given = event.key, self._addresses.given if self._addresses else {}
+        if isinstance(event, Upsert) and isinstance(event.object, ServiceImport):  # mostly as we have written it
+            return tuple(event.object.spec.ips) != given.get((key.namespace, key.name))
+        return key.kind in ADDRESSED
+
+    def _give_addresses(self, world: World) -> set[Name]:
+        """Give addresses anew if they may be others now, and return the imports that have others."""
+        if not (self._ranges and self._is_outdated):
+            return set()
+        old = self._addresses or Addresses({})
+        self._addresses = new = allocate(world, self.cluster, self._ranges, old.given)
+        self._is_outdated = False
+        if (new.lacking, new.overlaps) != (old.lacking, old.overlaps):
+            self._on_problems()
+        return {name for name in old.given.keys() | new.given.keys() if old.given.get(name) != new.given.get(name)}
+
+    async def _carry_out(self, name: Name, writes: list[Write], slots: asyncio.Semaphore) -> None:
         async with slots:
             try:
                 for write in writes:
@@ -218,12 +252,12 @@ class Writer:
             else:
                 self._succeeded(name)
 
-    def _succeeded(self, name: tuple[str, str]) -> None:
+    def _succeeded(self, name: Name) -> None:
         if self._failed.pop(name, None):
             self._on_problems()
 
 
-def touched_by(event: Upsert | Delete) -> set[tuple[str, str]] | None:
+def touched_by(event: Upsert | Delete) -> set[Name] | None:
     """Return the (namespace, name) of the exported services that an object may be about; None for any."""
     key = event.key
     match key.kind:

@@ -7,20 +7,19 @@ import os
 import secrets
 import socket
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
 from xds.mcs.writer import Writer
 from xds.model.events import Delete, Health, MemberState, Synced, Upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from xds.mcs.plan import World
+    from xds.mcs.world import World
     from xds.mcs.writer import Client
     from xds.model.events import Event
     from xds.problems import Problem
-
-LEASE_NAMESPACE: Final = "isthmus-system"
+    from xds.ranges import Network
 
 
 class Writers:
@@ -30,14 +29,20 @@ class Writers:
         client_of: returns how to write to a cluster; None for one that is not written to.
         world: what is known of the clusters that told everything.
         on_problems: called when `problems()` may have changed.
+        ranges: where clusterset IPs are from, one range of a family; none: they are those of derived Services.
     """
 
     def __init__(
-        self, client_of: Callable[[str], Client | None], world: Callable[[], World], on_problems: Callable[[], None]
+        self,
+        client_of: Callable[[str], Client | None],
+        world: Callable[[], World],
+        on_problems: Callable[[], None],
+        ranges: Sequence[Network] = (),
     ) -> None:
         self._client_of = client_of
         self._world = world
         self._on_problems = on_problems
+        self._ranges = ranges
         self._identity = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._writers: dict[str, Writer] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -78,8 +83,8 @@ class Writers:
 
     def _writer(self, cluster: str, client: Client) -> Writer:
         world = partial(self._world_of, cluster)
-        how = {"identity": self._identity, "namespace": LEASE_NAMESPACE}
-        return Writer(cluster, client, world, on_problems=self._on_problems, **how)
+        how: dict[str, Any] = {"identity": self._identity, "on_problems": self._on_problems, "ranges": self._ranges}
+        return Writer(cluster, client, world, **how)
 
     def _world_of(self, cluster: str) -> World | None:
         world = self._world()

@@ -156,7 +156,7 @@ def test_karmada_evicts_from_a_cluster(taints, evicted):
 def test_that_karmada_takes_a_cluster_for_not_ready_is_told():
     text = KARMADA.replace("Push", "Pull").replace('"True"', '"False"')
     (told,) = registered(Hub(karmada=[made(registry.KarmadaCluster, text)])).problems
-    assert (told.code, told.message) == ("XDS0310", "Karmada takes cluster 'm1' for not ready (False)")
+    assert (told.code, told.message) == ("XDS0312", "Karmada takes cluster 'm1' for not ready (False)")
 
 
 def test_karmada_pull_goes_through_its_proxy():

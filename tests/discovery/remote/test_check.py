@@ -17,7 +17,9 @@ from xds.discovery.live.kubeconfig import Context, chosen_contexts
 from xds.discovery.remote.check import check, compared
 from xds.discovery.remote.findings import Result
 from xds.discovery.remote.probes import Identity
+from xds.ranges import parsed
 
+SERVICE_CIDR = Resource("ServiceCIDR", "networking.k8s.io", "v1", "servicecidrs", namespaced=False, built_in=True)
 PROPERTY = Resource("ClusterProperty", "about.k8s.io", "v1beta1", "clusterproperties", namespaced=False)
 
 
@@ -43,10 +45,10 @@ async def start():
         await server.stop()
 
 
-async def checked(tmp_path, *, limit_s=5.0, mcs=False, hub=None, cluster=None, **servers):
+async def checked(tmp_path, *, limit_s=5.0, mcs=False, hub=None, cluster=None, ranges=(), **servers):
     """Return (cluster, check) -> finding."""
     files = [server.kubeconfig(tmp_path / name, name, **(cluster or {})) for name, server in servers.items()]
-    found = await check(chosen_contexts(files, ()) if files else [], hub, mcs=mcs, limit_s=limit_s)
+    found = await check(chosen_contexts(files, ()) if files else [], hub, mcs=mcs, limit_s=limit_s, ranges=parsed(ranges))
     return {(one.cluster, one.check): one for one in found}
 
 
@@ -140,6 +142,58 @@ async def test_two_names_of_one_cluster(start, tmp_path):
         assert found[name, "identity"].result is Result.FAILED
         assert found[name, "identity"].found == f"is the same cluster as {twin}"
     assert found["north", "identity"].result is Result.OK
+
+
+async def test_a_range_that_something_has(start, tmp_path):
+    server = await start()
+    derived = {"multicluster.kubernetes.io/service-name": "web"}
+    server.store.put("Service", "clusterset-web", labels=derived, spec={"clusterIP": "10.9.0.7"})
+    server.store.put("Service", "headless", spec={"clusterIP": "None"})
+    assert ("east", "range") not in await checked(tmp_path, east=server)
+    found = await checked(tmp_path, east=server, ranges=["10.9.0.0/16", "fd00:9::/112"])
+    assert found["east", "range"].result is Result.OK  # there is no ServiceCIDR in this server
+    assert found["east", "range"].found == "nothing has addresses of 10.9.0.0/16 and fd00:9::/112"
+    server.store.put("Node", "n1", "", spec={"podCIDR": "10.9.4.0/24", "podCIDRs": ["10.9.4.0/24", "fd00::/64"]})
+    found = (await checked(tmp_path, east=server, ranges=["10.9.0.0/16"]))["east", "range"]
+    assert (found.result, found.found) == (Result.FAILED, "10.9.0.0/16 overlaps pods on node n1 (10.9.4.0/24)")
+    assert found.remedy == "choose a range that no cluster uses"
+    server.store.put("Service", "web", spec={"clusterIP": "10.8.0.1", "clusterIPs": ["10.8.0.1", "fd00:9::1"]})
+    found = (await checked(tmp_path, east=server, ranges=["10.9.0.0/16", "fd00:9::/112"]))["east", "range"]
+    assert found.found == "10.9.0.0/16 and fd00:9::/112 overlaps Service shop/web (fd00:9::1), and 1 more"
+    serve_further(server, SERVICE_CIDR)
+    server.store.put("ServiceCIDR", "kubernetes", "", spec={"cidrs": ["10.8.0.0/15"]})
+    found = (await checked(tmp_path, east=server, ranges=["10.9.0.0/16"]))["east", "range"]
+    assert found.found == "10.9.0.0/16 overlaps ServiceCIDR kubernetes (10.8.0.0/15), and 1 more"
+    server.forbidden |= {"ServiceCIDR", "Node"}
+    assert (await checked(tmp_path, east=server, ranges=["10.9.0.0/16"]))["east", "range"].result is Result.OK
+    server.forbidden.add("Service")
+    found = (await checked(tmp_path, east=server, ranges=["10.9.0.0/16"]))["east", "range"]
+    assert (found.result, found.remedy) == (Result.WARNING, "let it list services")
+
+
+async def test_pods_that_have_the_same_addresses(start, tmp_path):
+    east, west, hub = await start("u-east"), await start("u-west"), await start("u-hub")
+    east.store.put("Node", "e1", "", spec={"podCIDRs": ["10.64.0.0/24", "fd00:1::/64"]})
+    east.store.put("Node", "e2", "", spec={"podCIDR": "10.64.1.0/24"})
+    west.store.put("Node", "w1", "", spec={"podCIDRs": ["10.64.0.0/16"]})
+    found = await checked(tmp_path, east=east, west=west)
+    assert found["east", "pods"].result is Result.WARNING
+    assert (
+        found["east", "pods"].found
+        == "those on node e1 (10.64.0.0/24) may have addresses of those of west, on node w1 (10.64.0.0/16)"
+    )
+    assert (
+        found["west", "pods"].found
+        == "those on node w1 (10.64.0.0/16) may have addresses of those of east, on node e1 (10.64.0.0/24)"
+    )
+    # One cluster under two names is no other cluster, and one on another network may have what it likes.
+    assert ("east", "pods") not in await checked(tmp_path, east=east, again=east)
+    hub.store.resources["MemberCluster"] = MEMBER_CLUSTER
+    hub.store.put("MemberCluster", "west", "", spec={"network": "blue"})
+    place = FileAccess(Context("", hub.kubeconfig(tmp_path / "hub", "hub"), "hub"))
+    found = await checked(tmp_path, hub=place, east=east, west=west)
+    assert {check for _, check in found} >= {"identity", "registrations"}
+    assert not {("east", "pods"), ("west", "pods")} & found.keys()
 
 
 def test_ids_that_are_not_unique():

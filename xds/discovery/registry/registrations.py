@@ -75,6 +75,8 @@ class Registered:
     """Secrets that must be fetched first."""
     declared: frozenset[str] = frozenset()
     """The names of MemberClusters, whether these say how to reach the cluster or not."""
+    networks: Mapping[str, str] = field(default_factory=dict)
+    """What they say of the cluster's network."""
 
 
 def registered(hub: Hub) -> Registered:
@@ -111,7 +113,8 @@ class _Registrar:
                 except CredentialError as error:
                     self.problem(item, str(error))
         declared = frozenset(item.metadata.name for item in hub.members)
-        return Registered(clusters, tuple(self.problems), frozenset(self.needed), declared)
+        networks = {item.metadata.name: item.spec.network for item in hub.members}
+        return Registered(clusters, tuple(self.problems), frozenset(self.needed), declared, networks)
 
     def enter(self, found: Registration, clusters: dict[str, Registration]) -> None:
         if not _LABEL.fullmatch(found.name):
@@ -159,7 +162,7 @@ class _Registrar:
         for one in item.status.conditions:
             if one.type == "Ready" and one.status != "True":
                 message = f"Karmada takes cluster {name!r} for not ready ({one.reason or one.status})"
-                self.problems.append(Problem("XDS0310", message, base.origin, hint="by that alone no traffic moves"))
+                self.problems.append(Problem("XDS0312", message, base.origin, hint="by that alone no traffic moves"))
         if spec.sync_mode == "Pull" or spec.secret_ref is None or not spec.api_endpoint:
             yield replace(base, path=KARMADA_PROXY.format(name))
         elif (secret := self.fetched(spec.secret_ref, spec.secret_ref.namespace)) is not None:

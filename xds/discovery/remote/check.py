@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,16 +17,19 @@ from xds.discovery.live.source import MEMBER_KINDS
 from xds.discovery.remote.expiry import credentials
 from xds.discovery.remote.findings import Finding, Result
 from xds.discovery.remote.hub_reading import read_registrations
+from xds.discovery.remote.networks import compare_pods
 from xds.discovery.remote.objects import MCS_WRITER, READER, granted_rights
 from xds.discovery.remote.probes import Identity, Probes, Wanted
 from xds.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from xds.discovery.live.access import Access, Credentials
     from xds.discovery.live.kubeconfig import Context
     from xds.discovery.registry.registrations import Registered
+    from xds.discovery.remote.networks import Pods
+    from xds.ranges import Network
 
 HUB: Final = "the hub"
 MCS_GROUP: Final = "multicluster.x-k8s.io"
@@ -50,17 +53,20 @@ class Checked:
 
     findings: list[Finding]
     identity: Identity
+    pods: list[Pods] = field(default_factory=list)
 
 
-def wanted_of_member(*, mcs: bool) -> Wanted:
-    """Return what a member must have and grant."""
+def wanted_of_member(*, mcs: bool, ranges: Sequence[Network] = ()) -> Wanted:
+    """Return what a member must have and grant, and the ranges of which it must have nothing."""
     reading = [right for right in granted_rights((READER,)) if right[3] in WATCHED]
     writing = list(granted_rights((MCS_WRITER,))) if mcs else []
     remedy = f"apply deploy/remote/{READER}{f' and {MCS_WRITER}' * mcs} and bind it, as `xdsctl clusters join` does"
-    return Wanted(MEMBER_KINDS, [*reading, *writing], frozenset({MCS_GROUP} if mcs else ()), remedy)
+    return Wanted(MEMBER_KINDS, [*reading, *writing], frozenset({MCS_GROUP} if mcs else ()), remedy, ranges=ranges)
 
 
-async def check(contexts: Iterable[Context], hub: Access | None, *, mcs: bool, limit_s: float) -> list[Finding]:
+async def check(
+    contexts: Iterable[Context], hub: Access | None, *, mcs: bool, limit_s: float, ranges: Sequence[Network] = ()
+) -> list[Finding]:
     """Return what there is to say of every cluster, those of kubeconfigs first, then the hub and what it registers.
 
     Args:
@@ -68,8 +74,9 @@ async def check(contexts: Iterable[Context], hub: Access | None, *, mcs: bool, l
         hub: where further members are registered.
         mcs: whether members are written to.
         limit_s: for each cluster; what could not be asked until then is missing.
+        ranges: for clusterset IPs.
     """
-    wanted = wanted_of_member(mcs=mcs)
+    wanted = wanted_of_member(mcs=mcs, ranges=ranges)
     registrations: list[tuple[Registered, list[str]]] = []
 
     async def read(server: ApiServer) -> None:
@@ -81,18 +88,22 @@ async def check(contexts: Iterable[Context], hub: Access | None, *, mcs: bool, l
 
     of_files = look({one.member: FileAccess(one) for one in contexts})
     if hub is None:
-        return _told(await of_files)
+        return _told(await of_files, {})
     found, of_hub = await asyncio.gather(of_files, _check_one(HUB, hub, WANTED_OF_HUB, limit_s, then=read))
+    networks: Mapping[str, str] = {}
     if registrations:
+        networks = registrations[0][0].networks
         of_hub.findings.append(_registered(*registrations[0]))
         clusters = {name: one for name, one in registrations[0][0].clusters.items() if name not in found}
         found |= await look({name: RegisteredAccess(one, hub) for name, one in clusters.items()})
-    return [*_told(found), *of_hub.findings]
+    return [*_told(found, networks), *of_hub.findings]
 
 
-def _told(found: Mapping[str, Checked]) -> list[Finding]:
+def _told(found: Mapping[str, Checked], networks: Mapping[str, str]) -> list[Finding]:
     same = compared({name: one.identity for name, one in found.items()})
-    return [row for name, one in found.items() for row in (*one.findings, *same.get(name, ()))]
+    distinct = {one.identity.uid or name: one for name, one in found.items()}.values()  # one under two names has one range
+    pods = compare_pods((pods for one in distinct for pods in one.pods), networks)
+    return [row for name, one in found.items() for row in (*one.findings, *same.get(name, ()), *pods.get(name, ()))]
 
 
 async def _check_one(
@@ -132,6 +143,7 @@ async def _probe(
         async for finding in probes.run():
             checked.findings.append(finding)
         checked.identity.uid, checked.identity.cluster_id = probes.identity.uid, probes.identity.cluster_id
+        checked.pods.extend(probes.pods)
         if then:
             await then(server)
     finally:

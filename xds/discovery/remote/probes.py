@@ -19,6 +19,7 @@ from xds.discovery.live.collection import Refusal
 from xds.discovery.live.resources import ALWAYS_SERVED, find_served
 from xds.discovery.remote.expiry import judged, not_after
 from xds.discovery.remote.findings import Finding, Result
+from xds.discovery.remote.networks import compare_range, read_pods
 from xds.discovery.remote.rights import lacking, listed
 from xds.model.cluster import CLUSTER_ID
 
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from xds.discovery.live.api_server import ApiServer
+    from xds.discovery.remote.networks import Pods
     from xds.discovery.remote.rights import Right
     from xds.model.kinds import Kind
+    from xds.ranges import Network
 
 SKEW_S: Final = 5.0
 ALWAYS: Final = ALWAYS_SERVED | {"coordination.k8s.io"}
@@ -80,6 +83,8 @@ class Wanted:
     """How rights are given."""
     is_member: bool = True
     """Whether it matters which cluster it is."""
+    ranges: Sequence[Network] = ()
+    """For clusterset IPs: nothing of it may have addresses of them."""
 
 
 @dataclass(slots=True)
@@ -105,6 +110,8 @@ class Probes:
     def __init__(self, name: str, server: ApiServer, cluster: Mapping[str, Any], wanted: Wanted) -> None:
         self.name = name
         self.identity = Identity()
+        self.pods: list[Pods] = []
+        """The addresses of pods, as its nodes say."""
         self._server = server
         self._cluster = cluster
         self._wanted = wanted
@@ -125,6 +132,9 @@ class Probes:
         yield await self._rights()
         if self._wanted.is_member:
             yield await self._identify()
+            self.pods = await read_pods(self._server, self.name)
+            if self._wanted.ranges:
+                yield await compare_range(self._server, self.name, self._wanted.ranges, self.pods)
 
     def _found(self, check: str, result: Result, found: str, remedy: str = "") -> Finding:
         return Finding(check, self.name, result, found, remedy if result is not Result.OK else "")
