@@ -128,7 +128,9 @@ async def host():
     server.store.put("FederatedService", "web", spec={"placement": {"clusters": [{"name": "east"}]}})
     server.store.put("FederatedDeployment", "web", spec={"placement": {"clusterSelector": {}}})
     server.store.put("KubeFedCluster", "east", "kube-federation-system")
-    server.store.put("Secret", "c2", "istio-system", data={"c2": base64.b64encode(b"x").decode()})
+    server.store.put(
+        "Secret", "c2", "istio-system", labels={"istio/multiCluster": "true"}, data={"c2": base64.b64encode(b"x").decode()}
+    )
     yield server
     await server.stop()
 
