@@ -14,7 +14,7 @@ from interop_waiting import eventually
 from karmada_proxy import KarmadaProxy
 from live_lab import serving, states
 from reader_access import NAMESPACE, write_access
-from registries import ErieCanal, Flomesh, Karmada, KubeFed, Place, Profile, Way, plugins
+from registries import ErieCanal, Flomesh, Karmada, KubeFed, Place, Profile, Way, plugins, secret
 from test_registries import DEPLOY
 from workload import named
 
@@ -133,21 +133,48 @@ async def test_a_cluster_comes_changes_and_goes_with_its_registration(kind, hub,
 
 @pytest.mark.parametrize("kind", [Karmada, Profile])
 async def test_a_token_that_is_withdrawn_and_replaced(kind, hub, made, shop, clusters, tmp_path):
-    west, secret = clusters["west"], named("v1", "Secret", "e2e-token", NAMESPACE)
+    west, bound = clusters["west"], named("v1", "Secret", "e2e-token", NAMESPACE)
     registry = made(kind)
     try:
-        await west.api.apply(secret)
-        await registry.register(Way.of(await write_access(west, tmp_path / "first.yaml", secret)), FIRST)
+        await west.api.apply(bound)
+        await registry.register(Way.of(await write_access(west, tmp_path / "first.yaml", bound)), FIRST)
         await eventually(lambda: are(hub, CONNECTED), timeout_s=30)
         await eventually(lambda: has_endpoints(hub, shop, 2))
     finally:
-        await west.api.delete(secret)
+        await west.api.delete(bound)
     await eventually(lambda: are(hub, {"west": "Stale"}), timeout_s=40)
     assert await has_endpoints(hub, shop, 2)
     await shop.add(WEST.places[0])
     await registry.register(Way.of(await write_access(west, tmp_path / "second.yaml")), FIRST)
     await eventually(lambda: are(hub, CONNECTED), timeout_s=RENEWED_S)
     await eventually(lambda: has_endpoints(hub, shop, 3))
+
+
+async def test_a_secret_that_is_deleted_and_made_again(hub, made, shop, clusters, kubeconfigs):
+    kubefed, way = made(KubeFed), Way.of(kubeconfigs["west"])
+    await kubefed.register(way, FIRST)
+    await eventually(lambda: are(hub, CONNECTED), timeout_s=30)
+    await eventually(lambda: has_endpoints(hub, shop, 2))
+    await clusters["east"].api.delete(secret())
+    await eventually(lambda: is_told(hub, "XDS0306", kubefed.refusal), timeout_s=30)
+    # It is a member until the KubeFedCluster is gone.
+    await shop.add(WEST.places[0])
+    await eventually(lambda: has_endpoints(hub, shop, 3))
+    assert await place(hub) == FIRST
+    await kubefed.register(way, FIRST)
+    await eventually(lambda: is_not_told(hub, "XDS03"), timeout_s=30)
+    assert await states(hub) == CONNECTED
+
+
+async def test_a_secret_that_the_control_plane_may_not_read(hub, made, clusters, kubeconfigs):
+    east, karmada = clusters["east"].api, made(Karmada)
+    await east.apply(hub_role(without="secrets"))
+    await karmada.register(Way.of(kubeconfigs["west"]), FIRST)
+    await eventually(lambda: is_told(hub, "XDS0302", "the hub does not let us read Secret default/west"), timeout_s=30)
+    assert await states(hub) == {}
+    await east.apply(hub_role())
+    await eventually(lambda: are(hub, CONNECTED), timeout_s=30)
+    assert not await is_told(hub, "XDS0302", "default/west")
 
 
 @pytest.mark.parametrize("kind", [Karmada, KubeFed])
@@ -227,6 +254,10 @@ async def told(plane, code):
 
 async def is_told(plane, code, text):
     return any(text in message for message in await told(plane, code))
+
+
+async def is_not_told(plane, code):
+    return not await told(plane, code)
 
 
 async def has_endpoints(plane, shop, number):
