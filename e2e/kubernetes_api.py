@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import ssl
 import tempfile
 from typing import TYPE_CHECKING, Any
@@ -112,8 +113,8 @@ def path_of(item: Object) -> str:
 
 def collection(api_version: str, kind: str, namespace: str = "") -> str:
     """Return the path of all objects of a kind, in one namespace or, without it, in all."""
-    plural = kind.lower()
-    plural = f"{plural[:-1]}ies" if plural.endswith("cy") else f"{plural}es" if plural.endswith("ss") else f"{plural}s"
+    name = kind.lower()
+    plural = f"{name[:-1]}ies" if re.search("[^aeiou]y$", name) else f"{name}es" if name.endswith("ss") else f"{name}s"
     base = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
     return f"{base}/namespaces/{namespace}/{plural}" if namespace else f"{base}/{plural}"
 

@@ -18,6 +18,7 @@ READABLE = {
     "": ["namespaces", "nodes", "services"],
     "discovery.k8s.io": ["endpointslices"],
     "multicluster.x-k8s.io": ["serviceexports", "serviceimports"],
+    "about.k8s.io": ["clusterproperties"],
     "gateway.networking.k8s.io": ["gateways", "httproutes"],
 }
 """API group -> resources."""
@@ -49,17 +50,18 @@ async def make_reader(cluster: Cluster) -> None:
     await cluster.api.apply(account, role(), binding)
 
 
-async def write_access(cluster: Cluster, file: Path, secret: Object | None = None) -> Path:
+async def write_access(cluster: Cluster, file: Path, secret: Object | None = None, *, account: str = NAME) -> Path:
     """Write a kubeconfig with a new token of the user; its context has the cluster's name.
 
     Args:
         cluster: where the user is.
         file: replaced at once if it is there.
         secret: the token is good until this Secret is deleted.
+        account: another user, whose service account is in the same namespace.
     """
     spec: Object = {"expirationSeconds": TOKEN_S}
     if secret:
         spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Secret", "name": secret["metadata"]["name"]}
-    path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{NAME}/token"
+    path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{account}/token"
     token = (await cluster.api.ask("POST", path, body={"spec": spec}))["status"]["token"]
     return write_kubeconfig(file, cluster.name, server=cluster.api.url, authority=cluster.api.authority, token=token)

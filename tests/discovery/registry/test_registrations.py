@@ -175,6 +175,14 @@ def test_flomesh_has_its_kubeconfig_inside(group):
     assert problem(Hub(**{group: [cluster]})).message == "spec.kubeconfig is missing, so its API server cannot be reached"
 
 
+@pytest.mark.parametrize("text", ["default", '""'])
+def test_a_zone_that_flomesh_does_not_know_is_none(text):
+    cluster = made(registry.FlomeshCluster, FLOMESH.replace("cn-east", text).replace("sh-a", text))
+    with_credentials = msgspec.structs.replace(cluster, spec=msgspec.structs.replace(cluster.spec, kubeconfig=KUBECONFIG))
+    found = the_only(Hub(flomesh=[with_credentials]))
+    assert (found.region, found.zones) == ("", ())
+
+
 def test_kubefed():
     cluster = made(registry.KubeFedCluster, KUBEFED)
     kept = secret("k1-abc", {"token": b64("t")}, "kube-federation-system")
@@ -234,6 +242,27 @@ def test_credentials_that_are_missing():
     broken = secret("m1", {"token": "!"}, "karmada-cluster")
     found = problem(Hub(karmada=[cluster], secrets={("karmada-cluster", "m1"): broken}))
     assert found.message == "data.token of Secret karmada-cluster/m1 is no base64"
+
+
+def test_whose_credentials_are_missing_is_told_from_who_is_not_registered():
+    karmada, flomesh = made(registry.KarmadaCluster, KARMADA), made(registry.FlomeshCluster, FLOMESH)
+    ours = secret("any", {}, **{"traffic.isthmus.dev/cluster": "west"})
+    istio = secret("istio-remote-secret-c2", {"c2": b64(KUBECONFIG), "c3": b64("nonsense")}, **{"istio/multiCluster": "true"})
+    found = registered(
+        Hub(karmada=[karmada], flomesh=[flomesh], labelled=[ours, istio], secrets={("karmada-cluster", "m1"): None})
+    )
+    assert (set(found.clusters), found.unusable) == ({"c2"}, {"m1", "c1", "west", "c3"})
+    assert (found.needed, found.secrets) == (set(), {("karmada-cluster", "m1")})
+    unread = registered(Hub(karmada=[karmada]))
+    assert (unread.needed, unread.secrets, unread.unusable) == ({("karmada-cluster", "m1")}, {("karmada-cluster", "m1")}, {"m1"})
+
+
+def test_a_cluster_that_one_of_two_registries_leads_to_is_usable():
+    labelled = secret("any", {"kubeconfig": b64(KUBECONFIG)}, **{"traffic.isthmus.dev/cluster": "m1"})
+    found = registered(
+        Hub(labelled=[labelled], karmada=[made(registry.KarmadaCluster, KARMADA)], secrets={("karmada-cluster", "m1"): None})
+    )
+    assert (set(found.clusters), found.unusable) == ({"m1"}, set())
 
 
 def test_a_name_that_no_cluster_can_have():

@@ -118,5 +118,7 @@ async def _connect(found: Credentials, scratch: Path, watch: Watch, *, is_tried:
 async def _end(running: _Running | None) -> None:
     if running is not None:
         running.task.cancel()
-        await asyncio.gather(running.task, return_exceptions=True)
-        await running.server.close()
+        try:
+            await asyncio.gather(running.task, return_exceptions=True)
+        finally:  # who is cancelled twice closes it, too
+            await running.server.close()

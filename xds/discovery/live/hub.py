@@ -9,12 +9,13 @@ import msgspec
 
 from xds.discovery.live.api_server import UnreachableError
 from xds.discovery.live.collection import Refusal
-from xds.discovery.live.member import MemberSource
+from xds.discovery.live.member import FORBIDDEN, MemberSource
 from xds.discovery.live.resources import NOT_FOUND
 from xds.discovery.registry import registry_objects as registry
 from xds.discovery.registry.registrations import Hub, Registered, registered
 from xds.model.events import FLEET, Delete, MemberState, Synced, Upsert
 from xds.model.kinds import KINDS
+from xds.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from xds.errors import ConfigurationError
     from xds.model.events import Event
     from xds.model.kinds import Kind
-    from xds.problems import Problem
 
 LOOK_S: Final = 10.0
 """How often Secrets are read that others refer to."""
@@ -68,6 +68,8 @@ class HubSource:
         self._plugins = plugins
         self._sources = {what: MemberSource("the hub", (kind,), self._take, self._touch) for what, kind in READ}
         self._secrets: dict[SecretName, registry.Secret | None] = {}
+        self._forbidden: dict[SecretName, str] = {}
+        """Secrets that we may not read -> why, in the server's words."""
         self._registered: Registered | None = None
         self._is_told = False
         self._wake = asyncio.Event()
@@ -80,6 +82,9 @@ class HubSource:
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the hub and what it registers; what every source says is said once."""
         yield from {problem.message: problem for source in self._sources.values() for problem in source.problems()}.values()
+        for (namespace, name), why in sorted(self._forbidden.items()):
+            message = f"the hub does not let us read Secret {namespace}/{name}: {why}"
+            yield Problem("XDS0302", message, hint="let the control plane's user get it; the rest is served")
         if self._registered:
             yield from self._registered.problems
 
@@ -121,14 +126,21 @@ class HubSource:
     async def _register(self, server: ApiServer) -> None:
         """Tell what is registered, whenever that changes."""
         while True:
-            await self._read_secrets(server, self._registered.needed | self._secrets.keys() if self._registered else ())
+            forbidden = self._forbidden.copy()
+            await self._read_secrets(server, self._registered.secrets if self._registered else ())
             found = registered(self._hub())
             if found.needed:
                 await self._read_secrets(server, found.needed)
                 found = registered(self._hub())
+            for name in self._secrets.keys() - found.secrets:
+                del self._secrets[name]
+            for name in self._forbidden.keys() - found.secrets:
+                del self._forbidden[name]
             if found != self._registered:
                 self._registered = found
                 self._on_registered(found)
+                self._on_problems()
+            elif self._forbidden != forbidden:
                 self._on_problems()
             self._tell_synced()
             try:
@@ -162,7 +174,11 @@ class HubSource:
                 body = await server.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
                 self._secrets[namespace, name] = _SECRETS.decode(body)
             except Refusal as error:
+                if error.status == FORBIDDEN:
+                    self._forbidden[namespace, name] = error.message
+                    continue
                 if error.status == NOT_FOUND:
                     self._secrets[namespace, name] = None
             except (UnreachableError, msgspec.DecodeError):
                 continue
+            self._forbidden.pop((namespace, name), None)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from xds.discovery.registry.kubeconfigs import CredentialError, Kubeconfig, decoded, of_parts, of_text
 from xds.discovery.registry.registry_objects import CLUSTER_LABEL, ISTIO_LABEL
+from xds.errors import XdsError
 from xds.model.events import FLEET, ref_of
 from xds.problems import Problem
 
@@ -73,6 +74,10 @@ class Registered:
     problems: tuple[Problem, ...]
     needed: frozenset[SecretName]
     """Secrets that must be fetched first."""
+    secrets: frozenset[SecretName] = frozenset()
+    """All that others refer to, fetched or not."""
+    unusable: frozenset[str] = frozenset()
+    """Clusters whose objects are there, but say nothing by which they could be reached, or not yet."""
     declared: frozenset[str] = frozenset()
     """The names of MemberClusters, whether these say how to reach the cluster or not."""
     networks: Mapping[str, str] = field(default_factory=dict)
@@ -84,11 +89,17 @@ def registered(hub: Hub) -> Registered:
     return _Registrar(hub).result()
 
 
+class _NotFetchedError(XdsError):
+    """A Secret has to be fetched first."""
+
+
 class _Registrar:
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.problems: list[Problem] = []
         self.needed: set[SecretName] = set()
+        self.secrets: set[SecretName] = set()
+        self.unusable: set[str] = set()
         self.named: dict[str, SecretName] = {}
         """MemberCluster -> the Secret that it names."""
 
@@ -110,11 +121,20 @@ class _Registrar:
                 try:
                     for found in read(item):
                         self.enter(found, clusters)
+                except _NotFetchedError:
+                    self.unusable.add(item.metadata.name)
                 except CredentialError as error:
-                    self.problem(item, str(error))
-        declared = frozenset(item.metadata.name for item in hub.members)
-        networks = {item.metadata.name: item.spec.network for item in hub.members}
-        return Registered(clusters, tuple(self.problems), frozenset(self.needed), declared, networks)
+                    labels = item.metadata.labels if item.kind == "Secret" else {}
+                    self.problem(item, str(error), labels.get(CLUSTER_LABEL, item.metadata.name))
+        return Registered(
+            clusters,
+            tuple(self.problems),
+            needed=frozenset(self.needed),
+            secrets=frozenset(self.secrets),
+            unusable=frozenset(self.unusable - clusters.keys()),
+            declared=frozenset(item.metadata.name for item in hub.members),
+            networks={item.metadata.name: item.spec.network for item in hub.members},
+        )
 
     def enter(self, found: Registration, clusters: dict[str, Registration]) -> None:
         if not _LABEL.fullmatch(found.name):
@@ -127,8 +147,11 @@ class _Registrar:
         else:
             clusters[found.name] = found
 
-    def problem(self, item: KubernetesObject, message: str) -> None:
-        self.problems.append(Problem("XDS0306", message, ref_of(FLEET, item), hint="the cluster is left out"))
+    def problem(self, item: KubernetesObject, message: str, name: str) -> None:
+        """Note why an object says nothing by which a cluster could be reached."""
+        self.unusable.add(name)
+        hint = "the cluster is left out; if it is a member already, it goes on with what was registered before"
+        self.problems.append(Problem("XDS0306", message, ref_of(FLEET, item), hint=hint))
 
     # One way each
 
@@ -136,8 +159,7 @@ class _Registrar:
         ref = item.spec.kubeconfig_secret
         if ref is not None:
             self.named[item.metadata.name] = (ref.namespace, ref.name)
-        if ref is not None and (secret := self.fetched(ref, ref.namespace)) is not None:
-            text = self.value(secret, ref.key or KUBECONFIG_KEY)
+            text = self.value(self.fetched(ref, ref.namespace), ref.key or KUBECONFIG_KEY)
             yield Registration(item.metadata.name, ref_of(FLEET, item), of_text(text))
 
     def secret(self, item: registry.Secret) -> Iterator[Registration]:
@@ -151,7 +173,7 @@ class _Registrar:
             try:
                 yield Registration(name, ref_of(FLEET, item), of_text(self.value(item, name)))
             except CredentialError as error:
-                self.problem(item, f"data.{name}: {error}")
+                self.problem(item, f"data.{name}: {error}", name)
 
     def karmada(self, item: registry.KarmadaCluster) -> Iterator[Registration]:
         spec, name = item.spec, item.metadata.name
@@ -165,7 +187,8 @@ class _Registrar:
                 self.problems.append(Problem("XDS0312", message, base.origin, hint="by that alone no traffic moves"))
         if spec.sync_mode == "Pull" or spec.secret_ref is None or not spec.api_endpoint:
             yield replace(base, path=KARMADA_PROXY.format(name))
-        elif (secret := self.fetched(spec.secret_ref, spec.secret_ref.namespace)) is not None:
+        else:
+            secret = self.fetched(spec.secret_ref, spec.secret_ref.namespace)
             kubeconfig = of_parts(
                 {
                     "server": spec.api_endpoint,
@@ -178,11 +201,11 @@ class _Registrar:
             yield replace(base, kubeconfig=kubeconfig)
 
     def flomesh(self, item: registry.FlomeshCluster) -> Iterator[Registration]:
-        if not item.spec.kubeconfig:
-            if not item.spec.is_in_cluster:
-                self.problem(item, "spec.kubeconfig is missing, so its API server cannot be reached")
-            return
         spec = item.spec
+        if not spec.kubeconfig:
+            if spec.is_in_cluster:
+                return
+            raise CredentialError("spec.kubeconfig is missing, so its API server cannot be reached")
         origin, kubeconfig = ref_of(FLEET, item), of_text(spec.kubeconfig)
         yield Registration(item.metadata.name, origin, kubeconfig, region=_named(spec.region), zones=_named_zones(spec.zone))
 
@@ -191,19 +214,17 @@ class _Registrar:
         if spec.secret_ref is None:
             raise CredentialError("spec.secretRef is missing, so there are no credentials")
         secret = self.fetched(spec.secret_ref, item.metadata.namespace)
-        if secret is not None:
-            kubeconfig = of_parts(
-                {
-                    "server": spec.api_endpoint,
-                    "certificate-authority-data": spec.ca_bundle or secret.data.get("ca.crt", ""),
-                    "insecure-skip-tls-verify": "*" in spec.disabled_tls_validations,
-                    "proxy-url": spec.proxy_url,
-                },
-                {"token": self.value(secret, "token").decode(errors="replace").strip()},
-            )
-            status = item.status
-            origin = ref_of(FLEET, item)
-            yield Registration(item.metadata.name, origin, kubeconfig, region=status.region, zones=tuple(status.zones))
+        kubeconfig = of_parts(
+            {
+                "server": spec.api_endpoint,
+                "certificate-authority-data": spec.ca_bundle or secret.data.get("ca.crt", ""),
+                "insecure-skip-tls-verify": "*" in spec.disabled_tls_validations,
+                "proxy-url": spec.proxy_url,
+            },
+            {"token": self.value(secret, "token").decode(errors="replace").strip()},
+        )
+        origin, status = ref_of(FLEET, item), item.status
+        yield Registration(item.metadata.name, origin, kubeconfig, region=status.region, zones=tuple(status.zones))
 
     def profile(self, item: registry.ClusterProfile) -> Iterator[Registration]:
         offered = [*item.status.access_providers, *item.status.credential_providers]
@@ -221,16 +242,18 @@ class _Registrar:
 
     # Secrets
 
-    def fetched(self, ref: SecretRef, namespace: str) -> registry.Secret | None:
-        """Return a Secret, or None if it has to be fetched first.
+    def fetched(self, ref: SecretRef, namespace: str) -> registry.Secret:
+        """Return a Secret.
 
         Raises:
+            _NotFetchedError: it has to be fetched first.
             CredentialError: it does not exist.
         """
         name = (namespace or "default", ref.name)
+        self.secrets.add(name)
         if name not in self.hub.secrets:
             self.needed.add(name)
-            return None
+            raise _NotFetchedError
         found = self.hub.secrets[name]
         if found is None:
             raise CredentialError(f"there is no Secret {'/'.join(name)}, which has its credentials")
@@ -250,4 +273,4 @@ def _named(text: str) -> str:
 
 
 def _named_zones(text: str) -> tuple[str, ...]:
-    return () if text == "default" else (text,)
+    return (name,) if (name := _named(text)) else ()

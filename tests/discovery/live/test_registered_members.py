@@ -1,0 +1,104 @@
+"""Members that a hub registers: what becomes of them when their registration, or what it refers to, changes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from contextlib import asynccontextmanager
+
+import pytest
+from fake_objects import serve_further
+from fake_store import Resource
+from live_follower import LiveFollower
+
+from xds.discovery.live.access import FileAccess
+from xds.discovery.live.kubeconfig import Context
+from xds.discovery.live.source import LiveSource
+from xds.model.events import MemberState
+
+pytestmark = pytest.mark.looptime(noop_cycles=100)  # as in test_member
+KUBEFED = Resource("KubeFedCluster", "core.kubefed.io", "v1beta1", "kubefedclusters")
+
+
+@pytest.fixture
+async def hub(servers):
+    """An API server that knows a registry."""
+    server = await servers()
+    serve_further(server, KUBEFED)
+    return server
+
+
+@pytest.fixture
+def following(hub, tmp_path):
+    """Return a context manager: a source that follows what the hub registers."""
+
+    @asynccontextmanager
+    async def follow():
+        follower = LiveFollower()
+        file = hub.kubeconfig(tmp_path / "hub", "hub")
+        source = LiveSource([], hub=FileAccess(Context("", file, "hub")))
+        task = asyncio.create_task(source.run(follower.take, follower.report, is_alone=True))
+        follower.watch_over(task)
+        try:
+            yield follower
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    return follow
+
+
+def register(hub, member):
+    hub.store.put("KubeFedCluster", "east", "kubefed", spec={"apiEndpoint": member.url, "secretRef": {"name": "east"}})
+    hub.wake()
+
+
+def credentials(hub, token):
+    hub.store.put("Secret", "east", "kubefed", data={"token": base64.b64encode(token.encode()).decode()})
+
+
+async def test_a_secret_that_may_not_be_read_is_told(hub, server, following):
+    register(hub, server)
+    credentials(hub, server.token)
+    hub.fault = lambda path, _: forbidden(hub) if path.endswith("/secrets/east") else None
+    async with following() as live:
+        await live.until(lambda: "XDS0302" in live.found())
+        assert live.found()["XDS0302"].message == "the hub does not let us read Secret kubefed/east: no, not you"
+        hub.fault = None
+        await live.until_synced("east")
+        await live.until(lambda: "XDS0302" not in live.found())
+
+
+async def test_a_member_whose_credentials_are_gone_or_broken_stays_as_it_was(hub, server, following):
+    register(hub, server)
+    credentials(hub, server.token)
+    async with following() as live:
+        await live.until_synced("east")
+        hub.store.delete("Secret", "east", "kubefed")
+        await live.until(lambda: "XDS0306" in live.found())
+        credentials(hub, "")
+        hub.store.put("Service", "more")
+        assert (live.state(), live.names()) == (MemberState.CONNECTED, {"web"})
+        hub.store.delete("KubeFedCluster", "east", "kubefed")
+        hub.wake()
+        await live.until(lambda: live.state() is MemberState.LOST)
+        assert live.names() == set()
+
+
+async def test_a_member_stays_as_it_was_while_its_new_secret_may_not_be_read(hub, server, following):
+    register(hub, server)
+    credentials(hub, server.token)
+    async with following() as live:
+        await live.until_synced("east")
+        hub.fault = lambda path, _: forbidden(hub) if path.endswith("/secrets/other") else None
+        hub.store.put("KubeFedCluster", "east", "kubefed", spec={"apiEndpoint": server.url, "secretRef": {"name": "other"}})
+        hub.wake()
+        await live.until(lambda: "XDS0302" in live.found())
+        assert live.state() is MemberState.CONNECTED
+        register(hub, server)
+        await live.until(lambda: "XDS0302" not in live.found())
+        assert live.state() is MemberState.CONNECTED
+
+
+def forbidden(hub):
+    return hub.store.status(403, "Forbidden", "no, not you")
