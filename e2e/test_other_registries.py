@@ -226,6 +226,32 @@ async def test_karmada_in_pull_mode(hub_kubeconfig, serving_hub, made, shop, clu
             await eventually(lambda: not proxy.open)
 
 
+async def test_karmada_evicts_what_runs_in_a_cluster(hub, made, shop, kubeconfigs):
+    karmada, way = made(Karmada), Way.of(kubeconfigs["west"])
+    await karmada.register(way, FIRST)
+    await eventually(lambda: are(hub, CONNECTED), timeout_s=30)
+    await eventually(lambda: has_endpoints(hub, shop, 2))
+    taint = {"key": "cluster.karmada.io/not-ready", "effect": "NoExecute"}
+    item = karmada.cluster(apiEndpoint=way.server, region=FIRST.region, zones=list(FIRST.zones), taints=[taint])
+    await karmada.api.apply(item)
+    await eventually(lambda: has_reason(hub, "Karmada evicts what runs there (cluster.karmada.io/not-ready:NoExecute)"))
+    await karmada.api.patch_status(item, {"conditions": [{"type": "Ready", "status": "False", "reason": "ClusterNotReachable"}]})
+    await eventually(lambda: is_told(hub, "XDS0312", "Karmada takes cluster 'west' for not ready (ClusterNotReachable)"))
+    # We reach it, and what runs there is known, as a last resort for others.
+    assert await states(hub) == CONNECTED
+    assert await has_endpoints(hub, shop, 2)
+    await karmada.api.patch_status(item, {"conditions": [{"type": "Ready", "status": "True"}]})
+    await karmada.register(way, FIRST)
+    await eventually(lambda: has_reason(hub, ""))
+    assert not await is_told(hub, "XDS0312", "")
+
+
+async def has_reason(plane, wanted):
+    """Return whether that is said of the only member's state."""
+    (found,) = (await plane.admin("/v1/members"))["items"]
+    return found["reason"] == wanted
+
+
 async def pull(karmada, where):
     """Register the cluster in pull mode; an agent there keeps it up, and nobody needs its address."""
     item = karmada.cluster("Pull", region=where.region, zones=list(where.zones))
