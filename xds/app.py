@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from xds.model.cluster import Cluster
     from xds.model.events import Event
     from xds.model.fleet import FleetChange
+    from xds.model.flomesh import Remote
     from xds.model.imports import Import
     from xds.model.members import Member
     from xds.model.node import Node
@@ -384,6 +385,11 @@ class ControlPlane:
     def imports(self) -> Mapping[ServiceKey, Import]:
         """What each service of the cluster set was merged of."""
         return self._fleet.imports
+
+    @property
+    def remotes(self) -> Mapping[ServiceKey, Remote]:
+        """What Flomesh's objects come to in each cluster that has some."""
+        return self._fleet.remotes
 
     @property
     def clusters(self) -> Mapping[str, Cluster]:

@@ -119,6 +119,7 @@ class FakePlane:
         }
         self.clusters = {}
         self.imports = {}
+        self.remotes = {}
         self.counters = Counters(
             streams_opened=Counter({"ads delta": 3}), streams_closed=Counter({"ads delta": 1}), nacks=Counter({"lds": 1}), wakes=5
         )
@@ -154,7 +155,7 @@ class FakePlane:
     def take(self, fleet):
         """Have the members, services and problems of a fleet instead."""
         self.members, self.services, self.found = fleet.members, fleet.services, fleet.problems()
-        self.clusters, self.imports = fleet.clusters, fleet.imports
+        self.clusters, self.imports, self.remotes = fleet.clusters, fleet.imports, fleet.remotes
 
     def source_of(self, member):
         return f"directory clusters/{member}"

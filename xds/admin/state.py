@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from xds.model.cluster import Cluster
+    from xds.model.flomesh import Remote
     from xds.model.imports import Import
     from xds.model.members import Member
     from xds.model.service import Locality, Service, ServiceKey
@@ -229,6 +230,10 @@ class ControlPlane(Protocol):
     @property
     def imports(self) -> Mapping[ServiceKey, Import]:
         """What each service of the cluster set was merged of, and where its exports differ."""
+
+    @property
+    def remotes(self) -> Mapping[ServiceKey, Remote]:
+        """What Flomesh's objects come to in each cluster that has some."""
 
     @property
     def clusters(self) -> Mapping[str, Cluster]:

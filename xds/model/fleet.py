@@ -18,6 +18,7 @@ from xds.model.imports import INVALID_TYPE, Exported, Import, invalid
 from xds.model.local import LocalInput, LocalResult, build_local
 from xds.model.members import Member
 from xds.model.membership import Membership
+from xds.model.remotes import Remotes
 from xds.model.service import CLUSTERSET, Service, ServiceKey
 from xds.model.slices import owner_of
 from xds.model.unowned import unowned_slices
@@ -25,6 +26,8 @@ from xds.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from xds.model.flomesh import Remote
 
 Kind = TypeVar("Kind", bound=objects.KubernetesObject)
 
@@ -56,6 +59,7 @@ class Fleet:
         self._membership = Membership()
         self._services: dict[ServiceKey, Service] = {}
         self._imports: dict[ServiceKey, Import] = {}
+        self._remotes = Remotes()
         self._order: list[ServiceKey] | None = None
         """The keys of the services, sorted; None when one was added or removed."""
         self._problems: dict[ServiceKey, tuple[Problem, ...]] = {}
@@ -88,6 +92,11 @@ class Fleet:
     def imports(self) -> Mapping[ServiceKey, Import]:
         """What each service of the cluster set was merged of, and where its exports differ."""
         return self._imports
+
+    @property
+    def remotes(self) -> Mapping[ServiceKey, Remote]:
+        """What Flomesh's objects come to in each cluster that has some."""
+        return self._remotes.found
 
     @property
     def clusters(self) -> Mapping[str, Cluster]:
@@ -136,7 +145,7 @@ class Fleet:
         members = self._membership.problems()
         # Which names are near depends on all Services of the namespace: found when asked for.
         owners = {key: self._clusters[key.scope].slices[key.namespace, key.name].values() for key in self._unowned}
-        return (*members, *kept, *unowned_slices(owners, self._services))
+        return (*members, *kept, *self._remotes.problems(), *unowned_slices(owners, self._services))
 
     # Writing
 
@@ -171,6 +180,7 @@ class Fleet:
         members = self._members_changed and self._rebuild_members()
         self._members_changed = False
         endpoints, services = self._rebuild_services()
+        self._remotes.rebuild(self._clusters, self.known)
         gateways, self._gateways_changed = self._gateways_changed, False
         return FleetChange(frozenset(endpoints), frozenset(services), gateways, members)
 
@@ -179,6 +189,7 @@ class Fleet:
 
     def _replace(self, cluster: str, key: ObjectKey, item: objects.KubernetesObject | None) -> None:
         touched = self._cluster(cluster).replace(key, item)
+        self._remotes.touch(cluster, key)
         self._dirty |= touched.services
         if touched.namespace:
             self._dirty.update(found for found in self._clusterset() if found.namespace == touched.namespace)
@@ -205,6 +216,7 @@ class Fleet:
         moved, sources = self._membership.rebuild(self._clusters)
         if sources:
             self._dirty_copies()
+            self._remotes.touch_all()
         for name in moved:
             self._dirty_all_of(name)
             self._dirty.update(self._clusterset())
