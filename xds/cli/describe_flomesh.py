@@ -27,6 +27,8 @@ def _export(cluster: str, export: Json) -> Iterator[Row]:
     to = ", ".join(export["target_clusters"]) or "every cluster"
     for rule in export["rules"]:
         yield cluster, str(rule["port"]), rule["path"], rule["path_type"], rewrite, to
+    if not export["rules"]:
+        yield cluster, "no rules", "", "", rewrite, to
 
 
 def _gateway(cluster: str, gateway: Json) -> Row:
