@@ -9,6 +9,7 @@ from flomesh_world import FSM, WEST, gateway, imported, policy
 
 from xds.discovery.files import read_directory
 from xds.model.fleet import Fleet
+from xds.problems import worst_first
 
 TESTDATA = Path(__file__).parent / "testdata" / "flomesh"
 
@@ -20,6 +21,7 @@ def fleet(plane):
     fleet = Fleet()
     fleet.apply(reading.events)
     plane.take(fleet)
+    plane.found = sorted(plane.found, key=worst_first)
     return fleet
 
 

@@ -174,7 +174,7 @@ def test_kinds_that_we_do_not_read_are_counted_per_kind():
         ("v1", "Servcie", "kind Service, apiVersion v1"),
         ("multicluster.k8s.io/v1alpha1", "ServiceExports", "kind ServiceExport, apiVersion multicluster.x-k8s.io/v1alpha1 or "),
         ("multicluster.flomesh.io/v1alpha1", "ServiceExports", "kind ServiceExport, apiVersion multicluster.flomesh.io/v1alpha1"),
-        ("flomesh.io/v1alpha1", "GlobalTrafficPolicys", "kind GlobalTrafficPolicy, apiVersion flomesh.io/v1alpha1"),
+        ("flomesh.io/v1alpha1", "GlobalTrafficPolicies", "kind GlobalTrafficPolicy, apiVersion flomesh.io/v1alpha1"),
         ("admiral.io/v1alpha1", "GlobalTrafficPolicy", ""),
         ("gateway.networking.k8s.io/v1", "TCPRoute", ""),
         ("gateway.networking.k8s.io/v1", "GatewayClass", ""),

@@ -216,7 +216,7 @@ class Fleet:
         moved, sources = self._membership.rebuild(self._clusters)
         if sources:
             self._dirty_copies()
-            self._remotes.touch_all()
+            self._remotes.rename(self.known)
         for name in moved:
             self._dirty_all_of(name)
             self._dirty.update(self._clusterset())

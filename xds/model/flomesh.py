@@ -89,6 +89,12 @@ class Remote:
     policy: Policy | None
     exports: tuple[flomesh.FlomeshExport, ...]
 
+    @property
+    def mentioned(self) -> Iterator[str]:
+        """The names of the clusters that it is about."""
+        yield from (target.key.name for targets in self.gateways.values() for target in targets)
+        yield from (share.key.name for share in (self.policy.shares if self.policy else ()))
+
 
 @dataclass(frozen=True, slots=True)
 class RemoteInput:

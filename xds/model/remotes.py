@@ -28,7 +28,10 @@ class Remotes:
         self.found: dict[ServiceKey, Remote] = {}
         """By name and cluster."""
         self._problems: dict[ServiceKey, tuple[Problem, ...]] = {}
+        """Of those that have some."""
         self._dirty: set[ServiceKey] = set()
+        self._names: dict[str, str] = {}
+        """Each name of a member -> the member's own."""
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the objects."""
@@ -41,19 +44,27 @@ class Remotes:
         if key.kind in FLOMESH_KINDS or (key.kind == "Service" and name in self.found):
             self._dirty.add(name)
 
-    def touch_all(self) -> None:
-        """Take into account that members changed, or what they are called."""
-        self._dirty.update(self.found)
+    def rename(self, known: Mapping[str, Member]) -> None:
+        """Take into account that members may have come, gone, or be called otherwise."""
+        before, self._names = self._names, {name: member.name for name, member in known.items()}
+        changed = {name for name in before.keys() | self._names.keys() if before.get(name) != self._names.get(name)}
+        if changed:
+            self._dirty.update(key for key, remote in self.found.items() if not changed.isdisjoint(remote.mentioned))
+            self._dirty.update(self._problems)  # a name may be the nearest one by now
 
     def rebuild(self, clusters: Mapping[str, Cluster], known: Mapping[str, Member]) -> None:
         """Make anew what depends on what changed."""
         dirty, self._dirty = self._dirty, set()
-        for key in dirty:
+        for key in sorted(dirty):
             given = _input(key, clusters[key.scope].items, known)
             if given.exports or given.imports or given.policies:
-                self.found[key], self._problems[key] = build_remote(given)
+                self.found[key], problems = build_remote(given)
             else:
                 self.found.pop(key, None)
+                problems = ()
+            if problems:
+                self._problems[key] = problems
+            else:
                 self._problems.pop(key, None)
 
 

@@ -132,8 +132,8 @@ class Collection:
         self._cluster = cluster
         self._page = page
         self._decoder = msgspec.json.Decoder(kind.struct)
-        # A typed list has the two once, its items have not. Of a key that stands twice the last one counts: the name that a kind
-        # goes by does, whatever its API calls it.
+        # A typed list has the two once, its items have not. Of a key that stands twice the last one counts: an item's apiVersion
+        # before the list's, and before its kind the name that we call that by.
         self._head = f'{{"apiVersion":"{self.api_version}",'.encode()
         self._tail = f',"kind":"{kind.name}"}}'.encode()
         self._problems: dict[ObjectKey, tuple[Problem, ...]] = {}
