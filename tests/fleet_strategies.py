@@ -7,6 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from fleet_world import Object, endpoint, endpoint_slice, export, make, member, node, service
+from flomesh_world import ERIE_CANAL, FSM, exported, gateway, imported, policy
 from hypothesis import strategies as st
 
 from xds.model.events import FLEET, Synced, Upsert
@@ -109,6 +110,24 @@ def sharings(draw: st.DrawFn) -> KubernetesObject:
 
 
 @st.composite
+def flomesh_objects(draw: st.DrawFn) -> list[KubernetesObject]:
+    """Return what one cluster has of Flomesh's objects of one service; mostly nothing."""
+    name, group = draw(st.sampled_from(NAMES)), draw(st.sampled_from((FSM, ERIE_CANAL)))
+    keys = st.sampled_from([*(f"default/default/default/{cluster}" for cluster in CLUSTERS), "a/b/c/id-of-east", "east"])
+    kinds = draw(st.sets(st.sampled_from(("export", "import", "policy")))) if draw(st.booleans()) else ()
+    found = []
+    if "export" in kinds:
+        found.append(exported(name, (draw(st.sampled_from((80, 9000))), "/"), group=group))
+    if "import" in kinds:
+        found.append(imported(name, *map(gateway, draw(st.lists(keys, max_size=2))), group=group))
+    if "policy" in kinds:
+        found.append(
+            policy(draw(st.sampled_from(("Locality", "FailOver"))), *draw(st.lists(keys, max_size=2)), name=name, group=group)
+        )
+    return found
+
+
+@st.composite
 def worlds(draw: st.DrawFn, *, clashes: bool = True, states: tuple[Object, ...] = STATES) -> World:
     """Return a fleet's objects; without clashes, every endpoint has an address of its own."""
     addresses = None if clashes else (f"10.{number // 250}.1.{number % 250 + 1}" for number in count())
@@ -129,6 +148,7 @@ def worlds(draw: st.DrawFn, *, clashes: bool = True, states: tuple[Object, ...] 
             found.append(make("ClusterProperty", "cluster.clusterset.k8s.io", spec={"value": f"id-of-{cluster}"}))
         for _ in range(draw(st.integers(0, 2))):
             found += draw(services(addresses, states))
+        found += draw(flomesh_objects())
         for item in found:
             placed[cluster, item.kind, item.metadata.name] = (cluster, item)
     if draw(st.booleans()):

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from xds.model.cluster import Cluster
     from xds.model.events import Event
     from xds.model.fleet import FleetChange
+    from xds.model.flomesh import Remote
     from xds.model.imports import Import
     from xds.model.members import Member
     from xds.model.node import Node
@@ -405,6 +406,11 @@ class ControlPlane:
     def sharing(self, namespace: str, name: str) -> Sharing | None:
         """Return how the clusters' Services of a name share endpoints; None if they do not."""
         return self._fleet.sharing(namespace, name)
+
+    @property
+    def remotes(self) -> Mapping[ServiceKey, Remote]:
+        """What Flomesh's objects come to in each cluster that has some."""
+        return self._fleet.remotes
 
     @property
     def clusters(self) -> Mapping[str, Cluster]:

@@ -120,6 +120,7 @@ class FakePlane:
         self.clusters = {}
         self.imports = {}
         self.sharing = lambda _namespace, _name: None
+        self.remotes = {}
         self.counters = Counters(
             streams_opened=Counter({"ads delta": 3}), streams_closed=Counter({"ads delta": 1}), nacks=Counter({"lds": 1}), wakes=5
         )
@@ -155,7 +156,8 @@ class FakePlane:
     def take(self, fleet):
         """Have the members, services and problems of a fleet instead."""
         self.members, self.services, self.found = fleet.members, fleet.services, fleet.problems()
-        self.clusters, self.imports, self.sharing = fleet.clusters, fleet.imports, fleet.sharing
+        self.clusters, self.imports = fleet.clusters, fleet.imports
+        self.sharing, self.remotes = fleet.sharing, fleet.remotes
 
     def source_of(self, member):
         return f"directory clusters/{member}"

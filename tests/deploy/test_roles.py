@@ -1,5 +1,6 @@
 """The roles allow what the code does, and nothing else."""
 
+import re
 from pathlib import Path
 
 import yaml
@@ -22,11 +23,11 @@ def rules(file):
 
 
 def read(kinds):
-    return {(kind.group, f"{kind.name.lower()}{'es' if kind.name.endswith('s') else 's'}") for kind in kinds}
+    return {(kind.group, f"{kind.kind.lower()}{'es' if kind.kind.endswith('s') else 's'}") for kind in kinds}
 
 
 def plural(found):
-    return {(group, resource.replace("clusterpropertys", "clusterproperties")) for group, resource in found}
+    return {(group, re.sub(r"([^aeiou])ys$", r"\1ies", resource)) for group, resource in found}
 
 
 def test_a_member_lets_us_read_what_we_read():

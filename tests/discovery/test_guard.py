@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fleet_world import endpoint, endpoint_slice, export, fleet_of, make, member, service
+from flomesh_world import ERIE_CANAL, FSM
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +43,14 @@ def guard(world):
 def test_an_emptied_cluster_keeps_what_it_had(guard, world):
     assert guard.take(gone(world), 10.0) == [Doubt("east", frozenset(("shop", name) for name in NAMES))]
     assert len(guard.held) == len(world)
+
+
+def test_exports_of_other_systems_are_no_exports(guard):
+    theirs = [make(f"ServiceExport.{group}", name) for group in (FSM, ERIE_CANAL) for name in NAMES]
+    assert guard.take(told(theirs), 1.0) == told(theirs)
+    assert guard.take(gone(theirs), 10.0) == gone(theirs)
+    ours = [export(name) for name in NAMES]
+    assert guard.take(gone(ours), 11.0) == [Doubt("east", frozenset(("shop", name) for name in NAMES))]
 
 
 def test_it_goes_after_the_delay(guard, world):

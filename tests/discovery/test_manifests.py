@@ -173,6 +173,9 @@ def test_kinds_that_we_do_not_read_are_counted_per_kind():
         ("v1", "EndpointSlice", "kind EndpointSlice, apiVersion discovery.k8s.io/v1"),
         ("v1", "Servcie", "kind Service, apiVersion v1"),
         ("multicluster.k8s.io/v1alpha1", "ServiceExports", "kind ServiceExport, apiVersion multicluster.x-k8s.io/v1alpha1 or "),
+        ("multicluster.flomesh.io/v1alpha1", "ServiceExports", "kind ServiceExport, apiVersion multicluster.flomesh.io/v1alpha1"),
+        ("flomesh.io/v1alpha1", "GlobalTrafficPolicies", "kind GlobalTrafficPolicy, apiVersion flomesh.io/v1alpha1"),
+        ("admiral.io/v1alpha1", "GlobalTrafficPolicy", ""),
         ("gateway.networking.k8s.io/v1", "TCPRoute", ""),
         ("gateway.networking.k8s.io/v1", "GatewayClass", ""),
         ("networking.istio.io/v1", "Gateway", ""),
@@ -383,3 +386,45 @@ def test_a_rule_has_at_most_16_backends_so_that_their_weights_fit_into_32_bits()
     problem = only_problem(f"{route}spec: {{rules: [{{backendRefs: [{backends}]}}]}}\n")
     assert (problem.code, problem.field) == ("XDS0102", "spec.rules[0].backendRefs")
     assert problem.message == "has 17 entries; expected at most 16"
+
+
+def test_kinds_of_one_name_are_told_apart_by_their_group():
+    text = "{{apiVersion: {}, kind: ServiceExport, metadata: {{name: pay}}}}\n"
+    groups = ("multicluster.x-k8s.io/v1beta1", "multicluster.flomesh.io/v1alpha1", "flomesh.io/v1alpha1")
+    manifest = read("---\n".join(map(text.format, groups)))
+    assert manifest.problems == ()
+    kinds = ["ServiceExport", "ServiceExport.multicluster.flomesh.io", "ServiceExport.flomesh.io"]
+    assert [(key, item.object.kind) for key, item in manifest.items.items()] == [
+        (ObjectKey(kind, "default", "pay"), kind) for kind in kinds
+    ]
+
+
+def test_a_kind_is_written_as_its_api_calls_it():
+    problem = only_problem("{apiVersion: flomesh.io/v1alpha1, kind: ServiceExport.flomesh.io, metadata: {name: pay}}")
+    assert problem.code == "XDS0106"
+
+
+def test_an_object_of_another_group_that_does_not_validate_is_named_in_full():
+    text = "apiVersion: flomesh.io/v1alpha1\nkind: GlobalTrafficPolicy\nmetadata: {name: pay}\nspec: {lbType: Failover}\n"
+    problem = only_problem(text)
+    assert (problem.code, str(problem.ref).split()[0]) == ("XDS0102", "GlobalTrafficPolicy.flomesh.io")
+    assert (problem.field, problem.message) == (
+        "spec.lbType",
+        "is 'Failover'; expected one of Locality, FailOver, ActiveActive",
+    )
+    problem = only_problem(text.replace("v1alpha1", "v1beta1"))
+    assert (problem.field, problem.message) == ("apiVersion", "is 'flomesh.io/v1beta1'; expected flomesh.io/v1alpha1")
+    assert str(problem.ref).startswith("GlobalTrafficPolicy.flomesh.io ")
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ("{rules: [{portNumber: 80, path: /}]}", "spec.rules[0].pathType"),
+        ("{rules: [{portNumber: -1, path: /, pathType: Exact}]}", "spec.rules[0].portNumber"),
+        ("{pathRewrite: {from: 1}}", "spec.pathRewrite.from"),
+    ],
+)
+def test_where_an_export_of_another_group_does_not_validate(spec, field):
+    text = f"{{apiVersion: flomesh.io/v1alpha1, kind: ServiceExport, metadata: {{name: pay}}, spec: {spec}}}"
+    assert only_problem(text).field == field

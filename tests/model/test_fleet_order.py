@@ -19,6 +19,7 @@ def test_any_way_leads_to_the_same_fleet(way):
         fleet.apply(events)
     assert fleet.services == fresh.services
     assert fleet.members == fresh.members
+    assert fleet.remotes == fresh.remotes
     assert Counter(fleet.problems()) == Counter(fresh.problems())
     assert fleet.synced
     for cluster in (*CLUSTERS, ""):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xds.admin.answers import endpoint_count, problem_message
+from xds.admin.flomesh import flomesh_services
 from xds.admin.service_endpoints import ServiceSlices, created_at
 from xds.admin.snapshots import NotFoundError
 from xds.model.events import ObjectKey
@@ -12,6 +13,7 @@ from xds.model.imports import INVALID_TYPE, NO_SERVICE, invalid
 from xds.model.local import distribution_of
 from xds.model.objects import UNDATED
 from xds.model.protocols import protocol_of
+from xds.model.remotes import FLOMESH_KINDS
 from xds.model.service import CLUSTERSET, Health, ServiceKey
 from xds.wire import admin
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from xds.problems import Ref
 
 SHARING = "MultiClusterService"
-KINDS = ("Service", "ServiceExport", "ServiceImport")
+KINDS = ("Service", "ServiceExport", "ServiceImport", *FLOMESH_KINDS)
 """Of the objects that have a service's name."""
 _JOINED = "ports are joined; the clusters that have this one serve it"
 
@@ -39,7 +41,7 @@ def service(plane: ControlPlane, namespace: str, name: str) -> admin.ServiceDesc
     """Return all that is known of one name: who exports it, what is merged of that, and where its endpoints are.
 
     Raises:
-        NotFoundError: no member has a Service, ServiceExport or ServiceImport of that name.
+        NotFoundError: no member has an object of that name that is about a service.
     """
     known = plane.clusters
     if not any(
@@ -65,6 +67,7 @@ def service(plane: ControlPlane, namespace: str, name: str) -> admin.ServiceDesc
         endpoints=slices.by_locality(),
         sharing=_sharing(plane.sharing(namespace, name)),
         problems=[problem_message(problem) for problem in plane.problems() if problem.ref and is_about(problem.ref)],
+        flomesh=flomesh_services(plane, namespace, name),
     )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from xds.model.cluster import Cluster
+    from xds.model.flomesh import Remote
     from xds.model.imports import Import
     from xds.model.members import Member
     from xds.model.service import Locality, Service, ServiceKey
@@ -233,6 +234,10 @@ class ControlPlane(Protocol):
 
     def sharing(self, namespace: str, name: str) -> Sharing | None:
         """Return how the clusters' Services of a name share endpoints; None if they do not."""
+
+    @property
+    def remotes(self) -> Mapping[ServiceKey, Remote]:
+        """What Flomesh's objects come to in each cluster that has some."""
 
     @property
     def clusters(self) -> Mapping[str, Cluster]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from xds.cli.describe_flomesh import flomesh_sections
 from xds.cli.output import age, duration, plural, print_facts, print_table, say, since
 from xds.cli.problems import print_section
 from xds.cli.resources import object_name
@@ -27,6 +28,8 @@ def print_service(found: Json) -> None:
     say("\nEndpoints:" if found["endpoints"] else "\nEndpoints: none")
     for group in found["endpoints"]:
         _print_group(group)
+    for section in flomesh_sections(found["flomesh"]):
+        _section(*section, otherwise="")
     print_section(found["problems"])
 
 

@@ -36,8 +36,11 @@ class Decoded:
 
 
 def decode(value: dict[str, Any], kind: Kind) -> Decoded | Fault:
-    """Decode one object of a kind that we read; a namespaced object without a namespace is in `default`, as for kubectl."""
-    value = _with_namespace(value, kind)
+    """Decode one object of a kind that we read: its `kind` becomes the name that this goes by.
+
+    A namespaced object without a namespace is in `default`, as for kubectl.
+    """
+    value = {**_with_namespace(value, kind), "kind": kind.name}
     unsupported: list[Path] = []
     if kind.struct in STRICT_KINDS:
         value, unsupported = reduce_to_subset(value, kind.struct)

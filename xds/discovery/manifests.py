@@ -135,7 +135,7 @@ class _Assembly:
         for (version, kind), count in sorted(self.foreign.items()):
             message = f"{count} of kind {kind} ({version}) left out: we do not read this kind"
             meant = nearest_kind(version.rpartition("/")[0], kind)
-            hint = f"did you mean kind {meant.name}, apiVersion {' or '.join(meant.api_versions)}?" if meant else ""
+            hint = f"did you mean kind {meant.kind}, apiVersion {' or '.join(meant.api_versions)}?" if meant else ""
             self.problems.append(Problem("XDS0110" if meant else "XDS0106", message, hint=hint, source=self.path))
         if all(part.is_empty for part in self.parts.values()):
             # A blank file is probably being written right now.

@@ -13,7 +13,7 @@ from xds.discovery.json_documents import json_documents
 from xds.discovery.lines import locate
 from xds.discovery.yaml_documents import yaml_documents
 from xds.model.events import FLEET, ref_of
-from xds.model.kinds import KINDS
+from xds.model.kinds import kind_of
 from xds.problems import Problem, Ref
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ class _Reader:
             return
         api_version: str = value["apiVersion"]
         name: str = value["kind"]
-        kind = KINDS.get(name)
-        if kind is None or kind.group != _group_of(api_version):
+        kind = kind_of(_group_of(api_version), name)
+        if kind is None:
             self.foreign[api_version, name] += 1
         elif api_version not in kind.api_versions:
             message = f"is '{api_version}'; expected {' or '.join(kind.api_versions)}"
@@ -138,9 +138,10 @@ class _Reader:
             return None
         metadata = value.get("metadata")
         parts = metadata if isinstance(metadata, dict) else {}
-        texts = (value.get("kind"), parts.get("namespace"), parts.get("name"))
-        kind, namespace, name = (text if isinstance(text, str) else "" for text in texts)
-        return Ref(self.cluster, kind, namespace, name) if kind and name else None
+        texts = (value.get("apiVersion"), value.get("kind"), parts.get("namespace"), parts.get("name"))
+        api_version, kind, namespace, name = (text if isinstance(text, str) else "" for text in texts)
+        known = kind_of(_group_of(api_version), kind)
+        return Ref(self.cluster, known.name if known else kind, namespace, name) if kind and name else None
 
 
 def _asked(value: Any, path: DocumentPath) -> str:

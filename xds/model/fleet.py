@@ -19,6 +19,7 @@ from xds.model.karmada_objects import MultiClusterService
 from xds.model.local import LocalInput, LocalResult, build_local
 from xds.model.members import Member
 from xds.model.membership import Membership
+from xds.model.remotes import Remotes
 from xds.model.service import CLUSTERSET, Service, ServiceKey
 from xds.model.sharing import Sharing, share
 from xds.model.slices import owner_of
@@ -27,6 +28,8 @@ from xds.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from xds.model.flomesh import Remote
 
 SHARING = MultiClusterService.__name__
 Kind = TypeVar("Kind", bound=objects.KubernetesObject)
@@ -62,6 +65,7 @@ class Fleet:
         self._services: dict[ServiceKey, Service] = {}
         """What clients are told."""
         self._imports: dict[ServiceKey, Import] = {}
+        self._remotes = Remotes()
         self._order: list[ServiceKey] | None = None
         """The keys of the services, sorted; None when one was added or removed."""
         self._problems: dict[ServiceKey, tuple[Problem, ...]] = {}
@@ -96,6 +100,11 @@ class Fleet:
     def imports(self) -> Mapping[ServiceKey, Import]:
         """What each service of the cluster set was merged of, and where its exports differ."""
         return self._imports
+
+    @property
+    def remotes(self) -> Mapping[ServiceKey, Remote]:
+        """What Flomesh's objects come to in each cluster that has some."""
+        return self._remotes.found
 
     @property
     def clusters(self) -> Mapping[str, Cluster]:
@@ -157,7 +166,8 @@ class Fleet:
         owners = {key: self._clusters[key.scope].slices[key.namespace, key.name].values() for key in self._unowned}
         shared = (problem for found in self._sharing_problems.values() for problem in found)
         sharing = (problem for one in self.sharings() for problem in one.problems(self.members, self._own))
-        return (*members, *kept, *shared, *sharing, *unowned_slices(owners, self._services))
+        unowned = unowned_slices(owners, self._services)
+        return (*members, *kept, *shared, *sharing, *self._remotes.problems(), *unowned)
 
     # Writing
 
@@ -192,6 +202,7 @@ class Fleet:
         members = self._members_changed and self._rebuild_members()
         self._members_changed = False
         endpoints, services = self._rebuild_services()
+        self._remotes.rebuild(self._clusters, self.known)
         gateways, self._gateways_changed = self._gateways_changed, False
         return FleetChange(frozenset(endpoints), frozenset(services), gateways, members)
 
@@ -200,6 +211,7 @@ class Fleet:
 
     def _replace(self, cluster: str, key: ObjectKey, item: objects.KubernetesObject | None) -> None:
         touched = self._cluster(cluster).replace(key, item)
+        self._remotes.touch(cluster, key)
         self._dirty |= touched.services
         if key.kind == SHARING:
             self._dirty.update(ServiceKey(key.namespace, key.name, name) for name in self._clusters if name != FLEET)
@@ -228,6 +240,7 @@ class Fleet:
         moved, sources = self._membership.rebuild(self._clusters)
         if sources:
             self._dirty_copies()
+            self._remotes.rename(self.known)
         for name in moved:
             self._dirty_all_of(name)
             self._dirty.update(self._clusterset())

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 
-from xds.model import gateway_objects, karmada_objects, objects
+from xds.model import flomesh_objects, gateway_objects, karmada_objects, objects
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind that we read."""
 
-    name: str
+    kind: str
+    """As its API calls it."""
     group: str
     versions: tuple[str, ...]
     struct: type[objects.KubernetesObject]
@@ -22,6 +23,13 @@ class Kind:
     """Only objects with these labels are asked for, as `kubectl -l` writes them."""
     fleet_wide: bool = False
     """True: stands in `DIR/*.yaml` or on the hub; False: belongs to a member cluster."""
+    is_qualified: bool = False
+    """Other groups have a kind that is called like this one, which therefore goes by kind and group."""
+
+    @property
+    def name(self) -> str:
+        """What it goes by in keys, references and for people: its kind, or `KIND.GROUP`, as kubectl tells kinds apart."""
+        return f"{self.kind}.{self.group}" if self.is_qualified else self.kind
 
     @property
     def api_versions(self) -> tuple[str, ...]:
@@ -50,18 +58,29 @@ KINDS = {
             karmada_objects.MultiClusterService,
             fleet_wide=True,
         ),
+        *(
+            Kind(kind, group, ("v1alpha1",), struct, is_qualified=True)
+            for group in flomesh_objects.GROUPS
+            for kind, struct in flomesh_objects.STRUCTS.items()
+        ),
     )
 }
-"""Kind name -> what we read of it. No two kinds that we read share a name; a foreign one is told apart by its group."""
+"""Name -> what we read of it. No two kinds that we read share a name."""
+_OF_API = {(kind.group, kind.kind): kind for kind in KINDS.values()}
 
 ALIKE = 0.85
 """From here on, by difflib's ratio, a name is a slip of ours, and not another one: TCPRoute is like HTTPRoute by 0.82."""
 
 
+def kind_of(group: str, kind: str) -> Kind | None:
+    """Return what we read of a kind, as its API calls it; None if we do not."""
+    return _OF_API.get((group, kind))
+
+
 @lru_cache(maxsize=1024)
 def nearest_kind(group: str, name: str) -> Kind | None:
     """Return the kind that was probably meant by one that we do not read: its name is alike, its group alike or forgotten."""
-    near = (kind for kind in KINDS.values() if _alike(kind.name, name) and (not group or _alike(kind.group, group)))
+    near = (kind for kind in KINDS.values() if _alike(kind.kind, name) and (not group or _alike(kind.group, group)))
     return next(near, None)
 
 

@@ -203,7 +203,7 @@ class FakeApiServer:
     def _resource_list(group_version: str, resources: list[Resource]) -> dict:
         verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]
         listed = [
-            {"name": one.plural, "singularName": "", "namespaced": one.namespaced, "kind": one.kind, "verbs": verbs}
+            {"name": one.plural, "singularName": "", "namespaced": one.namespaced, "kind": one.api_kind, "verbs": verbs}
             for one in resources
         ]
         listed += [{**one, "name": f"{one['name']}/status", "verbs": ["get", "patch", "update"]} for one in listed]

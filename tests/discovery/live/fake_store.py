@@ -19,11 +19,17 @@ class Resource(NamedTuple):
     """How a kind is served."""
 
     kind: str
+    """With its group behind it, `KIND.GROUP`, where another one is called so, too."""
     group: str
     version: str
     plural: str
     namespaced: bool = True
     built_in: bool = False
+
+    @property
+    def api_kind(self) -> str:
+        """What the server calls it."""
+        return self.kind.partition(".")[0]
 
     @property
     def api_version(self) -> str:
@@ -46,6 +52,15 @@ CUSTOM = {
     "ServiceImport": Resource("ServiceImport", MCS, "v1beta1", "serviceimports"),
     "Gateway": Resource("Gateway", GATEWAY, "v1", "gateways"),
     "HTTPRoute": Resource("HTTPRoute", GATEWAY, "v1", "httproutes"),
+    **{
+        f"{kind}.{group}": Resource(f"{kind}.{group}", group, "v1alpha1", plural)
+        for group in ("multicluster.flomesh.io", "flomesh.io")
+        for kind, plural in (
+            ("ServiceExport", "serviceexports"),
+            ("ServiceImport", "serviceimports"),
+            ("GlobalTrafficPolicy", "globaltrafficpolicies"),
+        )
+    },
 }
 """Kinds that a server has only after `add_kind`."""
 
@@ -173,7 +188,12 @@ class Store:
             metadata["continue"] = base64.b64encode(json.dumps([version, *found[limit - 1][0]]).encode()).decode()
         # The items of a typed list have neither apiVersion nor kind; those of a custom resource have both.
         items = [item if resource.built_in else self._full(resource, item) for _, item in found[:limit]]
-        body = {"kind": f"{kind}List", "apiVersion": resource.api_version, "metadata": metadata, "items": items or None}
+        body = {
+            "kind": f"{resource.api_kind}List",
+            "apiVersion": resource.api_version,
+            "metadata": metadata,
+            "items": items or None,
+        }
         if not resource.built_in:
             body["items"] = items
         return Answer(200, json.dumps(body, separators=(",", ":")).encode())
@@ -202,7 +222,7 @@ class Store:
 
     @staticmethod
     def _full(resource: Resource, item: dict) -> dict:
-        return {"kind": resource.kind, "apiVersion": resource.api_version, **item}
+        return {"kind": resource.api_kind, "apiVersion": resource.api_version, **item}
 
     def _tell(self) -> None:
         for listener in self.listeners:

@@ -21,6 +21,7 @@ from xds.ranges import parsed
 
 SERVICE_CIDR = Resource("ServiceCIDR", "networking.k8s.io", "v1", "servicecidrs", namespaced=False, built_in=True)
 PROPERTY = Resource("ClusterProperty", "about.k8s.io", "v1beta1", "clusterproperties", namespaced=False)
+ABSENT = "flomesh.io, multicluster.flomesh.io"
 
 
 @pytest.fixture
@@ -60,8 +61,8 @@ async def test_a_cluster_that_is_in_order(start, tmp_path):
     assert bad == {("east", "certificate")}  # plain text
     assert found["east", "identity"].found == "id c1, kube-system u-1"
     v1, beta = "Namespace, Node, Service, EndpointSlice, Gateway, HTTPRoute", "ServiceExport, ServiceImport, ClusterProperty"
-    assert found["east", "apis"].found == f"v1.37.2; v1: {v1}; v1beta1: {beta}"
-    assert found["east", "rights"].found == "all 32 that are needed"
+    assert found["east", "apis"].found == f"v1.37.2; v1: {v1}; v1beta1: {beta}; not installed: {ABSENT}"
+    assert found["east", "rights"].found == "all 44 that are needed"
     assert not found["east", "rights"].remedy
 
 
@@ -120,7 +121,7 @@ async def test_rights_to_what_is_not_installed_are_a_warning(start, tmp_path):
     found = await checked(tmp_path, east=server)
     assert found["east", "rights"].result is Result.WARNING
     assert found["east", "apis"].result is Result.OK
-    assert found["east", "apis"].found.endswith("; not installed: Gateway, HTTPRoute")
+    assert found["east", "apis"].found.endswith("; not installed: flomesh.io, gateway.networking.k8s.io, multicluster.flomesh.io")
 
 
 async def test_apis_that_are_missing(start, tmp_path):

@@ -138,8 +138,10 @@ class Collection:
         self._cluster = cluster
         self._page = page
         self._decoder = msgspec.json.Decoder(kind.struct)
-        # A typed list has the two once, its items have not; of a key that stands twice the last one counts.
-        self._head = f'{{"apiVersion":"{self.api_version}","kind":"{kind.name}",'.encode()
+        # A typed list has the two once, its items have not. Of a key that stands twice the last one counts: an item's apiVersion
+        # before the list's, and before its kind the name that we call that by.
+        self._head = f'{{"apiVersion":"{self.api_version}",'.encode()
+        self._tail = f',"kind":"{kind.name}"}}'.encode()
         self._problems: dict[ObjectKey, tuple[Problem, ...]] = {}
         self.problem_changes = 0
         """How often `problems` became others."""
@@ -322,16 +324,17 @@ class Collection:
 
     def _decode(self, raw: msgspec.Raw) -> KubernetesObject | ObjectKey:
         """Return the object, or the key of one that is not valid; its problems are noted."""
+        body = self._head + bytes(raw)[1:-1] + self._tail
         if self.kind.struct not in STRICT_KINDS:
             try:
-                item: KubernetesObject = self._decoder.decode(self._head + bytes(raw)[1:])
+                item: KubernetesObject = self._decoder.decode(body)
             except msgspec.ValidationError:
                 pass  # explained below
             else:
                 if self._problems:
                     self._note(key_of(item), ())
                 return item
-        value = msgspec.json.decode(self._head + bytes(raw)[1:])
+        value = msgspec.json.decode(body)
         result = decode(value, self.kind)
         if isinstance(result, Fault):
             meta = _NAMES.decode(raw).metadata

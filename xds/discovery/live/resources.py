@@ -61,7 +61,7 @@ _RESOURCES = msgspec.json.Decoder(_Resources)
 
 
 async def find_served(server: ApiServer, kinds: Sequence[Kind]) -> dict[str, Served]:
-    """Return kind name -> how it is served, of the kinds that are; of several versions the newest that we read.
+    """Return a kind's name -> how it is served, of the kinds that are; of several versions the newest that we read.
 
     Raises:
         Refusal: the server says no to the question itself.
@@ -89,7 +89,7 @@ async def _find(server: ApiServer, kinds: Sequence[Kind]) -> dict[str, Served]:
             base = f"/apis/{group}/{version}" if group else f"/api/{version}"
             resources = await _resources(server, base)
             for kind in members:
-                resource = resources.get(kind.name)
+                resource = resources.get(kind.kind)
                 if version in kind.versions and resource is not None:
                     found[kind.name] = Served(version, f"{base}/{resource.name}", resource.namespaced, resource.name)
     return found
@@ -113,7 +113,7 @@ async def _versions(server: ApiServer, group: str) -> set[str]:
 
 
 async def _resources(server: ApiServer, base: str) -> dict[str, _Resource]:
-    """Return kind -> resource, of those that can be listed and watched."""
+    """Return kind, as the API calls it -> resource, of those that can be listed and watched."""
     try:
         answer = _RESOURCES.decode(await server.get(base))
     except Refusal as error:

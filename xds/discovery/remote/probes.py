@@ -179,19 +179,19 @@ class Probes:
     async def _served(self) -> Finding:
         """Look which kinds there are, in the versions that we read."""
         there: dict[str, list[str]] = defaultdict(list)
-        missing: dict[str, list[str]] = defaultdict(list)
+        missing: dict[str, list[Kind]] = defaultdict(list)
         try:
             for kind in self._wanted.kinds:  # one by one: of the hub's some share a name
                 if found := (await find_served(self._server, (kind,))).get(kind.name):
                     there[found.version].append(self._called(kind))
                     self._groups.add(kind.group)
                 else:
-                    missing[kind.group].append(self._called(kind))
+                    missing[kind.group].append(kind)
         except (Refusal, UnreachableError) as error:
             return self._found("apis", Result.FAILED, f"cannot be looked at: {error}", "let it read /api and /apis")
         other = [text for group in sorted(missing) for text in await self._other_versions(group)]
         found_text = "; ".join([self._version, *(f"{version}: {_listed(names)}" for version, names in there.items())])
-        if names := [name for group in sorted(missing) for name in missing[group]]:
+        if names := [name for group in sorted(missing) for name in self._missing(group, missing[group])]:
             found_text += f"; not installed: {_listed(names)}"
         if self._wanted.required & missing.keys():
             return self._found("apis", Result.FAILED, found_text, "install the CRDs of the MCS API")
@@ -204,6 +204,10 @@ class Probes:
         is_one = len({one.group for one in self._wanted.kinds if one.name == kind.name}) == 1
         return kind.name if is_one else f"{kind.name}.{kind.group}"
 
+    def _missing(self, group: str, kinds: Iterable[Kind]) -> list[str]:
+        """Return how to call what is missing of a group: the group itself if nothing of it is there."""
+        return [self._called(kind) for kind in kinds] if group in self._groups | ALWAYS else [group]
+
     async def _other_versions(self, group: str) -> list[str]:
         """Return the versions of a group in which it has kinds of ours, but that we do not read."""
         missing = [kind for kind in self._wanted.kinds if kind.group == group]
@@ -213,7 +217,7 @@ class Probes:
             for version in [one.version for one in offered if all(one.version not in kind.versions for kind in missing)]:
                 body = await self._server.get(f"/apis/{group}/{version}")
                 there = {one.kind for one in msgspec.json.decode(body, type=_Resources).resources}
-                found += [f"{kind.name} in {version}" for kind in missing if kind.name in there]
+                found += [f"{kind.name} in {version}" for kind in missing if kind.kind in there]
         except (Refusal, UnreachableError, msgspec.DecodeError):
             return []
         return found
