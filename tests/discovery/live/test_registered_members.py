@@ -100,5 +100,17 @@ async def test_a_member_stays_as_it_was_while_its_new_secret_may_not_be_read(hub
         assert live.state() is MemberState.CONNECTED
 
 
+async def test_a_member_goes_with_its_own_registration_though_another_one_has_its_name(hub, server, following, tmp_path):
+    text = server.kubeconfig(tmp_path / "east", "east").read_bytes()
+    labels = {"traffic.isthmus.dev/cluster": "east"}
+    hub.store.put("Secret", "ours", "isthmus", labels=labels, data={"kubeconfig": base64.b64encode(text).decode()})
+    register(hub, server)
+    async with following() as live:
+        await live.until_synced("east")
+        hub.store.delete("Secret", "ours", "isthmus")
+        await live.until(lambda: live.state() is MemberState.LOST)
+        assert "there is no Secret kubefed/east" in live.found()["XDS0306"].message
+
+
 def forbidden(hub):
     return hub.store.status(403, "Forbidden", "no, not you")

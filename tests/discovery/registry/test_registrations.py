@@ -251,18 +251,20 @@ def test_whose_credentials_are_missing_is_told_from_who_is_not_registered():
     found = registered(
         Hub(karmada=[karmada], flomesh=[flomesh], labelled=[ours, istio], secrets={("karmada-cluster", "m1"): None})
     )
-    assert (set(found.clusters), found.unusable) == ({"c2"}, {"m1", "c1", "west", "c3"})
+    assert set(found.clusters) == {"c2"}
+    assert found.unusable == {
+        ("m1", "Cluster m1 in the fleet"),
+        ("c1", "Cluster c1 in the fleet"),
+        ("west", "Secret istio-system/any in the fleet"),
+        ("c3", "Secret istio-system/istio-remote-secret-c2 in the fleet"),
+    }
     assert (found.needed, found.secrets) == (set(), {("karmada-cluster", "m1")})
     unread = registered(Hub(karmada=[karmada]))
-    assert (unread.needed, unread.secrets, unread.unusable) == ({("karmada-cluster", "m1")}, {("karmada-cluster", "m1")}, {"m1"})
-
-
-def test_a_cluster_that_one_of_two_registries_leads_to_is_usable():
-    labelled = secret("any", {"kubeconfig": b64(KUBECONFIG)}, **{"traffic.isthmus.dev/cluster": "m1"})
-    found = registered(
-        Hub(labelled=[labelled], karmada=[made(registry.KarmadaCluster, KARMADA)], secrets={("karmada-cluster", "m1"): None})
+    assert (unread.needed, unread.secrets, unread.unusable) == (
+        {("karmada-cluster", "m1")},
+        {("karmada-cluster", "m1")},
+        {("m1", "Cluster m1 in the fleet")},
     )
-    assert (set(found.clusters), found.unusable) == ({"m1"}, set())
 
 
 def test_a_name_that_no_cluster_can_have():

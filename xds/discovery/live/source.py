@@ -218,7 +218,9 @@ class LiveSource:
         assert self._hub
         wanted = {name: one for name, one in found.clusters.items() if name not in self._files}
         # Whoever replaces a Secret deletes it first, or makes a mistake: a member stays until its registration itself is gone.
-        wanted |= {name: self._registered[name][0].registration for name in found.unusable & self._registered.keys()}
+        for name, (access, _) in self._registered.items():
+            if (name, str(access.registration.origin)) in found.unusable:
+                wanted.setdefault(name, access.registration)
         gone = self._registered.keys() - wanted.keys()
         if len(gone) > max(1, self._care.share * len(self._registered)):
             now_s = asyncio.get_running_loop().time()

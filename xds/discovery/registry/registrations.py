@@ -76,8 +76,8 @@ class Registered:
     """Secrets that must be fetched first."""
     secrets: frozenset[SecretName] = frozenset()
     """All that others refer to, fetched or not."""
-    unusable: frozenset[str] = frozenset()
-    """Clusters whose objects are there, but say nothing by which they could be reached, or not yet."""
+    unusable: frozenset[tuple[str, str]] = frozenset()
+    """(cluster, object that registers it), where the object is there, but says nothing by which to reach it, or not yet."""
     declared: frozenset[str] = frozenset()
     """The names of MemberClusters, whether these say how to reach the cluster or not."""
     networks: Mapping[str, str] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class _Registrar:
         self.problems: list[Problem] = []
         self.needed: set[SecretName] = set()
         self.secrets: set[SecretName] = set()
-        self.unusable: set[str] = set()
+        self.unusable: set[tuple[str, str]] = set()
         self.named: dict[str, SecretName] = {}
         """MemberCluster -> the Secret that it names."""
 
@@ -122,7 +122,7 @@ class _Registrar:
                     for found in read(item):
                         self.enter(found, clusters)
                 except _NotFetchedError:
-                    self.unusable.add(item.metadata.name)
+                    self.unusable.add((item.metadata.name, str(ref_of(FLEET, item))))
                 except CredentialError as error:
                     labels = item.metadata.labels if item.kind == "Secret" else {}
                     self.problem(item, str(error), labels.get(CLUSTER_LABEL, item.metadata.name))
@@ -131,7 +131,7 @@ class _Registrar:
             tuple(self.problems),
             needed=frozenset(self.needed),
             secrets=frozenset(self.secrets),
-            unusable=frozenset(self.unusable - clusters.keys()),
+            unusable=frozenset(self.unusable),
             declared=frozenset(item.metadata.name for item in hub.members),
             networks={item.metadata.name: item.spec.network for item in hub.members},
         )
@@ -149,9 +149,10 @@ class _Registrar:
 
     def problem(self, item: KubernetesObject, message: str, name: str) -> None:
         """Note why an object says nothing by which a cluster could be reached."""
-        self.unusable.add(name)
+        ref = ref_of(FLEET, item)
+        self.unusable.add((name, str(ref)))
         hint = "the cluster is left out; if it is a member already, it goes on with what was registered before"
-        self.problems.append(Problem("XDS0306", message, ref_of(FLEET, item), hint=hint))
+        self.problems.append(Problem("XDS0306", message, ref, hint=hint))
 
     # One way each
 
