@@ -57,6 +57,14 @@ def test_when_the_last_export_goes_everything_of_ours_goes():
         assert sorted(key.kind for key in left) == (["EndpointSlice", "Service"] if cluster == "east" else [])
 
 
+def test_nothing_is_made_in_a_namespace_that_is_being_deleted():
+    servers = ApiServers({"east": shop(*web("10.1.0.1")), "west": shop()}).settle()
+    servers.put("west", make("Namespace", "shop", status={"phase": "Terminating"}))
+    servers.settle()
+    assert [key.kind for key in servers.clusters["west"].items] == ["Namespace"]
+    assert servers.copies("east") == {("east", "10.1.0.1")}
+
+
 def test_what_another_implementation_manages_is_left_alone():
     theirs = make("ServiceImport", "web", spec={"type": "ClusterSetIP", "ips": ["241.0.0.7"], "ports": []})
     servers = ApiServers({"east": shop(*web("10.1.0.1")), "west": shop(theirs)}).settle()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from xds.mcs.world import exports_of, is_ours, stands_for
+from xds.mcs.world import exports_of, has_namespace, is_ours, stands_for
 from xds.model import objects
 from xds.model.events import FLEET, ObjectKey
 from xds.problems import Problem, Ref
@@ -78,7 +78,7 @@ def allocate(world: World, target: str, ranges: Sequence[Network], before: Mappi
     items = world.clusters[target].items
     there = _there(items, ranges)
     names = _wanted(world)
-    here = {name for name in names if ObjectKey("Namespace", "", name[0]) in items}
+    here = {name for name in names if has_namespace(world.clusters[target], name[0])}
     others = [world.clusters[other].items for other in sorted(world.clusters.keys() - {target})]
     sources: tuple[Callable[[Name], Iterable[Address]], ...] = (
         lambda name: within(ranges, before.get(name, ()) if name in here else ()),

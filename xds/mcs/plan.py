@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from msgspec import structs
 
 from xds.mcs.conditions import NO_ADDRESS, READY, conditions_of, dated
-from xds.mcs.world import OURS, derived_name, digest, exports_of, is_ours
+from xds.mcs.world import OURS, derived_name, digest, exports_of, has_namespace, is_ours
 from xds.model import objects
 from xds.model.events import ObjectKey
 from xds.model.imports import merge
@@ -94,7 +94,7 @@ class _Plan:
             if self.unknown.intersection(one.cluster for one in existing.status.clusters):
                 yield from self.put_slices(self.merged, for_derived=DERIVED_ANNOTATION in existing.metadata.annotations)
                 return
-        if self.merged is None or ObjectKey("Namespace", "", self.namespace) not in self.target.items:
+        if self.merged is None or not has_namespace(self.target, self.namespace):
             yield from self.drops(existing)
         else:
             yield from self.imports(self.merged, existing)

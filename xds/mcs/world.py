@@ -53,6 +53,12 @@ def exports_of(clusters: Mapping[str, Cluster], namespace: str, name: str) -> It
             yield Exported(cluster.name, export, service.spec)
 
 
+def has_namespace(cluster: Cluster, name: str) -> bool:
+    """Return whether things can be made in a namespace of a cluster: one that is being deleted takes nothing new."""
+    item = cluster.items.get(ObjectKey("Namespace", "", name))
+    return isinstance(item, objects.Namespace) and item.status.phase != "Terminating"
+
+
 def is_ours(item: objects.KubernetesObject) -> bool:
     """Return whether we may change an object, and delete it."""
     return OURS.items() <= item.metadata.labels.items()

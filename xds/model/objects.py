@@ -50,8 +50,17 @@ class KubernetesObject(Struct, frozen=True, rename="camel", kw_only=True):
     metadata: ObjectMeta
 
 
+class NamespaceStatus(Struct, frozen=True, rename="camel", kw_only=True):
+    """`status` of a Namespace."""
+
+    phase: str = ""
+    """`Terminating`: it is being deleted, and nothing can be created in it."""
+
+
 class Namespace(KubernetesObject, frozen=True, rename="camel", kw_only=True):
     """v1 Namespace."""
+
+    status: NamespaceStatus = NamespaceStatus()
 
 
 class Node(KubernetesObject, frozen=True, rename="camel", kw_only=True):
