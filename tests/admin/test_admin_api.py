@@ -319,6 +319,7 @@ async def test_metrics(plane, get):
         'xds_clusters{state="Connected"} 1.0',
         'xds_clusters{state="Lost"} 0.0',
         'xds_endpoints{cluster="east",health="HEALTHY"} 2.0',
+        'xds_cluster_memory_bytes{cluster="west"} 0.0',
         'xds_config_problems{code="XDS0101",severity="error"} 1.0',
         "xds_views 2.0",
         'xds_resources{type="cds"} 3.0',

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from xds.admin.answers import endpoint_count, problem_message, timestamp
+from xds.admin.memory import memory_of
 from xds.admin.snapshots import NotFoundError
 from xds.model.events import FLEET, ObjectKey
 from xds.model.imports import invalid
@@ -15,6 +16,7 @@ from xds.model.view import View
 from xds.wire import admin
 
 if TYPE_CHECKING:
+    from xds.admin.memory import Memory
     from xds.admin.state import ControlPlane
     from xds.model.members import Member
     from xds.problems import Problem
@@ -57,6 +59,7 @@ def member(plane: ControlPlane, name: str) -> admin.MemberDescription:
         problems=[problem_message(problem) for problem in plane.problems() if _is_about(problem, name)],
         namespace_selector=str(scope.namespace_selector or ""),
         exported_only=scope.exported_only,
+        memory=_memory_use(memory_of(plane, name)),
     )
 
 
@@ -74,6 +77,10 @@ def _member(member: Member, since_s: float | None, services: int, endpoints: int
         aliases=sorted(member.aliases),
         since=None if since_s is None else timestamp(since_s),
     )
+
+
+def _memory_use(found: Memory) -> admin.MemoryUse:
+    return admin.MemoryUse(cluster_bytes=found.cluster, service_bytes=found.service, endpoint_bytes=found.endpoint)
 
 
 def _valid_exports(plane: ControlPlane, name: str) -> list[bool]:

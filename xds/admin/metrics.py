@@ -6,6 +6,8 @@ load reports, which are bounded in number (`xds.server.loads`).
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from xds._version import __version__
 from xds.admin import loads, nacks
+from xds.admin.memory import memory_of
 from xds.model.events import MemberState
 from xds.wire import SHORT_NAMES, short_name
 
@@ -23,8 +26,11 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
+    from xds.admin.memory import Memory
     from xds.admin.state import ControlPlane
 
+MEASURED_S = 60.0
+"""How long a measurement of memory is good for: each takes some ten milliseconds."""
 STATES = ("SYNCED", "STALE", "NOT SENT", "ERROR")
 
 
@@ -43,6 +49,8 @@ class ControlPlaneCollector(Collector):
 
     def __init__(self, plane: ControlPlane) -> None:
         self._plane = plane
+        self._memory: tuple[float, dict[str, Memory]] = (-math.inf, {})
+        """When it was measured, and member -> what was found."""
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: registering must not read a control plane that is still starting."""
@@ -55,6 +63,7 @@ class ControlPlaneCollector(Collector):
         ready.add_metric((), not self._plane.not_ready)
         yield ready
         yield from self._fleet()
+        yield from self._held()
         yield from self._snapshots()
         yield from self._streams()
         yield from self._admission()
@@ -80,6 +89,17 @@ class ControlPlaneCollector(Collector):
         yield _gauge("xds_services", "Services of each member, and of the cluster set.", services, "scope")
         problems = Counter((problem.code, str(problem.severity)) for problem in plane.problems())
         yield _gauge("xds_config_problems", "Problems that users can mend.", problems, "code", "severity")
+
+    def _held(self) -> Iterator[Metric]:
+        now_s = time.monotonic()
+        if now_s >= self._memory[0] + MEASURED_S:
+            self._memory = now_s, {name: memory_of(self._plane, name) for name in sorted(self._plane.members)}
+        for name, text, index in (
+            ("xds_service_memory_bytes", "Memory that a service of a member takes, but for its endpoints; estimated.", 0),
+            ("xds_endpoint_memory_bytes", "Memory that an endpoint of a member takes; estimated.", 1),
+            ("xds_cluster_memory_bytes", "Memory that all services and endpoints of a member take; estimated.", 2),
+        ):
+            yield _gauge(name, text, {cluster: found[index] for cluster, found in self._memory[1].items()}, "cluster")
 
     def _snapshots(self) -> Iterator[Metric]:
         snapshots = [self._plane.store.current(view) for view in self._plane.store.views()]

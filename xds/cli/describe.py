@@ -10,7 +10,7 @@ import click
 
 from xds.cli.describe_service import print_service
 from xds.cli.options import asks_server, output_option
-from xds.cli.output import API_VERSION, plural, print_data, print_facts, since
+from xds.cli.output import API_VERSION, plural, print_data, print_facts, since, size
 from xds.cli.problems import print_section
 
 if TYPE_CHECKING:
@@ -96,10 +96,18 @@ def cluster(client: Client, name: str, *, output: str) -> None:
         ("Services", member["services"]),
         ("Endpoints", f"{found['endpoints_ready']} of {member['endpoints']} ready"),
         ("Exports", f"{exports}{f', {exports - valid} of them not valid' if exports > valid else ''}"),
+        ("Memory", _memory({key: int(value) for key, value in found["memory"].items()})),
         ("Proxies", f"{plural(found['proxies'], 'node')} connected"),
     ]
     print_facts(facts)
     print_section(found["problems"])
+
+
+def _memory(found: dict[str, int]) -> str:
+    if not found["cluster_bytes"]:
+        return "-"
+    per = f"{size(found['service_bytes'])} a service, {size(found['endpoint_bytes'])} an endpoint"
+    return f"about {size(found['cluster_bytes'])}: {per}"
 
 
 @describe.command(short_help="Describe a service in all clusters.")

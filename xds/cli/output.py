@@ -169,6 +169,16 @@ def since(moment: str) -> str:
     return f"{age(moment)} ({moment})" if moment else ""
 
 
+def size(number: int) -> str:
+    """Write a number of bytes in two or three digits, e.g. `3.1 KiB`."""
+    amount = float(number)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1000:
+            return f"{amount:.{1 if amount < 10 and unit != 'B' else 0}f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
+
+
 def duration(duration_s: float) -> str:
     """Return a duration for people, with one or two units: `3s`, `4m10s`, `25m`, `3h5m`, `12d`."""
     seconds = max(0, int(duration_s))
