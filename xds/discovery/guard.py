@@ -31,9 +31,14 @@ Name = tuple[str, str]
 
 
 class Population:
-    """Names that are there because of parts, e.g. services because of their slices, and those that were lost of late."""
+    """Names that are there because of parts, e.g. services because of their slices, and those that were lost of late.
 
-    def __init__(self) -> None:
+    Args:
+        least: the loss of fewer is none that matters.
+    """
+
+    def __init__(self, least: int = LEAST) -> None:
+        self._least = least
         self._parts: dict[Name, set[str]] = {}
         self._losses: deque[tuple[float, Name]] = deque()
 
@@ -62,7 +67,7 @@ class Population:
         while self._losses and self._losses[0][0] < now_s - WINDOW_S:
             self._losses.popleft()
         recent = {name for _, name in self._losses} - self._parts.keys()
-        return bool(lost) and len(lost | recent) >= LEAST and len(lost | recent) > share * len(self._parts.keys() | recent)
+        return bool(lost) and len(lost | recent) >= self._least and len(lost | recent) > share * len(self._parts.keys() | recent)
 
     def forget_losses(self) -> None:
         """They were meant."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from xds.model.objects import KubernetesObject
 
+FLEET_WIDE: Final = ".fleet"
+"""Stands for a cluster's name where what is fleet-wide is saved."""
 FORMAT: Final = 1
 MAX_BYTES: Final = 512 * 1024 * 1024
 """Of a file; a cluster that needs more is not saved."""
@@ -61,6 +63,19 @@ class SavedWorld:
         self._max_bytes = max_bytes
         self.problems: dict[str, Problem] = {}
         """Cluster -> why it is not saved, or could not be read."""
+
+    def names(self) -> list[str]:
+        """Return the clusters that are saved."""
+        return sorted(path.stem for path in self._directory.glob("[!.]*.json"))
+
+    def forget(self, cluster: str) -> None:
+        """Keep nothing of a cluster that is a member no longer."""
+        try:
+            self._path(cluster).unlink(missing_ok=True)
+        except OSError as error:
+            self._complain(cluster, f"what was saved of cluster {cluster!r} cannot be deleted: {error.strerror or error}")
+        else:
+            self.problems.pop(cluster, None)
 
     def load(self, cluster: str) -> Saved | None:
         """Return a cluster as it was saved last, its objects decoded; None if there is nothing that can be used."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -13,14 +14,16 @@ from xds.discovery.live.member import FORBIDDEN, MemberSource
 from xds.discovery.live.resources import NOT_FOUND
 from xds.discovery.registry import registry_objects as registry
 from xds.discovery.registry.registrations import Hub, Registered, registered
-from xds.model.events import FLEET, Delete, MemberState, Synced, Upsert
+from xds.model.events import FLEET, Delete, MemberState, Upsert
 from xds.model.kinds import KINDS
+from xds.model.objects import MemberCluster
 from xds.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from xds.discovery.live.api_server import ApiServer
+    from xds.discovery.live.fleet_wide import FleetWide
     from xds.discovery.registry.registrations import SecretName
     from xds.errors import ConfigurationError
     from xds.model.events import Event
@@ -49,28 +52,33 @@ class HubSource:
     """Reads the registries.
 
     Args:
-        sink: gets events about fleet-wide objects.
-        on_registered: gets what is registered, whenever that changes.
+        fleet_wide: gets what is fleet-wide.
+        on_synced: called when that has been told, as far as the hub can be reached.
+        on_registered: gets what is registered, and whether that is all, whenever that changes.
         on_problems: called when `problems()` may have changed.
         plugins: access providers of ClusterProfiles -> `exec` of a kubeconfig's user.
     """
 
     def __init__(
         self,
-        sink: Callable[[list[Event]], None],
-        on_registered: Callable[[Registered], None],
+        fleet_wide: FleetWide,
+        on_synced: Callable[[], None],
+        on_registered: Callable[[Registered, bool], None],
         on_problems: Callable[[], None],
         plugins: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        self._sink = sink
+        self._fleet_wide = fleet_wide
+        self._on_synced = on_synced
         self._on_registered = on_registered
         self._on_problems = on_problems
         self._plugins = plugins
-        self._sources = {what: MemberSource("the hub", (kind,), self._take, self._touch) for what, kind in READ}
+        self._sources = {
+            what: MemberSource("the hub", (kind,), self._take, self._touch, fleet_wide.of(kind.name)) for what, kind in READ
+        }
         self._secrets: dict[SecretName, registry.Secret | None] = {}
         self._forbidden: dict[SecretName, str] = {}
         """Secrets that we may not read -> why, in the server's words."""
-        self._registered: Registered | None = None
+        self._registered: tuple[Registered, bool] | None = None
         self._is_told = False
         self._wake = asyncio.Event()
 
@@ -79,6 +87,11 @@ class HubSource:
         """Whether the hub does not accept our credentials: they may have expired."""
         return any(source.is_unauthorized for source in self._sources.values())
 
+    @property
+    def is_synced(self) -> bool:
+        """Whether everything was told once."""
+        return all(source.is_synced for source in self._sources.values())
+
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the hub and what it registers; what every source says is said once."""
         yield from {problem.message: problem for source in self._sources.values() for problem in source.problems()}.values()
@@ -86,7 +99,7 @@ class HubSource:
             message = f"the hub does not let us read Secret {namespace}/{name}: {why}"
             yield Problem("XDS0302", message, hint="let the control plane's user get it; the rest is served")
         if self._registered:
-            yield from self._registered.problems
+            yield from self._registered[0].problems
 
     def cannot_begin(self, error: ConfigurationError) -> None:
         """Take into account that there is no way to connect: nobody needs to wait for the hub."""
@@ -103,31 +116,26 @@ class HubSource:
 
     def _take(self, events: list[Event]) -> None:
         """Pass on what is fleet-wide, and look at everything anew."""
-        passing: list[Event] = []
-        for event in events:
-            if isinstance(event, Upsert) and event.object.kind in KINDS:
-                passing.append(Upsert(FLEET, event.object))
-            elif isinstance(event, Delete) and event.key.kind in KINDS:
-                passing.append(Delete(FLEET, event.key))
-        if passing:
-            self._sink(passing)
+        changes = [event for event in events if isinstance(event, (Upsert, Delete)) and event.key.kind in KINDS]
+        self._fleet_wide.take([replace(one, cluster=FLEET) for one in changes])
         self._touch()
 
     def _touch(self) -> None:
         self._wake.set()
+        if all(one.state is MemberState.STALE for one in self._sources.values()):
+            self._tell_synced()  # whoever asks it for Secrets waits for long
         self._on_problems()
 
     def _tell_synced(self) -> None:
-        sources = [self._sources[kind.name] for kind in FLEET_WIDE]
-        if not self._is_told and all(one.is_synced or one.state is MemberState.STALE for one in sources):
+        if not self._is_told and all(one.is_synced or one.state is MemberState.STALE for one in self._sources.values()):
             self._is_told = True
-            self._sink([Synced(FLEET)])
+            self._on_synced()
 
     async def _register(self, server: ApiServer) -> None:
         """Tell what is registered, whenever that changes."""
         while True:
             forbidden = self._forbidden.copy()
-            await self._read_secrets(server, self._registered.secrets if self._registered else ())
+            await self._read_secrets(server, self._registered[0].secrets if self._registered else ())
             found = registered(self._hub())
             if found.needed:
                 await self._read_secrets(server, found.needed)
@@ -136,9 +144,10 @@ class HubSource:
                 del self._secrets[name]
             for name in self._forbidden.keys() - found.secrets:
                 del self._forbidden[name]
-            if found != self._registered:
-                self._registered = found
-                self._on_registered(found)
+            told = found, self.is_synced
+            if told != self._registered:
+                self._registered = told
+                self._on_registered(*told)
                 self._on_problems()
             elif self._forbidden != forbidden:
                 self._on_problems()
@@ -153,7 +162,7 @@ class HubSource:
 
     def _hub(self) -> Hub:
         return Hub(
-            members=self._of("MemberCluster"),
+            members=[item for item in self._fleet_wide.of("MemberCluster") if isinstance(item, MemberCluster)],
             labelled=(*self._of("own secrets"), *self._of("Istio's secrets")),
             karmada=self._of("karmada"),
             flomesh=self._of("flomesh"),

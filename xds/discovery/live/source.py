@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from xds.discovery.live.access import FileAccess, RegisteredAccess
+from xds.discovery.live.access import FileAccess
 from xds.discovery.live.collection import key_of
 from xds.discovery.live.connection import LOOK_S, Watch, keep_connected
+from xds.discovery.live.enrolment import Enrolment
+from xds.discovery.live.fleet_wide import MEMBERS, FleetWide
 from xds.discovery.live.hub import HubSource
 from xds.discovery.live.keeper import CONFIRMATION, Keeper
 from xds.discovery.live.kubeconfig import chosen_contexts
@@ -27,27 +29,25 @@ from xds.discovery.live.scope import Scoping
 from xds.discovery.live.standing import FOREVER, Patience
 from xds.discovery.live.twins import Twins
 from xds.discovery.live.writing import MemberWriter
-from xds.discovery.saved_world import SavedWorld
+from xds.discovery.saved_world import FLEET_WIDE, SavedWorld
 from xds.errors import ConfigurationError
-from xds.model.events import FLEET, Aliases, Delete, Health, MemberState, Remember, Synced, Upsert
+from xds.model.events import FLEET, Aliases, Delete, Health, MemberState, Remember, Synced
 from xds.model.kinds import KINDS
-from xds.model.objects import MemberCluster, MemberClusterSpec, ObjectMeta
+from xds.model.objects import MemberCluster, MemberClusterSpec
 from xds.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from xds.discovery.live.access import Access
     from xds.discovery.live.api_server import ApiServer
     from xds.discovery.live.scope import Name, Scope
-    from xds.discovery.registry.registrations import Registered, Registration
+    from xds.discovery.registry.registrations import Registered
     from xds.model.events import Event
     from xds.model.objects import KubernetesObject
 
 HUB: Final = ""
 """Stands for the hub where members stand by name."""
-OWN_REGISTRIES: Final = frozenset(("MemberCluster", "Secret"))
-"""Kinds that say nothing of a cluster's place, or say it themselves."""
 KEEP_S: Final = 10.0
 """How often what is held is looked at, and what changed is saved."""
 MEMBER_KINDS: Final = tuple(kind for kind in KINDS.values() if not kind.fleet_wide and kind.name != "Pod")
@@ -96,6 +96,7 @@ class LiveSource:
     ) -> None:
         self._care = care or Care()
         self._saved = SavedWorld(self._care.directory) if self._care.directory else None
+        self.members: dict[str, MemberSource] = {}
         self._keepers: dict[str, Keeper] = {}
         self._scopings: dict[str, Scoping] = {}
         self._specs: dict[str, MemberClusterSpec] = {}
@@ -106,27 +107,31 @@ class LiveSource:
         """Member -> its changes when it was saved last."""
         chosen = chosen_contexts(files, contexts) if files else []
         self._files: dict[str, Access] = {context.member: FileAccess(context) for context in chosen}
-        self._hub = hub
         self._plugins = plugins or {}
-        self._registered: dict[str, tuple[RegisteredAccess, asyncio.Task[None]]] = {}
-        """Members that the hub registers."""
-        self._missing: dict[str, float] = {}
-        """Those among them that went all at once -> since when, by the loop's clock: perhaps the hub has lost its data."""
-        self._declared: dict[str, MemberCluster] = {}
-        """What was told as a MemberCluster in the place of another registry's object."""
-        self.members: dict[str, MemberSource] = {}
-        self._ranked: list[str] = [*self._files]
-        """Names of members, those first that count first."""
-        self._twins = Twins(lambda: self._ranked, lambda name: name in self.members and self.members[name].is_synced)
+        self._fleet_wide = FleetWide(self._tell, self._care.share, self._care.delay_s)
+        self._hub = hub
+        self._enrolment: Enrolment | None = None
+        if hub:
+            held = {"share": self._care.share, "delay_s": self._care.delay_s}
+            self._enrolment = Enrolment(hub, self._files, self, self._fleet_wide, **held)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        """Of members that the hub registers."""
+        self._twins = Twins(self._ranked, lambda name: name in self.members and self.members[name].is_synced)
         self._aliases: dict[str, frozenset[str]] = {}
         """What was told of them."""
         self._credentials: dict[str, Problem] = {}
         """Member -> what is wrong with its kubeconfig."""
+        # While it runs:
+        self._hub_source: HubSource | None = None
+        self._sink: Callable[[list[Event]], None]
+        self._take_problems: Callable[[tuple[Problem, ...]], None]
+        self._group: asyncio.TaskGroup
+        self._scratch: Path
 
     @property
     def names(self) -> frozenset[str]:
         """Of the members."""
-        return frozenset((*self._files, *self._registered))
+        return frozenset(self._ranked())
 
     @property
     def has_hub(self) -> bool:
@@ -135,8 +140,8 @@ class LiveSource:
 
     def origin(self, member: str) -> str:
         """Return where it is said how to reach a member, for people; "" if it is none of ours."""
-        registered = self._registered.get(member)
-        access = registered[0] if registered else self._files.get(member)
+        registered = self._enrolment.accesses.get(member) if self._enrolment else None
+        access = registered or self._files.get(member)
         return access.origin if access else ""
 
     def writer(self, member: str) -> MemberWriter:
@@ -153,41 +158,46 @@ class LiveSource:
             problems: gets everything that is wrong, whenever that may have changed.
             is_alone: whether no other source tells what is fleet-wide.
         """
-        hub: HubSource | None = None
-
-        def tell_problems() -> None:
-            of_members = [problem for member in self.members.values() for problem in member.problems()]
-            of_members += [problem for keeper in self._keepers.values() for problem in keeper.problems()]
-            of_files = self._saved.problems.values() if self._saved else ()
-            of_hub = (*hub.problems(), *self._held_registrations()) if hub else ()
-            problems((*self._credentials.values(), *self._same_clusters(), *of_members, *of_files, *of_hub))
-
+        self._sink, self._take_problems = sink, problems
         first: list[Event] = [Health(name, MemberState.SYNCING) for name in self._files]
         first += [Synced(FLEET)] if is_alone and not self._hub else []
         if first:
             sink(first)
         try:
             with TemporaryDirectory(prefix="isthmus-") as directory:
-                scratch = Path(directory)
-                async with asyncio.TaskGroup() as tasks:
-                    join = partial(self._join, scratch=scratch, sink=sink, tell_problems=tell_problems)
-                    tasks.create_task(self._keep(sink))
+                self._scratch = Path(directory)
+                async with asyncio.TaskGroup() as self._group:
+                    self._group.create_task(self._keep())
                     for name, access in self._files.items():
-                        tasks.create_task(join(name, access))
-                    if self._hub:
-                        take = partial(self._take_registered, tasks, join, sink)
-                        hub = HubSource(sink, take, tell_problems, self._plugins)
-                        failed = partial(self._note, HUB, tell_problems)
-                        tasks.create_task(keep_connected(self._hub, hub, scratch / ".hub", Watch(failed)))
+                        self._group.create_task(self._join(name, access))
+                    if self._hub and self._enrolment:
+                        self._group.create_task(self._follow_hub(self._hub, self._enrolment))
         finally:
             for keeper in self._keepers.values():
                 keeper.close()
             self._save(self._unsaved())
 
+    async def _follow_hub(self, access: Access, enrolment: Enrolment) -> None:
+        """Keep up with what the hub registers, beginning with what was saved of that."""
+        if self._saved:
+            if (saved := await asyncio.to_thread(self._saved.load, FLEET_WIDE)) is not None:
+                self._fleet_wide.restore(saved.objects)
+                self._saved_changes[FLEET_WIDE] = self._fleet_wide.changes
+            for name in await asyncio.to_thread(self._saved.names):
+                if name not in self._files:
+                    await self._prepare(name)
+                    enrolment.remember(name)
+                    self._tell([Health(name, MemberState.STALE, "the hub has not said yet how to reach it")])
+        hub = HubSource(self._fleet_wide, self._hub_is_told, self._take_registered, self._tell_problems, self._plugins)
+        self._hub_source = hub
+        await keep_connected(access, hub, self._scratch / ".hub", Watch(partial(self._note, HUB)))
+
+    # What is said of members
+
     def declared(self, member: str, item: MemberCluster | None) -> None:
         """Take into account what a member's MemberCluster says; None: there is none any more."""
         self._specs[member] = item.spec if item else MemberClusterSpec()
-        self._regard(member)
+        self.regard(member)
         if item and (keeper := self._keepers.get(member)):
             keeper.confirm(item.metadata.annotations.get(CONFIRMATION, ""))
 
@@ -195,90 +205,60 @@ class LiveSource:
         """Take into account which Services are taken from clusters without an export of their own."""
         self._shared = frozenset(names)
         for member in self._keepers:
-            self._regard(member)
+            self.regard(member)
 
-    def _regard(self, member: str) -> None:
+    def regard(self, name: str) -> None:
         """Treat a member as what is said of it now demands."""
-        spec = self._specs.get(member, MemberClusterSpec())
-        if keeper := self._keepers.get(member):
+        spec = self._specs.get(name, MemberClusterSpec())
+        if keeper := self._keepers.get(name):
             pairs = zip((spec.stale.demote_after_seconds, spec.stale.remove_after_seconds), self._care.patience, strict=True)
             keeper.judge.patience = Patience(*(given if own is None else own for own, given in pairs))
-            keeper.judge.evicted = self._registered[member][0].registration.evicted if member in self._registered else ""
-            is_whole = self._care.is_written(member)
-            self._scopings[member].restrict(replace(spec.scope, exported_only=False) if is_whole else spec.scope, self._shared)
+            access = self._enrolment.accesses.get(name) if self._enrolment else None
+            keeper.judge.evicted = access.registration.evicted if access else ""
+            is_whole = self._care.is_written(name)
+            self._scopings[name].restrict(replace(spec.scope, exported_only=False) if is_whole else spec.scope, self._shared)
 
-    def _take_registered(
-        self,
-        tasks: asyncio.TaskGroup,
-        join: Callable[[str, Access], Coroutine[None, None, None]],
-        sink: Callable[[list[Event]], None],
-        found: Registered,
-    ) -> None:
-        """Begin with members that are registered, and end with those that are no longer."""
-        assert self._hub
-        wanted = {name: one for name, one in found.clusters.items() if name not in self._files}
-        # Whoever replaces a Secret deletes it first, or makes a mistake: a member stays until its registration itself is gone.
-        for name, (access, _) in self._registered.items():
-            if (name, str(access.registration.origin)) in found.unusable:
-                wanted.setdefault(name, access.registration)
-        gone = self._registered.keys() - wanted.keys()
-        if len(gone) > max(1, self._care.share * len(self._registered)):
-            now_s = asyncio.get_running_loop().time()
-            self._missing = {name: self._missing.get(name, now_s) for name in gone}
-        else:
-            for name in gone - self._missing.keys():
-                self._leave(name, sink)
-        self._ranked = [*self._files, *wanted, *(self._registered.keys() - wanted.keys())]
-        for name, registration in wanted.items():
-            self._missing.pop(name, None)
-            if name in self._registered:
-                self._registered[name][0].registration = registration
-                self._regard(name)
-            else:
-                access = RegisteredAccess(registration, self._hub)
-                sink([Health(name, MemberState.SYNCING)])
-                self._registered[name] = access, tasks.create_task(join(name, access))
-        self._declare([one for name, one in wanted.items() if name not in found.declared], sink)
+    # What the hub registers
 
-    def _held_registrations(self) -> list[Problem]:
-        if not self._missing:
-            return []
-        names = ", ".join(sorted(self._missing))
-        message = f"the registrations of clusters {names} went all at once; they stay members for now"
-        hint = f"register them again; if that was meant, wait {self._care.delay_s / 60:.0f} min"
-        return [Problem("XDS0308", message, hint=hint)]
+    def _hub_is_told(self) -> None:
+        self._tell([Synced(FLEET)])
 
-    def _declare(self, registrations: Iterable[Registration], sink: Callable[[list[Event]], None]) -> None:
-        """Tell where clusters stand that other registries than ours name: as a MemberCluster would."""
-        declared = {one.name: _as_member_cluster(one) for one in registrations if one.origin.kind not in OWN_REGISTRIES}
-        events: list[Event] = [Upsert(FLEET, item) for name, item in declared.items() if self._declared.get(name) != item]
-        events += [Delete(FLEET, Upsert(FLEET, self._declared[name]).key) for name in self._declared.keys() - declared.keys()]
-        self._declared = declared
-        if events:
-            sink(events)
+    def _take_registered(self, found: Registered, is_complete: bool) -> None:  # noqa: FBT001 - a callback
+        assert self._enrolment
+        self._enrolment.take(found, is_complete=is_complete)
 
-    def _leave(self, name: str, sink: Callable[[list[Event]], None]) -> None:
+    def begin(self, name: str, access: Access) -> None:
+        """Keep up with a member that is registered."""
+        self._tell([Health(name, MemberState.SYNCING)])
+        self._tasks[name] = self._group.create_task(self._join(name, access))
+
+    def end(self, name: str) -> None:
         """Tell that nothing of a member is left: it was taken out of the fleet."""
-        _, task = self._registered.pop(name)
-        task.cancel()
-        self._missing.pop(name, None)
+        if task := self._tasks.pop(name, None):
+            task.cancel()
         self._credentials.pop(name, None)
         self._twins.forget(name)
-        self._ranked = [other for other in self._ranked if other != name]
-        self._withdraw(name, "no longer registered", sink)
-        self._tell_aliases(sink)
+        self._withdraw(name, "no longer registered")
+        self._tell_aliases()
 
-    def _withdraw(self, name: str, why: str, sink: Callable[[list[Event]], None]) -> None:
+    def _withdraw(self, name: str, why: str) -> None:
         """Tell that nothing of a name is left."""
-        keeper = self._keepers.pop(name, None)
+        keeper, scoping = self._keepers.pop(name, None), self._scopings.pop(name, None)
         self.members.pop(name, None)
-        scoping = self._scopings.pop(name, None)
         objects = [item for item in keeper.objects if scoping.passes(item)] if keeper and scoping else []
         if keeper:
             keeper.close()
-        sink([*(Delete(name, key_of(item)) for item in objects), Health(name, MemberState.LOST, why)])
+        if self._saved:
+            self._saved.forget(name)
+        self._tell([*(Delete(name, key_of(item)) for item in objects), Health(name, MemberState.LOST, why)])
 
-    def _tell_aliases(self, sink: Callable[[list[Event]], None]) -> None:
+    # Names of one cluster
+
+    def _ranked(self) -> list[str]:
+        """Return the names of members, those first that count first."""
+        return [*self._files, *(self._enrolment.names if self._enrolment else ())]
+
+    def _tell_aliases(self) -> None:
         """Tell by which other names members go."""
         found = self._twins.aliases(self.members)
         events: list[Event] = [
@@ -287,8 +267,7 @@ class LiveSource:
             if found.get(name) != self._aliases.get(name)
         ]
         self._aliases = found
-        if events:
-            sink(events)
+        self._tell(events)
 
     def _same_clusters(self) -> Iterator[Problem]:
         for first, others in sorted(self._aliases.items()):
@@ -297,97 +276,110 @@ class LiveSource:
                 message = f"{name!r} ({where}) is the same cluster as {first!r} ({there}), and read under that name alone"
                 yield Problem("XDS0309", message, hint="both names may be used; register it once to be rid of this")
 
-    async def _join(
-        self,
-        name: str,
-        access: Access,
-        *,
-        scratch: Path,
-        sink: Callable[[list[Event]], None],
-        tell_problems: Callable[[], None],
-    ) -> None:
+    # One member
+
+    async def _join(self, name: str, access: Access) -> None:
         """Keep up with a member until cancelled; while another name counts for its cluster, wait."""
         while True:
-            await self._keep_up(name, access, scratch / name, sink, tell_problems)
+            await self._keep_up(name, access)
             first = self._twins.first(name, told=False)
-            self._withdraw(name, f"the same cluster as {first}", sink)
-            self._tell_aliases(sink)
-            tell_problems()
+            self._withdraw(name, f"the same cluster as {first}")
+            self._tell_aliases()
+            self._tell_problems()
             digest = await _digest(access)
             while True:
                 await asyncio.sleep(LOOK_S)
                 if self._twins.first(name, told=False) == name or await _digest(access) != digest:
                     break
             self._twins.forget(name)
-            self._tell_aliases(sink)
+            self._tell_aliases()
 
-    async def _keep_up(
-        self,
-        name: str,
-        access: Access,
-        scratch: Path,
-        sink: Callable[[list[Event]], None],
-        tell_problems: Callable[[], None],
-    ) -> None:
-        """Keep up with a member as long as its name counts, beginning with what was saved of it."""
+    async def _prepare(self, name: str) -> None:
+        """Begin with what was saved of a member."""
 
         def narrow(scope: Scope) -> None:
             if name in self.members:
                 self.members[name].narrow(scope)
 
-        scoping = Scoping(name, sink, narrow)
-        keeper = Keeper(name, scoping.take, tell_problems, share=self._care.share, delay_s=self._care.delay_s)
         saved = await asyncio.to_thread(self._saved.load, name) if self._saved else None
-        objects = saved.objects if saved else []
-        if saved:
-            sink([Remember(name, saved.seen)])
-            keeper.restore(objects)
-        member = MemberSource(name, MEMBER_KINDS, keeper.take, tell_problems, objects, keeper.withdraw)
-        keeper.is_settled = lambda: member.is_settled
+        scoping = Scoping(name, self._tell, narrow)
+        keeper = Keeper(name, scoping.take, self._tell_problems, share=self._care.share, delay_s=self._care.delay_s)
         self._keepers[name], self._scopings[name] = keeper, scoping
-        self._regard(name)
-        member.narrow(scoping.scope)
-        self.members[name] = member
+        if saved:
+            self._tell([Remember(name, saved.seen)])
+            keeper.restore(saved.objects)
         self._saved_changes[name] = keeper.changes
+        self.regard(name)
+
+    async def _keep_up(self, name: str, access: Access) -> None:
+        """Keep up with a member as long as its name counts."""
+        if name not in self._keepers:
+            await self._prepare(name)
+        keeper = self._keepers[name]
+        member = MemberSource(name, MEMBER_KINDS, keeper.take, self._tell_problems, keeper.objects, keeper.withdraw)
+        keeper.is_settled = lambda: member.is_settled
+        self.members[name] = member
+        member.narrow(self._scopings[name].scope)
 
         async def connected(server: ApiServer) -> None:
             await self._twins.identify(name, server)
-            self._tell_aliases(sink)
+            self._tell_aliases()
 
         def is_wanted() -> bool:
             return self._twins.first(name, told=member.is_synced) == name
 
-        await keep_connected(access, member, scratch, Watch(partial(self._note, name, tell_problems), connected, is_wanted))
+        await keep_connected(access, member, self._scratch / name, Watch(partial(self._note, name), connected, is_wanted))
 
-    async def _keep(self, sink: Callable[[list[Event]], None]) -> None:
+    async def _keep(self) -> None:
         """Let go what was held for long enough, and save what changed."""
         while True:
             await asyncio.sleep(KEEP_S)
-            now_s = asyncio.get_running_loop().time()
-            for name in [name for name, since_s in self._missing.items() if now_s >= since_s + self._care.delay_s]:
-                self._leave(name, sink)
+            released = self._fleet_wide.tick()
+            if self._enrolment:
+                self._enrolment.expect(key.name for key in released if key.kind == MEMBERS)
+                self._enrolment.tick()
             for keeper in self._keepers.values():
                 keeper.tick()
             if due := self._unsaved():
                 await asyncio.to_thread(self._save, due)
 
     def _unsaved(self) -> list[_Unsaved]:
-        """Return what has to be saved: members that told everything and changed since."""
+        """Return what has to be saved: what was told completely and changed since."""
         if self._saved is None:
             return []
         now_s, found = time.time(), []
-        for name, keeper in self._keepers.items():
-            if self.members[name].is_synced and keeper.changes != self._saved_changes[name]:
+        for name, member in self.members.items():
+            keeper = self._keepers[name]
+            if member.is_synced and keeper.changes != self._saved_changes[name]:
                 self._saved_changes[name] = keeper.changes
                 found.append(_Unsaved(name, list(keeper.objects), dict(self._care.memory(name)), now_s))
+        if self._hub_source and self._hub_source.is_synced and self._fleet_wide.changes != self._saved_changes.get(FLEET_WIDE):
+            self._saved_changes[FLEET_WIDE] = self._fleet_wide.changes
+            found.append(_Unsaved(FLEET_WIDE, self._fleet_wide.saved, {}, now_s))
         return found
 
     def _save(self, due: list[_Unsaved]) -> None:
         for one in due:
             if self._saved:
                 self._saved.save(*one)
+                if one.name != FLEET_WIDE and one.name not in self._keepers:  # it has left meanwhile
+                    self._saved.forget(one.name)
 
-    def _note(self, member: str, tell_problems: Callable[[], None], error: Exception | None, is_used: bool) -> None:  # noqa: FBT001
+    # Telling
+
+    def _tell(self, events: list[Event]) -> None:
+        if events:
+            self._sink(events)
+
+    def _tell_problems(self) -> None:
+        of_members = [problem for member in self.members.values() for problem in member.problems()]
+        of_members += [problem for keeper in self._keepers.values() for problem in keeper.problems()]
+        of_files = self._saved.problems.values() if self._saved else ()
+        of_hub = [*self._hub_source.problems(), *self._fleet_wide.problems()] if self._hub_source else []
+        of_hub += self._enrolment.problems() if self._enrolment else ()
+        self._take_problems((*self._credentials.values(), *self._same_clusters(), *of_members, *of_files, *of_hub))
+
+    def _note(self, member: str, error: Exception | None, is_used: bool) -> None:  # noqa: FBT001
         """Remember what is wrong with a member's credentials."""
         hint = "what was connected before is still used" if is_used else "nothing is read of this cluster"
         problem = Problem("XDS0303", f"the kubeconfig of {_described(member)}: {error}", hint=hint) if error else None
@@ -396,7 +388,7 @@ class LiveSource:
                 del self._credentials[member]
             else:
                 self._credentials[member] = problem
-            tell_problems()
+            self._tell_problems()
 
 
 class _Unsaved(NamedTuple):
@@ -410,12 +402,6 @@ class _Unsaved(NamedTuple):
 
 def _described(name: str) -> str:
     return f"cluster {name!r}" if name != HUB else "the hub"
-
-
-def _as_member_cluster(registration: Registration) -> MemberCluster:
-    meta = ObjectMeta(name=registration.name, resource_version=registration.origin.resource_version)
-    spec = MemberClusterSpec(region=registration.region, zones=list(registration.zones))
-    return MemberCluster(api_version="traffic.isthmus.dev/v1alpha1", kind="MemberCluster", metadata=meta, spec=spec)
 
 
 async def _digest(access: Access) -> bytes:
