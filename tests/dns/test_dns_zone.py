@@ -157,6 +157,21 @@ def test_nothing_is_known_before_it_is_opened_or_while_the_member_is_gone():
     assert ask(zone, f"web.{SHOP}") == ("NOERROR", {"10.96.0.1"})
 
 
+def test_pods_are_named_by_the_id_that_their_cluster_has_in_the_set():
+    world = World.of(
+        headless(endpoint("10.2.0.1", cluster="west", hostname="db-0"), endpoint("10.3.0.1", cluster="far", hostname="db-0"))
+    )
+    world.members["west"] = Member("west", property_id="site-b.prod")
+    zone = Zone(world)
+    zone.open("east")
+    assert ask(zone, f"db-0.site-b.prod.db.{SHOP}") == ("NOERROR", {"10.2.0.1"})
+    assert ask(zone, f"db-0.west.db.{SHOP}") == ("NXDOMAIN", set())
+    assert ask(zone, f"db-0.far.db.{SHOP}") == ("NOERROR", {"10.3.0.1"})
+    world.members["west"] = Member("west")
+    zone.changed(FleetChange(members=True))
+    assert ask(zone, f"db-0.west.db.{SHOP}") == ("NOERROR", {"10.2.0.1"})
+
+
 def test_the_only_member_needs_no_name():
     world = World(members={"east": Member("east")})
     assert Zone(world).open(None) == "east"

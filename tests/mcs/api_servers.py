@@ -40,7 +40,8 @@ class ApiServers:
 
     @property
     def members(self):
-        return {name: Member(name, network=self.networks[name]) for name in self.clusters}
+        ids = {name: one.cluster_id for name, one in self.clusters.items()}
+        return {name: Member(name, network=self.networks[name], property_id=ids[name]) for name in self.clusters}
 
     @property
     def world(self):

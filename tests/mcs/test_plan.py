@@ -57,6 +57,16 @@ def test_when_the_last_export_goes_everything_of_ours_goes():
         assert sorted(key.kind for key in left) == (["EndpointSlice", "Service"] if cluster == "east" else [])
 
 
+def test_a_cluster_is_written_by_the_id_that_it_has_in_the_set():
+    identity = make("ClusterProperty", "cluster.clusterset.k8s.io", spec={"value": "site-a.prod"})
+    servers = ApiServers({"east": [*shop(*web("10.1.0.1")), identity], "west": shop(*web("10.2.0.1"))}).settle()
+    assert [one.cluster for one in servers.item("west", "ServiceImport").status.clusters] == ["site-a.prod", "west"]
+    assert servers.copies("west") == {("site-a.prod", "10.1.0.1"), ("west", "10.2.0.1")}
+    servers.drop("east", "ClusterProperty", "cluster.clusterset.k8s.io", "")
+    servers.settle()
+    assert servers.copies("west") == {("east", "10.1.0.1"), ("west", "10.2.0.1")}
+
+
 def test_nothing_is_made_in_a_namespace_that_is_being_deleted():
     servers = ApiServers({"east": shop(*web("10.1.0.1")), "west": shop()}).settle()
     servers.put("west", make("Namespace", "shop", status={"phase": "Terminating"}))
@@ -170,7 +180,9 @@ def test_imports_are_what_the_kep_says(world):
             if found is not None:
                 assert found.spec.type == ("Headless" if specs[0].cluster_ip == "None" else "ClusterSetIP")
                 assert found.spec.traffic_distribution == specs[0].traffic_distribution
-                assert [one.cluster for one in found.status.clusters] == sorted(cluster for _, cluster in ages)
+                assert [one.cluster for one in found.status.clusters] == sorted(
+                    servers.members[cluster].id for _, cluster in ages
+                )
                 assert {(port.name, port.port) for port in found.spec.ports} == set(joined(specs))
 
 

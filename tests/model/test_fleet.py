@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from fleet_world import codes, endpoint, endpoint_slice, export, fleet_of, make, member, node, service
 
 from xds.model.events import FLEET, Delete, Health, MemberState, ObjectKey, Synced, Upsert
@@ -98,6 +99,15 @@ def test_a_member_that_moves_takes_its_endpoints_along():
     assert change.members
     assert change.endpoints == {WEB_EAST, WEB}
     assert fleet.services[WEB].endpoints[80][0].locality.region == "us"
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [("site-a", "site-a"), ("a.b", "a.b"), ("a.b.c", "east"), ("Site", "east"), ("x" * 64, "east"), ("-a", "east")],
+)
+def test_the_cluster_set_calls_a_member_by_its_property_if_that_can_be_used(value, found):
+    fleet = fleet_of({"east": [make("ClusterProperty", "cluster.clusterset.k8s.io", spec={"value": value})]}, member("east"))
+    assert fleet.members["east"].id == found
 
 
 def test_a_heartbeat_of_a_node_costs_nothing():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from xds.model.events import Standing
 from xds.model.service import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from xds.model.service import Endpoint, Service
 
@@ -30,6 +30,8 @@ class Clients:
 
     cluster: str
     network: str
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """Member -> how the cluster set names it; a cluster that is no member goes by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def _of_endpoints(service: Service, clients: Clients) -> Iterator[tuple[Name, st
     """
     for port in service.ports:
         for endpoint in _ready(service.endpoints[port.number], clients):
-            own = _own_name(endpoint)
+            own = _own_name(endpoint, clients)
             host = (*own, *_name_of(service))
             is_nameable = _fits(host)
             for address in endpoint.addresses:
@@ -107,12 +109,13 @@ def _ready(endpoints: tuple[Endpoint, ...], clients: Clients) -> Iterator[Endpoi
             yield found
 
 
-def _own_name(endpoint: Endpoint) -> Name:
+def _own_name(endpoint: Endpoint, clients: Clients) -> Name:
     """Return `<hostname>.<clusterid>`; who has no hostname is known by its address with dashes, as in CoreDNS."""
     hostname = endpoint.hostname.lower()
     if not _LABEL.fullmatch(hostname):
         hostname = re.sub(r"[.:]", "-", endpoint.addresses[0])
-    return (hostname, *endpoint.locality.cluster.lower().split("."))  # an id may have two labels (KEP-2149)
+    cluster = endpoint.locality.cluster
+    return (hostname, *clients.ids.get(cluster, cluster).lower().split("."))  # an id may have two labels (KEP-2149)
 
 
 def _service_label(port: str) -> Name:

@@ -149,7 +149,8 @@ class Zone:
 
     def _start_over(self) -> None:
         member = self._world.members.get(self._cluster or "")
-        self._clients = Clients(member.name, member.network) if member else None
+        ids = {name: one.id for name, one in self._world.members.items()}
+        self._clients = Clients(member.name, member.network, ids) if member else None
         self._names.clear()
         self._existing = defaultdict(set)
         self._renew(self._world.services)

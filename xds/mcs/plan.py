@@ -82,7 +82,8 @@ class _Plan:
         self.has_range = given is not None
         self.given = given.get(name) if given else None
         self.derived = derived_name(self.name)
-        self.unknown = world.members.keys() - world.clusters.keys()
+        unknown = (one for name, one in world.members.items() if name not in world.clusters)
+        self.unknown = {name for one in unknown for name in (one.name, one.id)}
         exports = list(exports_of(self.clusters, *name))
         self.merged = merge(exports) if exports else None
 
@@ -180,8 +181,9 @@ class _Plan:
             traffic_distribution=oldest.spec.traffic_distribution,
         )
         current = existing if isinstance(existing, objects.ServiceImport) else None
+        exporters = sorted(self.members[one.cluster].id for one in merged.exports)
         status = objects.ImportStatus(
-            clusters=[objects.ImportedFrom(cluster=name) for name in sorted(one.cluster for one in merged.exports)],
+            clusters=[objects.ImportedFrom(cluster=name) for name in exporters],
             conditions=dated([READY if ips or oldest.headless else NO_ADDRESS], current),
         )
         carried = oldest.export.spec
@@ -228,7 +230,8 @@ class _Plan:
             for source in self.clusters[one.cluster].slices.get((self.namespace, self.name), {}).values():
                 if owner_of(source).source or source.address_type == "FQDN":
                     continue
-                labels = {MCS_SERVICE_LABEL: self.name, MCS_CLUSTER_LABEL: one.cluster, MANAGED_BY_LABEL: MCS_MANAGER}
+                cluster = self.members[one.cluster].id
+                labels = {MCS_SERVICE_LABEL: self.name, MCS_CLUSTER_LABEL: cluster, MANAGED_BY_LABEL: MCS_MANAGER}
                 if for_derived:
                     labels[SERVICE_NAME_LABEL] = self.derived
                 name = f"{self.derived}-{digest(one.cluster, source.metadata.name)}"

@@ -26,6 +26,13 @@ class Member:
     aliases: frozenset[str] = frozenset()
     """Other names by which it is registered."""
     standing: Standing = Standing.FULL
+    property_id: str = ""
+    """What its ClusterProperty says that the cluster set calls it (KEP-2149); "" if it says nothing that can be used."""
     declared: bool = True
     """False: there are manifests of it but no MemberCluster."""
     origin: Ref | None = None
+
+    @property
+    def id(self) -> str:
+        """How the cluster set calls it, e.g. in names of pods and labels of slices."""
+        return self.property_id or self.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
+_ID = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)?")
+"""One label or two; in the labels of slices there is room for 63 characters."""
 _UNREAD = {MemberState.STALE, MemberState.SYNCING}
 """States of members that may have objects that we have not read."""
 
@@ -97,10 +100,11 @@ def _member(cluster: Cluster, declared: objects.MemberCluster | None) -> Member:
         reason=cluster.reason,
         aliases=cluster.aliases,
         standing=cluster.standing,
+        property_id=cluster.cluster_id if _ID.fullmatch(cluster.cluster_id) else "",
         declared=declared is not None,
         origin=ref_of(FLEET, declared) if declared else None,
     )
 
 
-def _place(member: Member | None) -> tuple[str, tuple[str, ...], str] | None:
-    return None if member is None else (member.region, member.zones, member.network)
+def _place(member: Member | None) -> tuple[str, tuple[str, ...], str, str] | None:
+    return None if member is None else (member.region, member.zones, member.network, member.id)
