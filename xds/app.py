@@ -32,6 +32,7 @@ from xds.errors import ConfigurationError
 from xds.holdoff import Holdoff
 from xds.mcs.world import World
 from xds.mcs.writers import Writers
+from xds.member_conditions import MemberConditions
 from xds.model.events import Delete, Health, MemberState, Upsert
 from xds.model.fleet import SHARING, Fleet
 from xds.model.node import view_of
@@ -118,6 +119,16 @@ class ControlPlane:
         self._report = Holdoff(self._log_problems, quiet_s=config.quiet_s, max_delay_s=REPORT_S)
         self._check_mcs()
         self._writers = Writers(self._mcs_client, self._mcs_world, self._report.changed, parsed(config.mcs_range))
+        self._conditions: MemberConditions | None = None
+        if self._live and self._live.has_hub:
+            self._conditions = MemberConditions(
+                self._live.hub_writer(),
+                self._writers.identity,
+                members=lambda: self._fleet.members,
+                declared=lambda: self._live.declared_members if self._live else (),
+                problems=self._found,
+                on_problems=self._report.changed,
+            )
         self._pending: list[FleetChange] = []
         self._by_node = False
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
@@ -166,7 +177,7 @@ class ControlPlane:
                     tasks.create_task(self._live.run(self.on_events, on_problems, is_alone=self._files is None))
                 tasks.create_task(self._keep_house())
                 async with asyncio.TaskGroup() as writing:  # it ends first: to give up a lease, it needs a connection
-                    writing.create_task(self._writers.run())
+                    self._start_writing(writing)
                     await self._wait_until_ready()
                     if self._dns:
                         self.dns_cluster = self._zone.open(self.config.dns_cluster)
@@ -184,6 +195,11 @@ class ControlPlane:
                 await self._dns.stop()
             await self.server.stop(GRACE_S)
             await admin.stop()
+
+    def _start_writing(self, tasks: asyncio.TaskGroup) -> None:
+        tasks.create_task(self._writers.run())
+        if self._conditions:
+            tasks.create_task(self._conditions.run())
 
     async def drain(self) -> None:
         """Send the proxies to other replicas over the configured window, while `run` goes on serving them; then cancel it."""
@@ -298,6 +314,8 @@ class ControlPlane:
 
     def _log_problems(self) -> None:
         self._problem_log.compare(self._found())
+        if self._conditions:
+            self._conditions.changed()
 
     # For the MCS API (xds.mcs)
 
@@ -478,6 +496,7 @@ class ControlPlane:
         stages = (
             *self._source_problems.values(),
             self._writers.problems(),
+            self._conditions.problems() if self._conditions else (),
             self._fleet.problems(),
             views,
             self.server.problems(),

@@ -81,6 +81,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0310": (Severity.ERROR, "import has no address of the range"),
     "XDS0311": (Severity.WARNING, "clusterset range overlaps Services"),
     "XDS0312": (Severity.INFO, "registry takes a cluster for not ready"),
+    "XDS0313": (Severity.INFO, "conditions of members are not written"),
     # 04xx: translation (xds/translate)
     "XDS0401": (Severity.ERROR, "route refers to what does not exist"),
     "XDS0402": (Severity.ERROR, "gateway or route field is not supported"),
@@ -133,6 +134,13 @@ class Problem:
     """`FILE:LINE` where the object came from a file."""
     about: str = ""
     """What problems are told apart by in the log where that is not the message, which may count something; "": the message."""
+
+    def is_about(self, member: str) -> bool:
+        """Return whether it is one of a member cluster or its objects; what has no object says it in words, or by its file."""
+        ref = self.ref
+        if ref is None:
+            return f"cluster {member!r}" in self.message or self.source.startswith(f"{member}/")
+        return ref.cluster == member or (ref.cluster, ref.kind, ref.name) == ("", "MemberCluster", member)
 
     @property
     def severity(self) -> Severity:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from xds.admin.memory import Memory
     from xds.admin.state import ControlPlane
     from xds.model.members import Member
-    from xds.problems import Problem
 
 
 def members(plane: ControlPlane) -> admin.MemberList:
@@ -56,7 +55,7 @@ def member(plane: ControlPlane, name: str) -> admin.MemberDescription:
         exports=len(valid),
         exports_valid=sum(valid),
         proxies=len({info.node_id for info in plane.streams() if isinstance(info.view, View) and info.view.cluster == name}),
-        problems=[problem_message(problem) for problem in plane.problems() if _is_about(problem, name)],
+        problems=[problem_message(problem) for problem in plane.problems() if problem.is_about(name)],
         namespace_selector=str(scope.namespace_selector or ""),
         exported_only=scope.exported_only,
         memory=_memory_use(memory_of(plane, name)),
@@ -88,11 +87,3 @@ def _valid_exports(plane: ControlPlane, name: str) -> list[bool]:
     items = plane.clusters[name].items if name in plane.clusters else {}
     exported = (ObjectKey("Service", key.namespace, key.name) for key in items if key.kind == "ServiceExport")
     return [not invalid(items.get(key)) for key in exported]
-
-
-def _is_about(problem: Problem, name: str) -> bool:
-    """Return whether a problem is one of the cluster or its objects; what has no object says it in words, or by its file."""
-    ref = problem.ref
-    if ref is None:
-        return f"cluster {name!r}" in problem.message or problem.source.startswith(f"{name}/")
-    return ref.cluster == name or (ref.cluster, ref.kind, ref.name) == (FLEET, "MemberCluster", name)

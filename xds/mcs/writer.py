@@ -10,12 +10,11 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import msgspec
 import structlog
 
 from xds.errors import XdsError
 from xds.mcs.addresses import Addresses, allocate
-from xds.mcs.lease import RENEW_S, Candidate, Lease
+from xds.mcs.campaign import Campaign, LeaseClient
 from xds.mcs.plan import Put, plan
 from xds.mcs.world import names_of
 from xds.model.cluster import CLUSTER_ID
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from xds.ranges import Network
 
 LEASE_NAME: Final = "isthmus-mcs"
-LEASE_NAMESPACE: Final = "isthmus-system"
 GATHER_S: Final = 0.05
 """Changes of a name that come together are planned once."""
 AGAIN_S: Final = 300.0
@@ -50,7 +48,7 @@ PLANS: Final = 32
 _log = structlog.get_logger()
 
 
-class Client(Protocol):
+class Client(LeaseClient, Protocol):
     """Writes to one API server; every method raises XdsError if that fails."""
 
     async def apply(self, key: ObjectKey, body: dict[str, Any], *, is_status: bool) -> None:
@@ -59,14 +57,6 @@ class Client(Protocol):
 
     async def delete(self, key: ObjectKey) -> None:
         """Delete an object; it may be gone already."""
-        ...
-
-    async def read_lease(self, namespace: str, name: str) -> bytes | None:
-        """Return the lease as JSON, None if there is none."""
-        ...
-
-    async def write_lease(self, namespace: str, name: str, body: bytes, *, is_new: bool) -> bool:
-        """Create or replace the lease; False if somebody else was quicker."""
         ...
 
 
@@ -97,7 +87,7 @@ class Writer:
         """Writes since the start."""
         self._client = client
         self._world = world
-        self._candidate = Candidate(identity, LEASE_NAME, LEASE_NAMESPACE)
+        self._campaign = Campaign(client, identity, LEASE_NAME, on_won=self._take_over, on_error=on_problems)
         self._on_problems = on_problems
         self._ranges = ranges
         self._addresses: Addresses | None = None
@@ -107,19 +97,18 @@ class Writer:
         self._everything = True
         self._failed: dict[Name, tuple[str, float]] = {}
         """(namespace, name) -> why a write of it failed, and how long it waits."""
-        self._lease_error = ""
         self._wake = asyncio.Event()
 
     @property
     def leads(self) -> bool:
         """Whether this replica may write."""
-        return self._candidate.leads(asyncio.get_running_loop().time())
+        return self._campaign.leads
 
     def problems(self) -> Iterator[Problem]:
         """Yield what keeps us from writing."""
         hint = "let the control plane's user write it, or do without --mcs for this cluster"
-        if self._lease_error:
-            yield Problem("XDS0305", f"the lease of cluster {self.cluster!r} cannot be had: {self._lease_error}", hint=hint)
+        if self._campaign.error:
+            yield Problem("XDS0305", f"the lease of cluster {self.cluster!r} cannot be had: {self._campaign.error}", hint=hint)
         for (namespace, name), (error, _) in sorted(self._failed.items()):
             message = f"what {namespace}/{name} needs in cluster {self.cluster!r} cannot be written: {error}"
             yield Problem("XDS0305", message, hint=hint)
@@ -146,47 +135,15 @@ class Writer:
         """Write until cancelled; then the lease is given up."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._campaign())
+                tasks.create_task(self._campaign.run())
                 tasks.create_task(self._write())
         finally:
-            await self._resign()
+            await self._campaign.resign()
 
-    async def _campaign(self) -> None:
-        """Get the lease, and keep it."""
-        while True:
-            led, error = self.leads, ""
-            try:
-                await self._renew(release=False)
-            except XdsError as found:
-                error = str(found)
-            if error != self._lease_error:
-                self._lease_error = error
-                self._on_problems()
-            if self.leads and not led:
-                _log.info("writing in cluster", cluster=self.cluster)
-                self._everything = True
-                self._wake.set()
-            await asyncio.sleep(RENEW_S)
-
-    async def _renew(self, *, release: bool) -> None:
-        began_s, candidate = asyncio.get_running_loop().time(), self._candidate
-        found = await self._client.read_lease(candidate.namespace, candidate.name)
-        current = msgspec.json.decode(found, type=Lease) if found is not None else None
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        wanted = candidate.wanted(current, asyncio.get_running_loop().time(), now, release=release)
-        if wanted is not None:
-            body = msgspec.json.encode(wanted)
-            is_written = await self._client.write_lease(candidate.namespace, candidate.name, body, is_new=current is None)
-            if is_written and not release:
-                candidate.renewed(began_s)
-
-    async def _resign(self) -> None:
-        if self.leads:
-            try:
-                async with asyncio.timeout(2):
-                    await self._renew(release=True)
-            except (XdsError, TimeoutError):
-                pass  # others wait until it is over
+    def _take_over(self) -> None:
+        _log.info("writing in cluster", cluster=self.cluster)
+        self._everything = True
+        self._wake.set()
 
     async def _write(self) -> None:
         while True:

@@ -43,7 +43,8 @@ class Writers:
         self._world = world
         self._on_problems = on_problems
         self._ranges = ranges
-        self._identity = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.identity = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        """Of this replica among all."""
         self._writers: dict[str, Writer] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
@@ -83,7 +84,7 @@ class Writers:
 
     def _writer(self, cluster: str, client: Client) -> Writer:
         world = partial(self._world_of, cluster)
-        how: dict[str, Any] = {"identity": self._identity, "on_problems": self._on_problems, "ranges": self._ranges}
+        how: dict[str, Any] = {"identity": self.identity, "on_problems": self._on_problems, "ranges": self._ranges}
         return Writer(cluster, client, world, **how)
 
     def _world_of(self, cluster: str) -> World | None:

@@ -268,7 +268,14 @@ class MemberClusterSpec(Struct, frozen=True, rename="camel", kw_only=True):
     scope: ScopeSpec = ScopeSpec()
 
 
+class MemberClusterStatus(Struct, frozen=True, rename="camel", kw_only=True):
+    """`status` of a MemberCluster."""
+
+    conditions: list[Condition] = []
+
+
 class MemberCluster(KubernetesObject, frozen=True, rename="camel", kw_only=True):
     """traffic.isthmus.dev/v1alpha1 MemberCluster: one cluster of the fleet (fleet-wide object)."""
 
     spec: MemberClusterSpec = MemberClusterSpec()
+    status: MemberClusterStatus = MemberClusterStatus()

@@ -57,7 +57,7 @@ async def test_two_names_of_one_cluster_are_one_member(servers, live, tmp_path, 
         assert {cluster for cluster, _ in fleet.objects} == {"east", "west"}
         await fleet.until(lambda: Aliases("east", frozenset(("again",))) in fleet.events)
         (problem,) = [one for one in fleet.problems if one.code == "XDS0309"]
-        assert f"'again' (context again of {file}) is the same cluster as 'east' (context east of" in problem.message
+        assert f"'again' (context again of {file}) is another name of cluster 'east' (context east of" in problem.message
         # Another cluster by now: it is a member of its own.
         north = await servers()
         put_endpoints(north.store, "web", "10.3.0.1")

@@ -92,6 +92,10 @@ class HubSource:
         """Whether everything was told once."""
         return all(source.is_synced for source in self._sources.values())
 
+    def source(self, what: str) -> MemberSource:
+        """Return what keeps up with one of `READ`."""
+        return self._sources[what]
+
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the hub and what it registers; what every source says is said once."""
         yield from {problem.message: problem for source in self._sources.values() for problem in source.problems()}.values()

@@ -148,6 +148,15 @@ class LiveSource:
         """Return how to write to a member, by whatever connection there is at the time."""
         return MemberWriter(lambda: self.members.get(member))
 
+    def hub_writer(self) -> MemberWriter:
+        """Return how to write to the hub, by whatever connection there is at the time."""
+        return MemberWriter(lambda: self._hub_source.source(MEMBERS) if self._hub_source else None)
+
+    @property
+    def declared_members(self) -> Iterator[MemberCluster]:
+        """The MemberClusters of the hub."""
+        return (item for item in self._fleet_wide.of(MEMBERS) if isinstance(item, MemberCluster))
+
     async def run(
         self, sink: Callable[[list[Event]], None], problems: Callable[[tuple[Problem, ...]], None], *, is_alone: bool
     ) -> None:
@@ -273,7 +282,7 @@ class LiveSource:
         for first, others in sorted(self._aliases.items()):
             for name in sorted(others):
                 where, there = self.origin(name), self.origin(first)
-                message = f"{name!r} ({where}) is the same cluster as {first!r} ({there}), and read under that name alone"
+                message = f"{name!r} ({where}) is another name of cluster {first!r} ({there}), and read under that one alone"
                 yield Problem("XDS0309", message, hint="both names may be used; register it once to be rid of this")
 
     # One member

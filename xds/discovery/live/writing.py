@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from xds.discovery.live.api_server import UnreachableError
 from xds.discovery.live.collection import Refusal
 from xds.discovery.live.resources import NOT_FOUND
 from xds.errors import XdsError
@@ -109,7 +110,7 @@ class MemberWriter:
     def _connected(self) -> ApiServer:
         member = self._member()
         if member is None or member.server is None:
-            raise WriteError("there is no connection to the cluster")
+            raise UnreachableError("there is no connection to the cluster")
         return member.server
 
     async def _send(
