@@ -16,6 +16,8 @@ VIEW = "view"
 KINDS = ("cds", "eds", "sds")  # listeners are like clusters, routes like endpoints, but for what follows what
 NAMES = ("a", "b", "c", "d")
 BAD = "9"
+STALE = "0"
+"""A nonce that no response has; each example has an encoder of its own, so that its nonces are the same when it is replayed."""
 
 kinds = st.sampled_from(KINDS)
 names = st.frozensets(st.sampled_from(NAMES), max_size=4)

@@ -14,7 +14,6 @@ from protocol_script import resource, type_url
 from xds.protocol import DeltaStream, Encoder, SotwStream
 from xds.snapshot.store import SnapshotStore
 
-ENCODER = Encoder("isthmus")
 VIEW = "view"
 KINDS = ("cds", "eds", "lds", "rds")
 
@@ -57,7 +56,7 @@ class MakeBeforeBreak(RuleBasedStateMachine):
 
     @initialize(contents=clusters, pick=picks, blames=st.booleans())
     def begin(self, contents, pick, blames):
-        self.now_s = 0.0
+        self.now_s, self.encoder = 0.0, Encoder("isthmus")
         self.store = SnapshotStore()
         self.store.publish(VIEW, {}, at_s=0, trigger="")
         self.envoy = Envoy(delta=self.delta, blames=blames)
@@ -67,7 +66,7 @@ class MakeBeforeBreak(RuleBasedStateMachine):
         self.publish(contents, pick, None, ())
 
     def open(self):
-        self.stream = (DeltaStream if self.delta else SotwStream)(ENCODER)
+        self.stream = (DeltaStream if self.delta else SotwStream)(self.encoder)
         self.stream.earlier = lambda: self.store.history(VIEW)
         self.down: deque = deque()
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from protocol_script import decode, type_url
-from protocol_world import BAD, KINDS, NAMES, Wires, World, changes, error_text, kinds, names, traffic, version
+from protocol_world import BAD, KINDS, NAMES, STALE, Wires, World, changes, error_text, kinds, names, traffic, version
 
 from xds.protocol import Encoder, SotwRequest, SotwStream
 from xds.wire import short_name
 
-ENCODER = Encoder("isthmus")
+pytestmark = pytest.mark.timeout(900)  # a failure is worth the minutes that it takes to make it small; cut short, it looks flaky
 COMPLETE_KINDS = ("cds",)
 
 
@@ -41,7 +42,7 @@ class SotwMachine(RuleBasedStateMachine):
     )
     def connect_first(self, applies_good, blames, limit, wanted, first):
         self.applies_good, self.blames, self.limit = applies_good, blames, limit
-        self.world, self.now_s = World(), 0.0
+        self.world, self.encoder, self.now_s = World(), Encoder("isthmus"), 0.0
         self.held = {kind: {} for kind in KINDS}
         self.accepted = dict.fromkeys(KINDS, "")
         self.connect()
@@ -50,7 +51,7 @@ class SotwMachine(RuleBasedStateMachine):
             self.say(kind, sorted(new))
 
     def connect(self):
-        self.stream = SotwStream(ENCODER, response_bytes=self.limit)
+        self.stream = SotwStream(self.encoder, response_bytes=self.limit)
         self.wires = Wires()
         self.asked = {}
         self.warming: set[str] = set()
@@ -75,7 +76,7 @@ class SotwMachine(RuleBasedStateMachine):
         self.stream.resync()
         self.flow(traffic)
 
-    @rule(kind=kinds, new=names, star=st.booleans(), stale=st.sampled_from((None, None, "", "7")), traffic=traffic)
+    @rule(kind=kinds, new=names, star=st.booleans(), stale=st.sampled_from((None, None, "", STALE)), traffic=traffic)
     def subscribe(self, kind, new, star, stale, traffic):
         self.say(kind, (*sorted(new), *["*"] * star), nonce=stale)
         self.flow(traffic)

@@ -197,7 +197,7 @@ class Interest:
         """Withhold a name no longer: it differs now, or its circumstances do."""
         client = self.client
         del client.withheld[name]
-        if not still_exists:
+        if not (still_exists or name in self.owed or name in client.held):  # neither to be sent nor sent since
             client.restore((name,))
         if name not in client.held:  # else it is known what the client has
             self.owed.add(name)
