@@ -185,6 +185,8 @@ class DeltaStream(Stream["_DeltaType"]):
         if subscription != before:
             interest.subscribe(subscription)
             self.subscription_changes += 1
+            if kind.claims:  # what is dropped is no longer held, whatever was said of it at first
+                kind.claims = {name: version for name, version in kind.claims.items() if interest.wants(name)}
         # Whether the wildcard covers a name that was unsubscribed is for the server to say (R5).
         interest.owe((added - removed - rejected) | (removed & (before.names | added) if wildcard else NO_NAMES))
         if asked_for_all:
