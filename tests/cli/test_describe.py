@@ -7,6 +7,7 @@ from described_fleet import described_fleet
 from fleet_world import endpoint, endpoint_slice, export, fleet_of, make, member, service
 
 from xds.cli.describe import ServiceName
+from xds.model.events import Doubt, Health, MemberState, Standing
 
 
 @pytest.fixture
@@ -146,6 +147,19 @@ def test_a_service_that_karmada_shares(asked, plane, spec, told):
     given = {"east": [service("web")], "west": [service("web"), endpoint_slice("web", [endpoint("10.2.0.1")])]}
     plane.take(fleet_of(given, member("east"), member("west"), sharing))
     assert f"Shared:      {told} (MultiClusterService)\n" in asked("describe", "service", "shop/web").stdout
+
+
+def test_why_an_endpoint_is_the_last_resort(asked, plane):
+    fleet = fleet_of({"east": [service("web"), endpoint_slice("web", [endpoint("10.1.0.1")])]}, member("east"))
+    fleet.apply([Health("east", MemberState.STALE, "timeout", Standing.DEMOTED)])
+    plane.take(fleet)
+    shown = asked("describe", "service", "shop/web").stdout
+    assert "HEALTHY (the last resort for clients of other clusters, as its whole cluster is)" in shown
+    fleet.apply([Health("east", MemberState.CONNECTED), Doubt("east", frozenset((("shop", "web"),)))])
+    plane.take(fleet)
+    (group,) = json.loads(asked("describe", "service", "shop/web", "-o", "json").stdout)["endpoints"]
+    assert group["endpoints"][0]["reasons"] == ["ready when its cluster lost it with much else, which is doubted"]
+    assert "DEGRADED (ready when its cluster lost it" in asked("describe", "service", "shop/web").stdout
 
 
 def test_describe_service_for_machines(asked, fleet):

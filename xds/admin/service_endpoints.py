@@ -133,6 +133,7 @@ def _described(entry: objects.SliceEndpoint, held: _Held, endpoint: Endpoint | N
         serving=ready if conditions.serving is None else conditions.serving,
         terminating=bool(conditions.terminating),
         health=endpoint.health if endpoint else "",
+        reasons=endpoint.reasons if endpoint else (),
         created_at=created_at(held.item),
         source=object_ref(ref_of(held.holder, held.item)),
         target=admin.ObjectRef(cluster=held.runs_in, kind=target.kind, namespace=target.namespace, name=target.name)

@@ -101,12 +101,18 @@ def _endpoint(entry: Json) -> list[str]:
     ports = ",".join(map(str, entry["ports"]))
     return [
         f"{address}:{ports}" if ports else address,
-        entry["health"],
+        _health(entry),
         *conditions,
         age(entry.get("created_at", "")),
         f"{target['kind']} {target['name']}" if target else "",
         object_name(entry["source"]),
     ]
+
+
+def _health(entry: Json) -> str:
+    """Return what proxies are told, with the reason where the conditions beside it do not say it."""
+    reasons = entry["reasons"] if entry["health"] == "DEGRADED" else entry["reasons"][1:]
+    return f"{entry['health']} ({'; '.join(reasons)})" if reasons else entry["health"]
 
 
 def _section(title: str, headers: tuple[str, ...], rows: Sequence[Sequence[str]], *, otherwise: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from xds.model.events import Standing
 from xds.model.objects import UNDATED
@@ -55,6 +55,18 @@ class Health(StrEnum):
     """To be used when no other is left: it may be gone."""
 
 
+_OF_HEALTH: Final = {
+    Health.HEALTHY: "ready",
+    Health.UNHEALTHY: "not ready, but was before",
+    Health.DRAINING: "terminating, and still serving",
+    Health.DEGRADED: "ready when its cluster lost it with much else, which is doubted",
+}
+_OF_STANDING: Final = {
+    Standing.DEMOTED: "the last resort for clients of other clusters, as its whole cluster is",
+    Standing.REMOVED: "left out for clients of other clusters, as its whole cluster is",
+}
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Endpoint:
     """One endpoint of one service port."""
@@ -71,6 +83,12 @@ class Endpoint:
     """Of its cluster, for clients of other clusters."""
     origin: Ref | None = field(default=None, compare=False)
     """The EndpointSlice."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why its health is what it is, and what else clients of other clusters are told, in words."""
+        of_cluster = _OF_STANDING.get(self.standing)
+        return (_OF_HEALTH[self.health], of_cluster) if of_cluster else (_OF_HEALTH[self.health],)
 
     def without(self, addresses: Collection[str]) -> Endpoint | None:
         """Return the endpoint without some of its addresses; None if its primary is among them.
