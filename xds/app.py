@@ -28,32 +28,27 @@ from xds.discovery.live.in_cluster import hub_access
 from xds.discovery.live.source import Care, LiveSource
 from xds.discovery.live.standing import Patience
 from xds.dns import DnsServer, Zone
-from xds.errors import ConfigurationError
 from xds.holdoff import Holdoff
-from xds.mcs.world import World
-from xds.mcs.writers import Writers
-from xds.member_conditions import MemberConditions
 from xds.model.events import Delete, Health, MemberState, Upsert
 from xds.model.fleet import SHARING, Fleet
 from xds.model.node import view_of
 from xds.model.objects import MemberCluster
 from xds.problem_log import ProblemLog
-from xds.problems import Problem, did_you_mean, worst_first
+from xds.problems import Problem, worst_first
 from xds.protocol import Encoder
-from xds.ranges import parsed
 from xds.server.address import is_local
 from xds.server.ending import clipped
 from xds.server.limits import Limits
 from xds.server.server import Security, XdsServer
 from xds.server.tls import TlsFiles
 from xds.views import LiveViews, describe_services
+from xds.writes import Writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from xds.config import Config
     from xds.discovery.inventory import Identity
-    from xds.discovery.live.writing import MemberWriter
     from xds.model.cluster import Cluster
     from xds.model.events import Event
     from xds.model.fleet import FleetChange
@@ -117,18 +112,7 @@ class ControlPlane:
         self._batch = Holdoff(self._build_batch, quiet_s=config.quiet_s, max_delay_s=config.max_delay_s)
         self._problem_log = ProblemLog()
         self._report = Holdoff(self._log_problems, quiet_s=config.quiet_s, max_delay_s=REPORT_S)
-        self._check_mcs()
-        self._writers = Writers(self._mcs_client, self._mcs_world, self._report.changed, parsed(config.mcs_range))
-        self._conditions: MemberConditions | None = None
-        if self._live and self._live.has_hub:
-            self._conditions = MemberConditions(
-                self._live.hub_writer(),
-                self._writers.identity,
-                members=lambda: self._fleet.members,
-                declared=lambda: self._live.declared_members if self._live else (),
-                problems=self._found,
-                on_problems=self._report.changed,
-            )
+        self._writes = Writes(config, self._live, self._fleet, found=self._found, on_problems=self._report.changed)
         self._pending: list[FleetChange] = []
         self._by_node = False
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
@@ -177,7 +161,7 @@ class ControlPlane:
                     tasks.create_task(self._live.run(self.on_events, on_problems, is_alone=self._files is None))
                 tasks.create_task(self._keep_house())
                 async with asyncio.TaskGroup() as writing:  # it ends first: to give up a lease, it needs a connection
-                    self._start_writing(writing)
+                    writing.create_task(self._writes.run())
                     await self._wait_until_ready()
                     if self._dns:
                         self.dns_cluster = self._zone.open(self.config.dns_cluster)
@@ -195,11 +179,6 @@ class ControlPlane:
                 await self._dns.stop()
             await self.server.stop(GRACE_S)
             await admin.stop()
-
-    def _start_writing(self, tasks: asyncio.TaskGroup) -> None:
-        tasks.create_task(self._writers.run())
-        if self._conditions:
-            tasks.create_task(self._conditions.run())
 
     async def drain(self) -> None:
         """Send the proxies to other replicas over the configured window, while `run` goes on serving them; then cancel it."""
@@ -221,7 +200,7 @@ class ControlPlane:
         with self.timings["apply"].measured():
             change = self._fleet.apply(events)
         self._state_times.note(self._fleet.members, time.time())
-        self._writers.take(events)
+        self._writes.take(events)
         if self._live:
             self._tell_live(self._live, events)
         self._zone.changed(change)
@@ -314,33 +293,7 @@ class ControlPlane:
 
     def _log_problems(self) -> None:
         self._problem_log.compare(self._found())
-        if self._conditions:
-            self._conditions.changed()
-
-    # For the MCS API (xds.mcs)
-
-    def _mcs_client(self, cluster: str) -> MemberWriter | None:
-        """Return how to write in a cluster; None if that is not wanted."""
-        if self._live is None or cluster not in self._live.names or not {"*", cluster} & {*self.config.mcs}:
-            return None
-        return self._live.writer(cluster)
-
-    def _check_mcs(self) -> None:
-        """See whether clusters that are to be written to can be.
-
-        Raises:
-            ConfigurationError: one of them has no API server.
-        """
-        live = self._live.names if self._live else frozenset()
-        unknown = sorted({*self.config.mcs} - live - {"*"})
-        if unknown and not (self._live and self._live.has_hub):
-            hint = did_you_mean(unknown[0], live) or f"there are {', '.join(sorted(live)) or 'none'}"
-            raise ConfigurationError(f"mcs: {unknown[0]!r} is no live cluster; {hint}")
-
-    def _mcs_world(self) -> World:
-        """What is lost counts no more."""
-        members = {name: one for name, one in self._fleet.members.items() if one.state is not MemberState.LOST}
-        return World({name: one for name, one in self._fleet.complete.items() if name in members}, members)
+        self._writes.problems_changed()
 
     # For the server (xds.server.source.ViewSource)
 
@@ -495,8 +448,7 @@ class ControlPlane:
         views = self._views.problems(clients)
         stages = (
             *self._source_problems.values(),
-            self._writers.problems(),
-            self._conditions.problems() if self._conditions else (),
+            self._writes.problems(),
             self._fleet.problems(),
             views,
             self.server.problems(),
