@@ -131,6 +131,18 @@ async def test_conditions_are_written_once_and_when_they_change(world):
         assert found["Connected"].last_transition_time == since
 
 
+async def test_a_hub_without_member_clusters_is_asked_for_nothing(world):
+    east = world.hub.items.pop("east")
+    async with world.replica() as one:
+        one.changed()
+        await asyncio.sleep(5)
+        assert world.hub.lease is None
+        world.hub.items["east"] = east
+        one.changed()
+        await asyncio.sleep(5)
+        assert world.hub.writes == ["east"]
+
+
 async def test_one_replica_of_two_writes(world):
     async with world.replica("one"), world.replica("two") as other:
         world.members = {"east": replace(EAST, state=MemberState.STALE)}

@@ -104,7 +104,11 @@ class MemberConditions:
         self._wake.set()
 
     async def run(self) -> None:
-        """Write until cancelled; then the lease is given up."""
+        """Write until cancelled; then the lease is given up. Without a MemberCluster there is nothing to ask the hub for."""
+        while not any(True for _ in self._declared()):
+            await self._wake.wait()
+            self._wake.clear()
+        self._wake.set()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._campaign.run())

@@ -197,7 +197,7 @@ def test_a_cluster_profile_needs_a_plugin_of_ours():
     assert problem(Hub(profiles=[profile])).message == message
     plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "gke-gcloud-auth-plugin"}
     found = the_only(Hub(profiles=[profile], plugins={"google": plugin}))
-    assert reached(found) == ("https://p1:443", {"exec": plugin})
+    assert reached(found) == ("https://p1:443", {"exec": {"provideClusterInfo": True, **plugin}})
     assert "certificate-authority" not in found.kubeconfig["clusters"][0]["cluster"]
     assert found.region == "r3"
 

@@ -19,7 +19,8 @@ from kubernetes.aio.config import ConfigException
 from kubernetes.aio.config.kube_config import KubeConfigLoader
 
 from xds.discovery.live.collection import Refusal
-from xds.discovery.live.kubeconfig import user_of
+from xds.discovery.live.exec_plugin import run_plugin
+from xds.discovery.live.kubeconfig import cluster_of, user_of, with_user
 from xds.errors import ConfigurationError, XdsError
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ class ApiServer:
             ConfigurationError: the kubeconfig, or what it refers to, cannot be used.
         """
         user = user_of(kubeconfig, context)
+        if isinstance(plugin := user.get("exec"), dict):
+            found = await run_plugin(plugin, cluster_of(kubeconfig, context), str(base_path or ""))
+            kubeconfig = with_user(kubeconfig, context, {key: value for key, value in user.items() if key != "exec"} | found)
         configuration = type.__call__(Configuration)  # a call of the class itself would copy the process's default
         try:
             loader = KubeConfigLoader(  # type: ignore[no-untyped-call]
@@ -77,7 +81,8 @@ class ApiServer:
                 temp_file_path=str(scratch) if scratch else None,
             )
             await loader.load_and_set(configuration)  # type: ignore[no-untyped-call]
-            _use_credentials(configuration, user)
+            if token := configuration.api_key.get("BearerToken"):
+                configuration.api_key["BearerToken"] = token.strip()  # a file often ends with a newline, a header must not
             return cls(configuration)
         except (ConfigException, OSError, ssl.SSLError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ConfigurationError(f"context {context!r} cannot be used: {_first_line(error)}") from error
@@ -188,19 +193,6 @@ async def _reaching(url: str) -> AsyncIterator[None]:
     # ValueError and HttpProcessingError: what the server sends cannot be parsed, or is a line without end.
     except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError, HttpProcessingError, ValueError) as error:
         raise UnreachableError(f"the connection to {url} broke: {_first_line(error)}") from error
-
-
-def _use_credentials(configuration: Configuration, user: dict[str, Any]) -> None:
-    """Make what was loaded usable: if a plugin fails, `kubernetes.aio` asks as nobody.
-
-    Raises:
-        ConfigurationError: there are none.
-    """
-    token = configuration.api_key.get("BearerToken", "")
-    if "exec" in user and not (token or configuration.cert_file):
-        raise ConfigurationError(f"the plugin {user['exec'].get('command')!r} gives no credentials")
-    if token:
-        configuration.api_key["BearerToken"] = token.strip()  # a file often ends with a newline, and a header must not
 
 
 def _message(body: bytes) -> str:

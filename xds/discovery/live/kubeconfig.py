@@ -147,6 +147,25 @@ def user_of(content: dict[str, Any], context: str) -> dict[str, Any]:
     return user
 
 
+def cluster_of(content: dict[str, Any], context: str) -> dict[str, Any]:
+    """Return the cluster of a context that is complete (`user_of`)."""
+    name = _context(content, context)["cluster"]
+    found: dict[str, Any] = next(one["cluster"] for one in reversed(content["clusters"]) if one["name"] == name)
+    return found
+
+
+def with_user(content: dict[str, Any], context: str, user: dict[str, Any]) -> dict[str, Any]:
+    """Return a kubeconfig in which the user of a context, which is complete, is authenticated otherwise."""
+    name = _context(content, context)["user"]
+    others = [one for one in content["users"] if one["name"] != name]
+    return {**content, "users": [*others, {"name": name, "user": user}]}
+
+
+def _context(content: dict[str, Any], context: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(one["context"] for one in reversed(content["contexts"]) if one["name"] == context)
+    return found
+
+
 def _is_url(text: str) -> bool:
     try:
         url = urlsplit(text)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 KUBECONFIG_KEY: Final = "kubeconfig"
 KARMADA_PROXY: Final = "/apis/cluster.karmada.io/v1alpha1/clusters/{}/proxy"
-PROFILE_FIELDS: Final[tuple[str, ...]] = ("server", "tls-server-name", "certificate-authority-data", "proxy-url")
+PROFILE_FIELDS: Final[tuple[str, ...]] = ("server", "tls-server-name", "certificate-authority-data", "proxy-url", "extensions")
+"""The last one has what the plugin needs to know of the cluster (KEP-4322)."""
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 SecretName = tuple[str, str]
@@ -233,7 +234,7 @@ class _Registrar:
         if not usable:
             names = ", ".join(one.name for one in offered) or "none"
             raise CredentialError(f"no plugin is configured for its access providers ({names}); set registry.plugins")
-        cluster, plugin = usable[0].cluster, dict(self.hub.plugins[usable[0].name])
+        cluster, plugin = usable[0].cluster, {"provideClusterInfo": True, **self.hub.plugins[usable[0].name]}
         kept = {key: cluster[key] for key in PROFILE_FIELDS if key in cluster}
         properties = {one.name: one.value for one in item.status.properties}
         region, zone = (properties.get(f"topology.kubernetes.io/{part}", "") for part in ("region", "zone"))
