@@ -94,21 +94,31 @@ def kubeconfig_of(file):
     return read_kubeconfig(file).content
 
 
+@asynccontextmanager
+async def running(source, *, is_alone=True):
+    """Run a live source, and give who follows it."""
+    follower = LiveFollower()
+    follower.source = source
+    task = asyncio.create_task(source.run(follower.take, follower.report, is_alone=is_alone))
+    follower.watch_over(task)
+    try:
+        yield follower
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def follow():
+    """Return a context manager: a live source that runs, and who follows it."""
+    return running
+
+
 @pytest.fixture
 def live():
     """Return a context manager: a source that follows the clusters of kubeconfigs."""
 
-    @asynccontextmanager
-    async def follow(*files, contexts=(), is_alone=True):
-        follower = LiveFollower()
-        source = LiveSource(files, contexts)
-        follower.source = source
-        task = asyncio.create_task(source.run(follower.take, follower.report, is_alone=is_alone))
-        follower.watch_over(task)
-        try:
-            yield follower
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    def follow(*files, contexts=(), is_alone=True):
+        return running(LiveSource(files, contexts), is_alone=is_alone)
 
     return follow

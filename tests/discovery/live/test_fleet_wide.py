@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 from fake_objects import serve_further
 from fake_store import Resource
 from fleet_world import make, member
-from live_follower import LiveFollower
 
 from xds.discovery.live.access import FileAccess
 from xds.discovery.live.fleet_wide import FleetWide
@@ -131,24 +129,14 @@ async def hub(servers):
 
 
 @pytest.fixture
-def following(hub, tmp_path):
+def following(hub, tmp_path, follow):
     """Return a context manager: a source that follows what the hub registers, and saves what it reads."""
 
-    @asynccontextmanager
-    async def follow():
-        follower = LiveFollower()
+    def start():
         file = hub.kubeconfig(tmp_path / "hub", "hub")
-        source = LiveSource([], (), Care(directory=tmp_path / "state"), FileAccess(Context("", file, "hub")))
-        follower.source = source
-        task = asyncio.create_task(source.run(follower.take, follower.report, is_alone=True))
-        follower.watch_over(task)
-        try:
-            yield follower
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        return follow(LiveSource([], (), Care(directory=tmp_path / "state"), FileAccess(Context("", file, "hub"))))
 
-    return follow
+    return start
 
 
 def register(hub, tmp_path, **servers):

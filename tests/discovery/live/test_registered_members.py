@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-from contextlib import asynccontextmanager
 
 import pytest
 from fake_objects import serve_further
 from fake_store import Resource
-from live_follower import LiveFollower
 
 from xds.discovery.live.access import FileAccess
 from xds.discovery.live.kubeconfig import Context
@@ -29,23 +26,14 @@ async def hub(servers):
 
 
 @pytest.fixture
-def following(hub, tmp_path):
+def following(hub, tmp_path, follow):
     """Return a context manager: a source that follows what the hub registers."""
 
-    @asynccontextmanager
-    async def follow():
-        follower = LiveFollower()
+    def start():
         file = hub.kubeconfig(tmp_path / "hub", "hub")
-        source = LiveSource([], hub=FileAccess(Context("", file, "hub")))
-        task = asyncio.create_task(source.run(follower.take, follower.report, is_alone=True))
-        follower.watch_over(task)
-        try:
-            yield follower
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        return follow(LiveSource([], hub=FileAccess(Context("", file, "hub"))))
 
-    return follow
+    return start
 
 
 def register(hub, member):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
 from fake_store import CUSTOM
-from live_follower import LiveFollower
 
 from xds.discovery.live import member as member_module
 from xds.discovery.live.scope import MAX_SELECTOR_BYTES, NOTHING, Scope
@@ -38,26 +36,19 @@ def declared(**scope):
 
 
 @pytest.fixture
-def following(server, tmp_path):
-    """Return a context manager: a live source of east with a scope."""
+def following(server, tmp_path, follow):
+    """Return a context manager: a live source of east with a scope, which has told everything."""
 
     @asynccontextmanager
-    async def follow(*, is_written=False, **scope):
-        follower = LiveFollower()
+    async def start(*, is_written=False, **scope):
         care = Care(share=0.5, delay_s=600, is_written=lambda _: is_written)
         source = LiveSource([server.kubeconfig(tmp_path / "config", "east")], (), care)
         source.declared("east", declared(**scope))
-        follower.source = source
-        task = asyncio.create_task(source.run(follower.take, follower.report, is_alone=True))
-        follower.watch_over(task)
-        try:
+        async with follow(source) as follower:
             await follower.until_synced("east")
             yield follower
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
-    return follow
+    return start
 
 
 @pytest.fixture
