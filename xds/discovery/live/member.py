@@ -160,7 +160,7 @@ class MemberSource:
         for name, collection in self.collections.items():
             before = collection.questions
             gone += collection.narrow(scope)
-            if collection.questions != before and (limit := self._limits.get(name)):
+            if collection.questions != before and (limit := self._limits.get(name)) and not limit.expired():
                 limit.reschedule(asyncio.get_running_loop().time())  # what it watches is not what is wanted
         if gone:
             self._withdraw(gone)
@@ -303,6 +303,8 @@ class MemberSource:
             async with asyncio.timeout(LIST_SILENCE_S if request.is_list else None) as limit, aclosing(lines) as batches:
                 self._limits[name] = limit
                 async for batch in batches:
+                    if collection.questions != asked:
+                        return
                     self._take(collection, collection.take_line, batch)
                     limit.reschedule(loop.time() + LIST_SILENCE_S if collection.is_listing else None)
         except TimeoutError as error:
