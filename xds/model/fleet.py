@@ -69,6 +69,8 @@ class Fleet:
         self._order: list[ServiceKey] | None = None
         """The keys of the services, sorted; None when one was added or removed."""
         self._problems: dict[ServiceKey, tuple[Problem, ...]] = {}
+        self._shared_names: set[tuple[str, str]] = set()
+        """(namespace, name) that a MultiClusterService has."""
         self._sharing_problems: dict[ServiceKey, tuple[Problem, ...]] = {}
         """Of services that are shared, beside those that they have alone."""
         self._unowned: set[ServiceKey] = set()
@@ -127,7 +129,9 @@ class Fleet:
 
     def sharing(self, namespace: str, name: str) -> Sharing | None:
         """Return how the Services of a name are shared, by a MultiClusterService; None if they are not."""
-        item = self._clusters[FLEET].items.get(ObjectKey(SHARING, namespace, name)) if FLEET in self._clusters else None
+        if (namespace, name) not in self._shared_names:
+            return None
+        item = self._clusters[FLEET].items.get(ObjectKey(SHARING, namespace, name))
         return Sharing.of(item, self.known) if isinstance(item, MultiClusterService) else None
 
     def sharings(self) -> Iterator[Sharing]:
@@ -214,6 +218,7 @@ class Fleet:
         self._remotes.touch(cluster, key)
         self._dirty |= touched.services
         if key.kind == SHARING:
+            (self._shared_names.discard if item is None else self._shared_names.add)((key.namespace, key.name))
             self._dirty.update(ServiceKey(key.namespace, key.name, name) for name in self._clusters if name != FLEET)
         if touched.namespace:
             self._dirty.update(found for found in self._clusterset() if found.namespace == touched.namespace)
@@ -284,14 +289,10 @@ class Fleet:
     def _depending(self, own: set[ServiceKey]) -> set[ServiceKey]:
         """Return clusters' services with those into which others share what they have."""
         found = set(own)
-        for namespace, name in {(key.namespace, key.name) for key in own} if self._has_sharings else ():
+        for namespace, name in {(key.namespace, key.name) for key in own} & self._shared_names:
             if sharing := self.sharing(namespace, name):
                 found.update(ServiceKey(namespace, name, cluster) for cluster in self.members if sharing.consumes(cluster))
         return found
-
-    @property
-    def _has_sharings(self) -> bool:
-        return FLEET in self._clusters and any(key.kind == SHARING for key in self._clusters[FLEET].items)
 
     def _shared(self, key: ServiceKey) -> Service | None:
         """Return what clients in a cluster are told of its service."""
