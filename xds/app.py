@@ -32,7 +32,7 @@ from xds.holdoff import Holdoff
 from xds.model.events import Delete, Health, MemberState, Upsert
 from xds.model.fleet import SHARING, Fleet
 from xds.model.node import view_of
-from xds.model.objects import MemberCluster
+from xds.model.objects import MemberCluster, ScopeSpec
 from xds.problem_log import ProblemLog
 from xds.problems import Problem, worst_first
 from xds.protocol import Encoder
@@ -394,6 +394,10 @@ class ControlPlane:
             return origin
         is_read = self.config.clusters and member in self._fleet.clusters
         return f"directory {self.config.clusters / member}" if is_read and self.config.clusters else ""
+
+    def scope_of(self, member: str) -> ScopeSpec:
+        """Return what is read of a member; a directory is read whole."""
+        return self._live.scope_of(member) if self._live else ScopeSpec()
 
     @property
     def store(self) -> SnapshotStore[View]:

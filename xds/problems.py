@@ -41,6 +41,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0109": (Severity.WARNING, "name cannot be used in the directory"),
     "XDS0110": (Severity.WARNING, "kind is not read, but like one that is"),
     "XDS0111": (Severity.WARNING, "directory is not that of a fleet"),
+    "XDS0112": (Severity.WARNING, "field is unknown"),
     # 02xx: the fleet (xds/model)
     "XDS0201": (Severity.WARNING, "member cluster is not declared"),
     "XDS0203": (Severity.WARNING, "exported services conflict"),

@@ -5,6 +5,7 @@ from collections import Counter
 from xds.admin.state import Timing
 from xds.model.events import MemberState
 from xds.model.members import Member
+from xds.model.objects import ScopeSpec
 from xds.model.service import Endpoint, Health, Locality, Port, Protocol, Service, ServiceKey
 from xds.model.view import Role, View
 from xds.problems import Problem, Ref
@@ -146,6 +147,7 @@ class FakePlane:
         rejected.nack_names, rejected.nack_blamed, rejected.nacks = ("outbound",), ("outbound",), 1
         self.rejection = Rejection(listener, error, NOW_S)
         self.suspects = []
+        self.scopes = {}
         synced = TypeStatus(State.SYNCED, NOW_S, sent_version="a", acked_version="a")
         self.open = [
             stream("envoy-2", EAST, {LISTENER: rejected, CLUSTER: synced}, rejections=[self.rejection]),
@@ -158,6 +160,9 @@ class FakePlane:
         self.members, self.services, self.found = fleet.members, fleet.services, fleet.problems()
         self.clusters, self.imports = fleet.clusters, fleet.imports
         self.sharing, self.remotes = fleet.sharing, fleet.remotes
+
+    def scope_of(self, member):
+        return self.scopes.get(member, ScopeSpec())
 
     def source_of(self, member):
         return f"directory clusters/{member}"

@@ -36,7 +36,7 @@ def test_clusters(asked, plane):
     ]
     assert result.stderr == "west is Stale: no answer for 3 m\n"
     plane.members["west"] = replace(plane.members["west"], declared=False)
-    assert "west has manifests but no MemberCluster; add one" in asked("clusters", "--no-headers").stderr
+    assert "west has no MemberCluster, so its region follows from its nodes; add one" in asked("clusters", "--no-headers").stderr
 
 
 def test_clusters_for_machines(asked):

@@ -8,6 +8,8 @@ from fleet_world import endpoint, endpoint_slice, export, fleet_of, make, member
 
 from xds.cli.describe import ServiceName
 from xds.model.events import Doubt, Health, MemberState, Standing
+from xds.model.labels import LabelSelector, Requirement
+from xds.model.objects import ScopeSpec
 
 
 @pytest.fixture
@@ -47,9 +49,8 @@ def test_describe_a_cluster_that_is_in_trouble(asked, plane):
 
 
 def test_describe_a_cluster_that_is_read_in_part(asked, plane):
-    selector = {"matchLabels": {"team": "shop"}, "matchExpressions": [{"key": "old", "operator": "DoesNotExist"}]}
-    scope = {"namespaceSelector": selector, "exportedOnly": True}
-    plane.take(fleet_of({"east": [service("web")]}, member("east", scope=scope)))
+    selector = LabelSelector(match_labels={"team": "shop"}, match_expressions=[Requirement(key="old", operator="DoesNotExist")])
+    plane.scopes["east"] = ScopeSpec(namespace_selector=selector, exported_only=True)
     shown = asked("describe", "cluster", "east").stdout
     assert "Namespaces:   those with team=shop,!old\n" in shown
     assert "Read:         what it exports alone\n" in shown

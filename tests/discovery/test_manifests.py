@@ -380,6 +380,22 @@ def test_unknown_fields_elsewhere_are_ignored_as_kubernetes_does():
     assert (len(manifest.items), manifest.problems) == (1, ())
 
 
+@pytest.mark.parametrize(
+    ("spec", "field", "hint"),
+    [
+        ("spec: {scope: {exportsOnly: true}}", "spec.scope.exportsOnly", "did you mean 'exportedOnly'?"),
+        ("more: {exportedOnly: true}", "more", "known are spec, status"),
+        ("spec:\n  stale: {after: 3}", "spec.stale.after", "known are demoteAfterSeconds, removeAfterSeconds"),
+    ],
+)
+def test_unknown_fields_of_our_own_kind_are_named_and_ignored(spec, field, hint):
+    head = "apiVersion: traffic.isthmus.dev/v1alpha1\nkind: MemberCluster\nmetadata: {name: east, uid: x}\nstatus: {a: b}\n"
+    manifest = read(f"{head}{spec}\n", cluster="", path="fleet.yaml")
+    (problem,) = manifest.problems
+    assert (len(manifest.items), problem.code, problem.field, problem.hint) == (1, "XDS0112", field, hint)
+    assert problem.source in {"fleet.yaml:5", "fleet.yaml:6"}
+
+
 def test_a_rule_has_at_most_16_backends_so_that_their_weights_fit_into_32_bits():
     backends = ", ".join("{name: web, port: 80, weight: 1000000}" for _ in range(17))
     route = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: web}\n"

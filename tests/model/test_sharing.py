@@ -172,6 +172,13 @@ def test_what_it_names_and_is_not_there_is_told(given, objects, message):
     assert str(found.ref) == "MultiClusterService shop/pay in the fleet"
 
 
+def test_a_name_that_no_cluster_has_is_told():
+    fleet = fleet_of({"m1": [], "m2": [endpoint_slice("other", [])]}, member("m1"), member("m2"), sharing())
+    (found,) = [problem for problem in fleet.problems() if problem.code == "XDS0218"]
+    assert found.message == "there is no Service shop/pay in any cluster"
+    assert "XDS0218" not in codes(fleet_of({"m1": pay("10.1.0.1"), "m2": []}, member("m1"), member("m2"), sharing()))
+
+
 def test_clusters_of_other_networks_are_told():
     fleet = fleet_of({"m1": pay("10.1.0.1"), "m2": pay("10.2.0.1")}, member("m1"), member("m2", network="blue"), sharing())
     assert codes(fleet) == ["XDS0209"]

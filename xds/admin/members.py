@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from xds.admin.answers import endpoint_count, problem_message, timestamp
 from xds.admin.memory import memory_of
 from xds.admin.snapshots import NotFoundError
-from xds.model.events import FLEET, ObjectKey
+from xds.model.events import ObjectKey
 from xds.model.imports import invalid
-from xds.model.objects import MemberCluster, ScopeSpec
 from xds.model.service import Health
 from xds.model.view import View
 from xds.wire import admin
@@ -46,8 +45,7 @@ def member(plane: ControlPlane, name: str) -> admin.MemberDescription:
     own = [service for key, service in plane.services.items() if key.scope == name]
     since_s = plane.states_since_s.get(name)
     valid = _valid_exports(plane, name)
-    declared = plane.clusters[FLEET].items.get(ObjectKey("MemberCluster", "", name)) if FLEET in plane.clusters else None
-    scope = declared.spec.scope if isinstance(declared, MemberCluster) else ScopeSpec()
+    scope = plane.scope_of(name)
     return admin.MemberDescription(
         member=_member(plane.members[name], since_s, len(own), sum(map(endpoint_count, own))),
         read_from=plane.source_of(name),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xds.model.flomesh import Remote
     from xds.model.imports import Import
     from xds.model.members import Member
+    from xds.model.objects import ScopeSpec
     from xds.model.service import Locality, Service, ServiceKey
     from xds.model.sharing import Sharing
     from xds.model.view import View
@@ -245,6 +246,9 @@ class ControlPlane(Protocol):
 
     def source_of(self, member: str) -> str:
         """Return where a member's objects are read from, for people; "" if nothing is read of it."""
+
+    def scope_of(self, member: str) -> ScopeSpec:
+        """Return what is read of a member."""
 
     @property
     def store(self) -> SnapshotStore[View]:

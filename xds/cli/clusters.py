@@ -84,7 +84,7 @@ def _remarks(item: Json) -> Iterator[str]:
     if item["aliases"]:
         yield f"{item['name']} is also registered as {', '.join(item['aliases'])}"
     if not item["declared"]:
-        yield f"{item['name']} has manifests but no MemberCluster; add one with its region beside the cluster directories"
+        yield f"{item['name']} has no MemberCluster, so its region follows from its nodes; add one with its region"
 
 
 def _row(item: Json) -> list[object]:

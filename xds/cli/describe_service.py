@@ -40,6 +40,8 @@ def _facts(found: Json) -> Iterator[tuple[str, str]]:
         shared = ", ".join(f"port {port}" for port in sharing["ports"]) or "all ports"
         providers, consumers = (", ".join(sharing[key]) or "all clusters" for key in ("providers", "consumers"))
         yield "Shared", f"{shared}, by {providers}, with {consumers} (MultiClusterService)"
+    if any(one["exports"] or one["gateways"] or "policy" in one for one in found["flomesh"]):
+        yield "Flomesh", "has objects of this name; they are shown and checked, and no traffic follows from them yet"
     imported = found.get("imported")
     if not imported:
         yield "Imported", "no, " + ("no export is valid" if found["exports"] else "no cluster exports it")

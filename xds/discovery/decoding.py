@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from xds.discovery.gateway_subset import STRICT_KINDS, reduce_to_subset
-from xds.discovery.structs import choices_of, type_at
+from xds.discovery.structs import choices_of, fields_of, type_at, unknown_in
+from xds.model.objects import MemberCluster
+from xds.problems import did_you_mean
 
 if TYPE_CHECKING:
     from xds.model.kinds import Kind
     from xds.model.objects import KubernetesObject
 
 Path = tuple[str | int, ...]
+_NOT_OURS = frozenset(("metadata", "status"))
+"""What an API server adds to; we read a part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class Decoded:
 
     object: KubernetesObject
     unsupported: tuple[Path, ...] = ()
+    unknown: tuple[Path, ...] = ()
+    """The paths of what it has and its kind does not, of a kind of ours; other kinds have more fields than we read."""
 
 
 def decode(value: dict[str, Any], kind: Kind) -> Decoded | Fault:
@@ -46,9 +52,22 @@ def decode(value: dict[str, Any], kind: Kind) -> Decoded | Fault:
         value, unsupported = reduce_to_subset(value, kind.struct)
         value["unsupported"] = [field_path(path) for path in unsupported]
     try:
-        return Decoded(msgspec.convert(value, kind.struct), tuple(unsupported))
+        return Decoded(msgspec.convert(value, kind.struct), tuple(unsupported), _unknown(value, kind.struct))
     except msgspec.ValidationError as error:
         return _explain(str(error), value, kind.struct)
+
+
+def _unknown(value: dict[str, Any], struct: type[KubernetesObject]) -> tuple[Path, ...]:
+    if struct is not MemberCluster:
+        return ()
+    own = {key: part for key, part in value.items() if key not in _NOT_OURS}
+    return tuple(unknown_in(own, struct))
+
+
+def unknown_field_hint(path: Path, struct: type[KubernetesObject]) -> str:
+    """Say which field may be meant by one that is unknown."""
+    known = fields_of(type_at(struct, path[:-1])).keys() - {"apiVersion", "kind", "metadata"}
+    return did_you_mean(str(path[-1]), known) or f"known are {', '.join(sorted(known))}"
 
 
 def _with_namespace(value: dict[str, Any], kind: Kind) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from xds.discovery.decoding import Decoded, Fault, decode, field_path, shown
+from xds.discovery.decoding import Decoded, Fault, decode, field_path, shown, unknown_field_hint
 from xds.discovery.document import DocumentError, DocumentPath, Parsed
 from xds.discovery.gateway_subset import consequence
 from xds.discovery.json_documents import json_documents
@@ -116,6 +116,10 @@ class _Reader:
             outside = f"{_asked(found.value, path)}is outside the part of the Gateway API that is served"
             message = f"{outside}; {consequence(item.kind, path)}"
             self.problem(found, Problem("XDS0402", message, ref, field_path(path), "do without it"), path)
+
+        for path in result.unknown:
+            hint = unknown_field_hint(path, type(item))
+            self.problem(found, Problem("XDS0112", f"{item.kind} has no such field; ignored", ref, field_path(path), hint), path)
 
     def misplaced(self, found: _Found, kind: Kind) -> None:
         if kind.fleet_wide:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import types
 from functools import cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @cache
@@ -38,6 +41,21 @@ def item_of(annotation: Any) -> Any:
 def choices_of(annotation: Any) -> tuple[Any, ...]:
     """Return the values of a Literal type; none for another type."""
     return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def unknown_in(value: Any, annotation: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Yield the paths of the fields in a value that the structs do not have."""
+    item = item_of(annotation)
+    if isinstance(value, list) and item is not None:
+        for index, part in enumerate(value):
+            yield from unknown_in(part, item, (*path, index))
+    elif isinstance(value, dict) and is_struct(annotation):
+        fields = fields_of(annotation)
+        for key, part in value.items():
+            if key in fields:
+                yield from unknown_in(part, fields[key], (*path, key))
+            else:
+                yield (*path, key)
 
 
 def type_at(struct: Any, path: tuple[str | int, ...]) -> Any:

@@ -77,6 +77,9 @@ class Sharing:
                 elif ServiceKey(meta.namespace, meta.name, name) not in services:
                     message = f"there is no Service {meta.namespace}/{meta.name} in {name}, a {role}"
                     yield Problem("XDS0218", message, ref, at, "create it there, as Karmada does when it works")
+        if self.providers is None and not any(ServiceKey(meta.namespace, meta.name, name) in services for name in members):
+            message = f"there is no Service {meta.namespace}/{meta.name} in any cluster"
+            yield Problem("XDS0218", message, ref, hint="create the Service, or delete the MultiClusterService")
         networks = {members[name].network for name in members if self.provides(name) or self.consumes(name)}
         if len(networks) > 1:
             message = (

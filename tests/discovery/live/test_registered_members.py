@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 
 import pytest
@@ -57,6 +58,18 @@ async def test_a_secret_that_may_not_be_read_is_told(hub, server, following):
         await live.until(lambda: "XDS0302" not in live.found())
 
 
+async def test_a_hub_that_is_down_is_told_once_though_each_registry_misses_it(hub, server, following):
+    credentials(hub, server.token)
+    register(hub, server)
+    async with following() as follower:
+        await follower.until_synced("east")
+        await hub.stop()
+        await asyncio.sleep(10)
+        told = [problem for problem in follower.problems if problem.code == "XDS0301"]
+        assert len(told) == 1
+        assert "'the hub' cannot be kept up with since" in told[0].message
+
+
 async def test_a_member_whose_credentials_are_gone_or_broken_stays_as_it_was(hub, server, following):
     register(hub, server)
     credentials(hub, server.token)
@@ -64,7 +77,7 @@ async def test_a_member_whose_credentials_are_gone_or_broken_stays_as_it_was(hub
         await live.until_synced("east")
         hub.store.delete("Secret", "east", "kubefed")
         await live.until(lambda: "XDS0306" in live.found())
-        credentials(hub, "")
+        credentials(hub, server.token)
         hub.store.put("Service", "more")
         assert (live.state(), live.names()) == (MemberState.CONNECTED, {"web"})
         hub.store.delete("KubeFedCluster", "east", "kubefed")

@@ -98,7 +98,8 @@ class HubSource:
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the hub and what it registers; what every source says is said once."""
-        yield from {problem.message: problem for source in self._sources.values() for problem in source.problems()}.values()
+        found = [problem for source in self._sources.values() for problem in source.problems()]
+        yield from {problem.about or problem.message: problem for problem in reversed(found)}.values()
         for (namespace, name), why in sorted(self._forbidden.items()):
             message = f"the hub does not let us read Secret {namespace}/{name}: {why}"
             yield Problem("XDS0302", message, hint="let the control plane's user get it; the rest is served")

@@ -119,6 +119,8 @@ class MemberSource:
         self._looked = False
         self._synced = False
         self._reason = ""
+        self._error = ""
+        """The reason without what was asked: what several kinds have in common."""
 
     @property
     def is_synced(self) -> bool:
@@ -141,7 +143,7 @@ class MemberSource:
             since = time.strftime("%H:%M:%S UTC", time.gmtime(self.since_s))
             message = f"cluster {self.cluster!r} cannot be kept up with since {since}: {self._reason}"
             hint = "what was read of it stays in force" if self._synced else "nothing was read of it yet; the rest is served"
-            yield Problem("XDS0301", message, hint=hint, about=f"{self.cluster} {self._reason}")
+            yield Problem("XDS0301", message, hint=hint, about=f"{self.cluster} {self._error}")
         for kind, refusal in sorted(self._refused.items()):
             message = f"cluster {self.cluster!r} does not let us read {kind}: {refusal.message}"
             yield Problem("XDS0302", message, hint="let the control plane's user list and watch it; the rest is served")
@@ -389,7 +391,8 @@ class MemberSource:
         state, reason = MemberState.CONNECTED if self._synced else MemberState.SYNCING, ""
         if self._failures:
             what = min(self._failures)
-            state, reason = MemberState.STALE, ": ".join(filter(None, (what, str(self._failures[what]))))
+            self._error = str(self._failures[what])
+            state, reason = MemberState.STALE, ": ".join(filter(None, (what, self._error)))
         if (state, reason) != (self.state, self._reason) or events:
             if state is not self.state:
                 self.since_s = time.time()

@@ -109,6 +109,11 @@ class Scoping:
         self._exports: dict[Name, set[str]] = {}
         """Name -> kinds of its exports: each system has one of its own."""
 
+    @property
+    def spec(self) -> ScopeSpec:
+        """What it is restricted to."""
+        return self._spec
+
     def restrict(self, spec: ScopeSpec, shared: frozenset[Name]) -> None:
         """Read no more than this.
 

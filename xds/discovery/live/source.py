@@ -33,7 +33,7 @@ from xds.discovery.saved_world import FLEET_WIDE, SavedWorld
 from xds.errors import ConfigurationError
 from xds.model.events import FLEET, Aliases, Delete, Health, MemberState, Remember, Synced
 from xds.model.kinds import KINDS
-from xds.model.objects import MemberCluster, MemberClusterSpec
+from xds.model.objects import MemberCluster, MemberClusterSpec, ScopeSpec
 from xds.problems import Problem
 
 if TYPE_CHECKING:
@@ -143,6 +143,11 @@ class LiveSource:
         registered = self._enrolment.accesses.get(member) if self._enrolment else None
         access = registered or self._files.get(member)
         return access.origin if access else ""
+
+    def scope_of(self, member: str) -> ScopeSpec:
+        """Return what is read of a member; the default, all, if it is none of ours."""
+        scoping = self._scopings.get(member)
+        return scoping.spec if scoping else ScopeSpec()
 
     def writer(self, member: str) -> MemberWriter:
         """Return how to write to a member, by whatever connection there is at the time."""
