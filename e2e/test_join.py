@@ -72,7 +72,9 @@ async def test_join_serve_and_leave(clusters, tmp_path):
     await eventually(lambda: is_gone(west.api), timeout_s=30)
     for api, items in ((west.api, planned[:-3]), (east.api, planned[-2:])):
         assert [path_of(item) for item in items if await api.answers(path_of(item))] == []
-    _, err = await run(*leave)
+    _, err = await run(*leave, exits=1)
+    assert "the hub registers no cluster west; nothing was deleted" in err
+    _, err = await run(*leave[:-2])
     assert "nothing there is of a join of cluster west" in err
 
 

@@ -380,6 +380,13 @@ def test_unknown_fields_elsewhere_are_ignored_as_kubernetes_does():
     assert (len(manifest.items), manifest.problems) == (1, ())
 
 
+def test_a_misspelt_list_of_clusters_is_told():
+    head = "apiVersion: networking.karmada.io/v1alpha1\nkind: MultiClusterService\nmetadata: {name: pay, namespace: shop}\n"
+    text = f"{head}spec: {{types: [CrossCluster], providerCluster: [{{name: east}}]}}\nstatus: {{loadBalancer: {{}}}}\n"
+    (problem,) = read(text, cluster="", path="fleet.yaml").problems
+    assert (problem.code, problem.field, problem.hint) == ("XDS0112", "spec.providerCluster", "did you mean 'providerClusters'?")
+
+
 @pytest.mark.parametrize(
     ("spec", "field", "hint"),
     [

@@ -10,14 +10,16 @@ import msgspec
 
 from xds.discovery.gateway_subset import STRICT_KINDS, reduce_to_subset
 from xds.discovery.structs import choices_of, fields_of, type_at, unknown_in
-from xds.model.objects import MemberCluster
+from xds.model.karmada_objects import MultiClusterService
+from xds.model.objects import KubernetesObject, MemberCluster
 from xds.problems import did_you_mean
 
 if TYPE_CHECKING:
     from xds.model.kinds import Kind
-    from xds.model.objects import KubernetesObject
 
 Path = tuple[str | int, ...]
+CHECKED: tuple[type[KubernetesObject], ...] = (MemberCluster, MultiClusterService)
+"""Of which we read every field. In a MultiClusterService, a list of clusters that is misspelt would be all of them."""
 _NOT_OURS = frozenset(("metadata", "status"))
 """What an API server adds to; we read a part of it."""
 
@@ -58,7 +60,7 @@ def decode(value: dict[str, Any], kind: Kind) -> Decoded | Fault:
 
 
 def _unknown(value: dict[str, Any], struct: type[KubernetesObject]) -> tuple[Path, ...]:
-    if struct is not MemberCluster:
+    if struct not in CHECKED:
         return ()
     own = {key: part for key, part in value.items() if key not in _NOT_OURS}
     return tuple(unknown_in(own, struct))

@@ -76,7 +76,8 @@ class Sharing:
                     yield Problem("XDS0218", f"{role} {name!r} is no member of the fleet", ref, at, hint)
                 elif ServiceKey(meta.namespace, meta.name, name) not in services:
                     message = f"there is no Service {meta.namespace}/{meta.name} in {name}, a {role}"
-                    yield Problem("XDS0218", message, ref, at, "create it there, as Karmada does when it works")
+                    hint = "create it there, as Karmada does when it works, or let spec.scope of the MemberCluster take it"
+                    yield Problem("XDS0218", message, ref, at, hint)
         if self.providers is None and not any(ServiceKey(meta.namespace, meta.name, name) in services for name in members):
             message = f"there is no Service {meta.namespace}/{meta.name} in any cluster"
             yield Problem("XDS0218", message, ref, hint="create the Service, or delete the MultiClusterService")

@@ -127,6 +127,19 @@ async def test_what_is_no_api_server_is_not_an_empty_cluster(server, member_of):
         assert "no Kubernetes API server" in member.found()["XDS0301"].message
 
 
+async def test_a_kind_that_is_there_in_no_version_that_we_read_is_named(server, member_of):
+    server.store.add_kind("ServiceExport", "v2")
+    async with member_of(server) as member:
+        await member.until_synced()
+        await member.until(lambda: "XDS0314" in member.found())
+        assert member.found()["XDS0314"].message == "cluster 'east' has ServiceExport in v2 alone; read are v1alpha1, v1beta1"
+        assert (member.state(), member.names()) == (CONNECTED, {"web"})
+        server.store.add_kind("ServiceExport", "v1beta1")
+        server.store.put("ServiceExport", "web")
+        await member.until(lambda: member.names("ServiceExport") == {"web"})
+        assert "XDS0314" not in member.found()
+
+
 async def test_a_kind_that_may_not_be_read_is_named_and_the_rest_is_served(server, member_of):
     server.store.add_kind("ServiceExport")
     server.store.put("ServiceExport", "web")

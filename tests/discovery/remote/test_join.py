@@ -101,11 +101,20 @@ async def test_a_dry_run_touches_nothing(fleet, joined_before):
     before = fleet.writes()
     await fleet.join(is_dry=True, region="eu")
     assert fleet.told["the hub", "MemberCluster east"] is Outcome.CREATED
-    await fleet.leave(is_dry=True)
-    assert fleet.told["cluster east", "ServiceAccount isthmus-system/isthmus-member"] == (
-        "deleted" if joined_before else "not there"
-    )
+    if joined_before:
+        await fleet.leave(is_dry=True)
+        assert fleet.told["cluster east", "ServiceAccount isthmus-system/isthmus-member"] is Outcome.DELETED
     assert fleet.writes() == before
+
+
+async def test_a_cluster_that_the_hub_does_not_register_keeps_its_account(fleet):
+    await fleet.join()
+    before = fleet.writes()
+    with pytest.raises(RemoteError, match="the hub registers no cluster wset; nothing was deleted"):
+        await leave(Joining("wset", mcs=True), fleet.member_place, fleet.hub_place, fleet.tell)
+    assert fleet.writes() == before
+    await leave(Joining("wset", mcs=True), fleet.member_place, None, fleet.tell)
+    assert fleet.told["cluster east", "ServiceAccount isthmus-system/isthmus-member"] is Outcome.DELETED
 
 
 async def test_without_a_hub_the_secret_is_returned(fleet):

@@ -116,6 +116,8 @@ class MemberSource:
         """Kind -> what ends its watch."""
         self._settled = asyncio.Event()
         """Set whenever something may be known that others wait for."""
+        self._unread: dict[str, list[str]] = {}
+        """Kind -> the versions in which the server has it, none of which we read."""
         self._looked = False
         self._synced = False
         self._reason = ""
@@ -144,9 +146,16 @@ class MemberSource:
             message = f"cluster {self.cluster!r} cannot be kept up with since {since}: {self._reason}"
             hint = "what was read of it stays in force" if self._synced else "nothing was read of it yet; the rest is served"
             yield Problem("XDS0301", message, hint=hint, about=f"{self.cluster} {self._error}")
-        for kind, refusal in sorted(self._refused.items()):
-            message = f"cluster {self.cluster!r} does not let us read {kind}: {refusal.message}"
-            yield Problem("XDS0302", message, hint="let the control plane's user list and watch it; the rest is served")
+        if self._refused:
+            kinds = sorted(self._refused)
+            message = f"cluster {self.cluster!r} does not let us read {', '.join(kinds)}: {self._refused[kinds[0]].message}"
+            yield Problem("XDS0302", message, hint="let the control plane's user list and watch that; the rest is served")
+        for one in self._kinds:
+            if versions := self._unread.get(one.name):
+                offered, read = ", ".join(versions), ", ".join(one.versions)
+                message = f"cluster {self.cluster!r} has {one.name} in {offered} alone; read are {read}"
+                hint = "serve one of those in its CustomResourceDefinition, or update the control plane; the rest is served"
+                yield Problem("XDS0314", message, hint=hint)
         for collection in self.collections.values():
             yield from collection.problems
 
@@ -196,8 +205,11 @@ class MemberSource:
             missing = [kind for kind in self._kinds if kind.name not in self._kept]
             # Before anything known is taken to be gone, the server has to have what every server has.
             is_known = any(kind.name in self.collections for kind in missing)
-            served = await self._patiently(_DISCOVERY, find_served, server, self._kinds if is_known else missing)
+            served, unread = await self._patiently(_DISCOVERY, find_served, server, self._kinds if is_known else missing)
             self.served |= served
+            if unread != self._unread:
+                self._unread = unread
+                self._on_problems()
             for kind in missing:
                 if kind.name in served:
                     self._kept.add(kind.name)

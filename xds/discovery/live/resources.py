@@ -60,39 +60,54 @@ _GROUPS = msgspec.json.Decoder(_Group)
 _RESOURCES = msgspec.json.Decoder(_Resources)
 
 
-async def find_served(server: ApiServer, kinds: Sequence[Kind]) -> dict[str, Served]:
-    """Return a kind's name -> how it is served, of the kinds that are; of several versions the newest that we read.
+class Offer(NamedTuple):
+    """What a server has of some kinds."""
+
+    served: dict[str, Served]
+    """A kind's name -> how it is served: of several versions the newest that we read."""
+    unread: dict[str, list[str]]
+    """A kind's name -> the versions in which it is there, none of which we read."""
+
+
+async def find_served(server: ApiServer, kinds: Sequence[Kind]) -> Offer:
+    """Return how a server has kinds.
 
     Raises:
         Refusal: the server says no to the question itself.
         UnreachableError: the server cannot be reached, or is no API server: it does not even have what every one has.
     """
+    found = Offer({}, {})
     try:
-        found = await _find(server, kinds)
+        for group in dict.fromkeys(kind.group for kind in kinds):
+            await _look(server, group, [kind for kind in kinds if kind.group == group], found)
     except msgspec.DecodeError as error:
         raise UnreachableError(f"{server.url} does not answer as an API server does when asked what it has: {error}") from error
     for kind in kinds:
-        if kind.group in ALWAYS_SERVED and kind.name not in found:
+        if kind.group in ALWAYS_SERVED and kind.name not in found.served:
             raise UnreachableError(f"{server.url} knows no {kind.name}: it is no Kubernetes API server")
     return found
 
 
-async def _find(server: ApiServer, kinds: Sequence[Kind]) -> dict[str, Served]:
-    by_group: dict[str, list[Kind]] = {}
-    for kind in kinds:
-        by_group.setdefault(kind.group, []).append(kind)
-    found: dict[str, Served] = {}
-    for group, members in by_group.items():
-        offered = await _versions(server, group)
-        wanted = {version for kind in members for version in kind.versions if version in offered}
-        for version in sorted(wanted, key=_maturity):
-            base = f"/apis/{group}/{version}" if group else f"/api/{version}"
-            resources = await _resources(server, base)
-            for kind in members:
-                resource = resources.get(kind.kind)
-                if version in kind.versions and resource is not None:
-                    found[kind.name] = Served(version, f"{base}/{resource.name}", resource.namespaced, resource.name)
-    return found
+async def _look(server: ApiServer, group: str, kinds: Sequence[Kind], into: Offer) -> None:
+    """Enter what a group has of its kinds."""
+    offered = await _versions(server, group)
+    read = {version for kind in kinds for version in kind.versions}
+    for version in sorted(offered & read, key=_maturity):
+        resources = await _resources(server, base := _base(group, version))
+        for kind in kinds:
+            resource = resources.get(kind.kind)
+            if version in kind.versions and resource is not None:
+                into.served[kind.name] = Served(version, f"{base}/{resource.name}", resource.namespaced, resource.name)
+    if missing := [kind for kind in kinds if kind.name not in into.served]:
+        for version in sorted(offered - read, key=_maturity):
+            resources = await _resources(server, _base(group, version))
+            for kind in missing:
+                if kind.kind in resources:
+                    into.unread.setdefault(kind.name, []).append(version)
+
+
+def _base(group: str, version: str) -> str:
+    return f"/apis/{group}/{version}" if group else f"/api/{version}"
 
 
 def _maturity(version: str) -> tuple[int, str]:

@@ -61,7 +61,7 @@ async def read_registrations(server: ApiServer) -> tuple[Registered, list[str]]:
 
 async def _list(server: ApiServer, kind: Kind) -> tuple[Any, ...]:
     """Return the objects of a kind, none if it is not there; one that cannot be read is left out, as `serve` does."""
-    served = (await find_served(server, (kind,))).get(kind.name)
+    served = (await find_served(server, (kind,))).served.get(kind.name)
     if served is None:
         return ()
     query = (("labelSelector", kind.selector),) if kind.selector else ()

@@ -151,7 +151,14 @@ async def leave(
     if hub:
         registering = [item for item in hub_objects(joining, "") if item["kind"] != "Namespace"]
         async with connected(hub, is_dry=is_dry) as target:
-            await delete(target, [member_cluster(joining.name, {}), *registering])
+            registering.insert(0, member_cluster(joining.name, {}))
+            if member and not any([await target.get(item) for item in registering]):
+                # The account there has no name of the cluster: a slip would take another one's rights.
+                raise RemoteError(
+                    f"the hub registers no cluster {joining.name}; nothing was deleted. "
+                    "Without --hub, the account in the cluster of --kubeconfig is deleted, whatever its name"
+                )
+            await delete(target, registering)
     if member:
         async with connected(member, is_dry=is_dry) as target:
             await delete(target, member_objects(joining)[::-1])

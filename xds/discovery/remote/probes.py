@@ -55,22 +55,6 @@ class _Named(msgspec.Struct):
     spec: _Spec = msgspec.field(default_factory=_Spec)
 
 
-class _OfVersion(msgspec.Struct):
-    version: str
-
-
-class _Group(msgspec.Struct):
-    versions: list[_OfVersion]
-
-
-class _OfKind(msgspec.Struct):
-    kind: str
-
-
-class _Resources(msgspec.Struct):
-    resources: list[_OfKind]
-
-
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What is expected of a cluster."""
@@ -180,16 +164,18 @@ class Probes:
         """Look which kinds there are, in the versions that we read."""
         there: dict[str, list[str]] = defaultdict(list)
         missing: dict[str, list[Kind]] = defaultdict(list)
+        other: list[str] = []
         try:
             for kind in self._wanted.kinds:  # one by one: of the hub's some share a name
-                if found := (await find_served(self._server, (kind,))).get(kind.name):
+                offer = await find_served(self._server, (kind,))
+                if found := offer.served.get(kind.name):
                     there[found.version].append(self._called(kind))
                     self._groups.add(kind.group)
                 else:
                     missing[kind.group].append(kind)
+                    other += [f"{self._called(kind)} in {version}" for version in offer.unread.get(kind.name, ())]
         except (Refusal, UnreachableError) as error:
             return self._found("apis", Result.FAILED, f"cannot be looked at: {error}", "let it read /api and /apis")
-        other = [text for group in sorted(missing) for text in await self._other_versions(group)]
         found_text = "; ".join([self._version, *(f"{version}: {_listed(names)}" for version, names in there.items())])
         if names := [name for group in sorted(missing) for name in self._missing(group, missing[group])]:
             found_text += f"; not installed: {_listed(names)}"
@@ -207,20 +193,6 @@ class Probes:
     def _missing(self, group: str, kinds: Iterable[Kind]) -> list[str]:
         """Return how to call what is missing of a group: the group itself if nothing of it is there."""
         return [self._called(kind) for kind in kinds] if group in self._groups | ALWAYS else [group]
-
-    async def _other_versions(self, group: str) -> list[str]:
-        """Return the versions of a group in which it has kinds of ours, but that we do not read."""
-        missing = [kind for kind in self._wanted.kinds if kind.group == group]
-        found: list[str] = []
-        try:
-            offered = msgspec.json.decode(await self._server.get(f"/apis/{group}"), type=_Group).versions
-            for version in [one.version for one in offered if all(one.version not in kind.versions for kind in missing)]:
-                body = await self._server.get(f"/apis/{group}/{version}")
-                there = {one.kind for one in msgspec.json.decode(body, type=_Resources).resources}
-                found += [f"{kind.name} in {version}" for kind in missing if kind.kind in there]
-        except (Refusal, UnreachableError, msgspec.DecodeError):
-            return []
-        return found
 
     async def _rights(self) -> Finding:
         try:
