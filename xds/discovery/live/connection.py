@@ -52,8 +52,11 @@ class Watch(NamedTuple):
     """Whether the server is still to be read."""
 
 
-async def keep_connected(access: Access, reader: Reader, scratch: Path, watch: Watch) -> None:
-    """Read one API server until that is no longer wanted, or this is cancelled."""
+async def keep_connected(access: Access, reader: Reader, scratch: Path, watch: Watch) -> bytes:
+    """Read one API server until that is no longer wanted, or this is cancelled.
+
+    Returns: the digest of the credentials that led there, "" if none did.
+    """
     loop = asyncio.get_running_loop()
     running: _Running | None = None
     renewed_at_s = -RENEW_S
@@ -68,7 +71,7 @@ async def keep_connected(access: Access, reader: Reader, scratch: Path, watch: W
                     server = await _connect(found, scratch / found.digest.hex(), watch, is_tried=running is not None)
                     if not watch.is_wanted():
                         await server.close()
-                        return
+                        return found.digest
                     await _end(running)
                     running = _Running(found.digest, server, asyncio.create_task(reader.run(server)))
             except (ConfigurationError, Refusal, UnreachableError) as error:
@@ -78,7 +81,7 @@ async def keep_connected(access: Access, reader: Reader, scratch: Path, watch: W
             watch.failed(failure, running is not None)
             await asyncio.sleep(LOOK_S)
             if not watch.is_wanted():
-                return
+                return running.digest if running else b""
             if running and running.task.done():
                 running.task.result()  # it never ends by itself: what it raises is ours to tell
     finally:

@@ -295,12 +295,11 @@ class LiveSource:
     async def _join(self, name: str, access: Access) -> None:
         """Keep up with a member until cancelled; while another name counts for its cluster, wait."""
         while True:
-            await self._keep_up(name, access)
+            digest = await self._keep_up(name, access)
             first = self._twins.first(name, told=False)
             self._withdraw(name, f"the same cluster as {first}")
             self._tell_aliases()
             self._tell_problems()
-            digest = await _digest(access)
             while True:
                 await asyncio.sleep(LOOK_S)
                 if self._twins.first(name, told=False) == name or await _digest(access) != digest:
@@ -325,8 +324,8 @@ class LiveSource:
         self._saved_changes[name] = keeper.changes
         self.regard(name)
 
-    async def _keep_up(self, name: str, access: Access) -> None:
-        """Keep up with a member as long as its name counts."""
+    async def _keep_up(self, name: str, access: Access) -> bytes:
+        """Keep up with a member as long as its name counts, and return the digest of the credentials that led to it."""
         if name not in self._keepers:
             await self._prepare(name)
         keeper = self._keepers[name]
@@ -342,7 +341,7 @@ class LiveSource:
         def is_wanted() -> bool:
             return self._twins.first(name, told=member.is_synced) == name
 
-        await keep_connected(access, member, self._scratch / name, Watch(partial(self._note, name), connected, is_wanted))
+        return await keep_connected(access, member, self._scratch / name, Watch(partial(self._note, name), connected, is_wanted))
 
     async def _keep(self) -> None:
         """Let go what was held for long enough, and save what changed."""
