@@ -7,12 +7,13 @@ lacks is not among these.
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from xds.discovery.live.api_server import UnreachableError
 from xds.errors import XdsError
 from xds.mcs.campaign import Campaign, LeaseClient
+from xds.mcs.conditions import dated, stamped
+from xds.mcs.plan import plain
 from xds.model.events import MemberState, ObjectKey
 from xds.model.objects import Condition, MemberCluster
 from xds.problems import Problem, worst_first
@@ -131,32 +132,18 @@ class MemberConditions:
             if str(before) != str(self._error):
                 self._on_problems()
 
-    def _due(self) -> Iterator[tuple[MemberCluster, tuple[Condition, ...]]]:
+    def _due(self) -> Iterator[tuple[MemberCluster, list[Condition]]]:
         """Yield what has other conditions than it should have."""
         members, problems = self._members(), [*self._problems()]
         for item in self._declared():
             if member := members.get(item.metadata.name):
-                current = {one.type: (one.status, one.reason, one.message) for one in item.status.conditions}
-                wanted = conditions_of(member, problems)
-                if any(current.get(one.type) != (one.status, one.reason, one.message) for one in wanted):
+                current = {one.type: one for one in item.status.conditions}
+                wanted = dated(conditions_of(member, problems), item)
+                if any(current.get(one.type) != one for one in wanted):
                     yield item, wanted
 
 
 def _status(item: MemberCluster, wanted: Iterable[Condition]) -> dict[str, Any]:
-    """Return the object with its status: a condition is dated by when its status became what it is."""
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    before = {one.type: one for one in item.status.conditions}
-    conditions = [
-        {
-            "type": one.type,
-            "status": one.status,
-            "reason": one.reason,
-            "message": one.message,
-            "lastTransitionTime": before[one.type].last_transition_time
-            if one.type in before and before[one.type].status == one.status
-            else now,
-        }
-        for one in wanted
-    ]
-    meta = {"name": item.metadata.name}
-    return {"apiVersion": item.api_version, "kind": item.kind, "metadata": meta, "status": {"conditions": conditions}}
+    """Return the object with its status."""
+    head = {"apiVersion": item.api_version, "kind": item.kind, "metadata": {"name": item.metadata.name}}
+    return stamped({**head, "status": {"conditions": [plain(one) for one in wanted]}})

@@ -1,8 +1,9 @@
-"""The conditions of exports and imports (KEP-1645): whether they are valid, ready, and differ from each other. Pure."""
+"""The conditions of exports and imports (KEP-1645): whether they are valid, ready, and differ from each other; their dates."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import structs
 
@@ -10,8 +11,10 @@ from xds.model.imports import INVALID_TYPE, invalid
 from xds.model.objects import Condition
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from xds.model.imports import Import
-    from xds.model.objects import KubernetesObject, ServiceExport, ServiceImport
+    from xds.model.objects import KubernetesObject, MemberCluster, ServiceExport, ServiceImport
 
 CONFLICT_ORDER: Final = (
     *("PortConflict", "TypeConflict", "SessionAffinityConflict", "SessionAffinityConfigConflict", "LabelsConflict"),
@@ -54,10 +57,20 @@ def conditions_of(export: ServiceExport, service: KubernetesObject | None, merge
     return [*found, Condition(type="Conflict", status="True", reason=",".join(reasons), message=message)]
 
 
-def dated(wanted: list[Condition], item: ServiceExport | ServiceImport | None) -> list[Condition]:
+def dated(wanted: Iterable[Condition], item: ServiceExport | ServiceImport | MemberCluster | None) -> list[Condition]:
     """Return conditions with the time of those that stand already; of others the time is now, which the writer knows."""
     times = {(one.type, one.status): one.last_transition_time for one in item.status.conditions} if item else {}
     return [structs.replace(one, last_transition_time=times.get((one.type, one.status), "")) for one in wanted]
+
+
+def stamped(body: dict[str, Any]) -> dict[str, Any]:
+    """Return what is to be written, with the time in the conditions of its status that are new."""
+    conditions = body.get("status", {}).get("conditions")
+    if not conditions:
+        return body
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    found = [{"message": "", "lastTransitionTime": now, **condition} for condition in conditions]
+    return {**body, "status": {**body["status"], "conditions": found}}
 
 
 def _conflict_message(merged: Import) -> str:

@@ -158,7 +158,7 @@ class _Plan:
             spec = existing.spec
             if (spec.ports, spec.session_affinity, spec.session_affinity_config) == wanted:
                 return
-        body: dict[str, Any] = {"ports": [_plain(port) for port in ports], "sessionAffinity": oldest.session_affinity}
+        body: dict[str, Any] = {"ports": [plain(port) for port in ports], "sessionAffinity": oldest.session_affinity}
         if oldest.session_affinity_config:
             body["sessionAffinityConfig"] = oldest.session_affinity_config
         yield self.put("Service", "v1", self.derived, {"spec": body}, labels={**OURS, MCS_SERVICE_LABEL: self.name})
@@ -197,11 +197,11 @@ class _Plan:
             or is_derived is not (DERIVED_ANNOTATION in current.metadata.annotations)
         ):
             version = "multicluster.x-k8s.io/v1alpha1"
-            yield self.put("ServiceImport", version, self.name, {"spec": _plain(spec)}, labels=labels, annotations=annotations)
+            yield self.put("ServiceImport", version, self.name, {"spec": plain(spec)}, labels=labels, annotations=annotations)
         if current is None or current.status != status:
             body = {
                 **_head("ServiceImport", "multicluster.x-k8s.io/v1alpha1", self.namespace, self.name),
-                "status": _plain(status),
+                "status": plain(status),
             }
             yield Put(ObjectKey("ServiceImport", self.namespace, self.name), body, is_status=True)
 
@@ -213,8 +213,8 @@ class _Plan:
             if name not in existing or not _same_slice(existing[name], item):
                 body = {
                     "addressType": item.address_type,
-                    "ports": [_plain(port) for port in item.ports or []],
-                    "endpoints": [_plain(found) for found in item.endpoints or []],
+                    "ports": [plain(port) for port in item.ports or []],
+                    "endpoints": [plain(found) for found in item.endpoints or []],
                 }
                 yield self.put("EndpointSlice", "discovery.k8s.io/v1", name, body, labels=item.metadata.labels)
         for name in existing.keys() - wanted.keys():
@@ -260,7 +260,7 @@ class _Plan:
         if any(current.get(one.type) != one for one in wanted):
             body = {
                 **_head("ServiceExport", "multicluster.x-k8s.io/v1alpha1", self.namespace, self.name),
-                "status": {"conditions": [_plain(one) for one in wanted]},
+                "status": {"conditions": [plain(one) for one in wanted]},
             }
             yield Put(ObjectKey("ServiceExport", self.namespace, self.name), body, is_status=True)
 
@@ -283,13 +283,13 @@ def _head(kind: str, api_version: str, namespace: str, name: str) -> dict[str, A
     return {"apiVersion": api_version, "kind": kind, "metadata": {"namespace": namespace, "name": name}}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a struct as JSON would have it, without what is not set."""
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if hasattr(value, "__struct_fields__"):
         pairs = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
-        return {key: _plain(found) for key, field in pairs if (found := getattr(value, field)) not in (None, "", [], {})}
+        return {key: plain(found) for key, field in pairs if (found := getattr(value, field)) not in (None, "", [], {})}
     return value
 
 

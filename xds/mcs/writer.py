@@ -7,7 +7,6 @@ from time to time, and says what is still missing.
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
@@ -15,6 +14,7 @@ import structlog
 from xds.errors import XdsError
 from xds.mcs.addresses import Addresses, allocate
 from xds.mcs.campaign import Campaign, LeaseClient
+from xds.mcs.conditions import stamped
 from xds.mcs.plan import Put, plan
 from xds.mcs.world import names_of
 from xds.model.cluster import CLUSTER_ID
@@ -198,7 +198,7 @@ class Writer:
                     if not self.leads:
                         return
                     if isinstance(write, Put):
-                        await self._client.apply(write.key, _dated(write.body), is_status=write.is_status)
+                        await self._client.apply(write.key, stamped(write.body), is_status=write.is_status)
                     else:
                         await self._client.delete(write.key)
                     self.written += 1
@@ -233,13 +233,3 @@ def touched_by(event: Upsert | Delete) -> set[Name] | None:
         case "ClusterProperty":
             return None if key.name == CLUSTER_ID else set()
     return set()
-
-
-def _dated(body: dict[str, Any]) -> dict[str, Any]:
-    """Return a status with the time in the conditions that are new."""
-    conditions = body.get("status", {}).get("conditions")
-    if not conditions:
-        return body
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    dated = [{"message": "", "lastTransitionTime": now, **condition} for condition in conditions]
-    return {**body, "status": {**body["status"], "conditions": dated}}
