@@ -9,6 +9,7 @@ from xds.admin.flomesh import flomesh_services
 from xds.admin.service_endpoints import ServiceSlices, created_at
 from xds.admin.snapshots import NotFoundError
 from xds.model.events import ObjectKey
+from xds.model.fleet import SHARING
 from xds.model.imports import INVALID_TYPE, NO_SERVICE, invalid
 from xds.model.local import distribution_of
 from xds.model.objects import UNDATED
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from xds.model.sharing import Sharing
     from xds.problems import Ref
 
-SHARING = "MultiClusterService"
 KINDS = ("Service", "ServiceExport", "ServiceImport", *FLOMESH_KINDS)
 """Of the objects that have a service's name."""
 _JOINED = "ports are joined; the clusters that have this one serve it"
