@@ -83,6 +83,15 @@ async def test_one_after_another_is_at_once_if_it_is_within_a_minute():
     assert told.names == set("def"), "half of them may go"
 
 
+async def test_what_is_deleted_and_made_again_at_once_is_not_lost():
+    told = Told("a", "b", "c")
+    told.fleet_wide.take([Delete(FLEET, key("a")), told.there("a", "us"), Delete(FLEET, key("b"))])
+    assert told.names == {"a", "c"}
+    assert told.objects[key("a")].spec.region == "us"
+    told.fleet_wide.take([told.there("d"), Delete(FLEET, key("d"))])
+    assert told.names == {"a", "c"}
+
+
 async def test_both_of_two_members_are_held():
     told = Told("a", "b")
     told.lose("a", "b")
