@@ -70,7 +70,6 @@ class MemberSource:
         sink: gets batches of events, in the event loop, never an empty one.
         on_problems: called when `problems()` may have changed.
         saved: what is in force from before: only what differs from it is told.
-        withdraw: gets that objects are gone because they are not wanted any more; as `sink` if there is none.
     """
 
     def __init__(
@@ -80,7 +79,6 @@ class MemberSource:
         sink: Callable[[list[Event]], None],
         on_problems: Callable[[], None],
         saved: Iterable[KubernetesObject] = (),
-        withdraw: Callable[[list[Event]], None] | None = None,
     ) -> None:
         self.cluster = cluster
         self.scope = EVERYTHING
@@ -102,7 +100,6 @@ class MemberSource:
             self._saved[item.kind][key_of(item)] = item
         self._kinds = kinds
         self._sink = sink
-        self._withdraw = withdraw or sink
         self._on_problems = on_problems
         self._kept: set[str] = set()
         """Kinds that a task keeps up with."""
@@ -165,17 +162,18 @@ class MemberSource:
         self._settle()
 
     def narrow(self, scope: Scope) -> None:
-        """Read another part of the member from now on."""
+        """Read another part of the member from now on; that nothing else is in force is up to who keeps it."""
         self.scope = scope
-        gone: list[Event] = []
+        for known in self._saved.values():
+            for key in [key for key, item in known.items() if not scope.wants(item)]:
+                del known[key]
         for name, collection in self.collections.items():
             before = collection.questions
-            gone += collection.narrow(scope)
+            collection.narrow(scope)
             if collection.questions != before and (limit := self._limits.get(name)) and not limit.expired():
                 limit.reschedule(asyncio.get_running_loop().time())  # what it watches is not what is wanted
-        if gone:
-            self._withdraw(gone)
         self._settled.set()
+        self._on_problems()
 
     async def run(self, server: ApiServer) -> None:
         """Keep up over one connection until cancelled, going on from what an earlier one has told."""
@@ -257,8 +255,7 @@ class MemberSource:
             known = collection.objects if collection else self._saved.pop(kind.name, {})
             collection = self.collections[kind.name] = Collection(self.cluster, kind, served.version)
             collection.objects.update(known)
-            if gone := collection.narrow(self.scope):
-                self._withdraw(gone)
+            collection.narrow(self.scope)
         collection.list_anew()
         return collection
 

@@ -313,6 +313,7 @@ class LiveSource:
         def narrow(scope: Scope) -> None:
             if name in self.members:
                 self.members[name].narrow(scope)
+            keeper.withdraw(scope.wants)
 
         saved = await asyncio.to_thread(self._saved.load, name) if self._saved else None
         scoping = Scoping(name, self._tell, narrow)
@@ -329,7 +330,7 @@ class LiveSource:
         if name not in self._keepers:
             await self._prepare(name)
         keeper = self._keepers[name]
-        member = MemberSource(name, MEMBER_KINDS, keeper.take, self._tell_problems, keeper.objects, keeper.withdraw)
+        member = MemberSource(name, MEMBER_KINDS, keeper.take, self._tell_problems, keeper.objects)
         keeper.is_settled = lambda: member.is_settled
         self.members[name] = member
         member.narrow(self._scopings[name].scope)
