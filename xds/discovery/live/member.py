@@ -21,7 +21,7 @@ from xds.discovery.live.collection import Collection, Refusal, key_of
 from xds.discovery.live.pace import Pace
 from xds.discovery.live.resources import NOT_FOUND, find_served
 from xds.discovery.live.scope import EVERYTHING, NAMESPACE
-from xds.model.events import Health, MemberState, Synced
+from xds.model.events import Delete, Health, MemberState, Synced
 from xds.problems import Problem
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class MemberSource:
         while True:
             missing = [kind for kind in self._kinds if kind.name not in self._kept]
             # Before anything known is taken to be gone, the server has to have what every server has.
-            is_known = any(kind.name in self.collections for kind in missing)
+            is_known = any(self._knows(kind) for kind in missing)
             served, unread = await self._patiently(_DISCOVERY, find_served, server, self._kinds if is_known else missing)
             self.served |= served
             if unread != self._unread:
@@ -213,7 +213,7 @@ class MemberSource:
                     self._kept.add(kind.name)
                     collection = self._collection(kind, served[kind.name])  # here: from now on it is waited for
                     tasks.create_task(self._keep_up(server, collection, served[kind.name].path))
-                elif kind.name in absent and kind.name in self.collections:
+                elif kind.name in absent and self._knows(kind):
                     self._forget(kind)
             # Only twice is gone, since a server that starts does not know its custom kinds at once.
             absent = {kind.name for kind in missing} - served.keys()
@@ -221,8 +221,13 @@ class MemberSource:
             self._settle()
             await asyncio.sleep(LOOK_S * random.uniform(0.8, 1.2))  # noqa: S311 - not for secrets
 
+    def _knows(self, kind: Kind) -> bool:
+        """Return whether objects of a kind may be in force, be it from before our start."""
+        return kind.name in self.collections or kind.name in self._saved
+
     def _forget(self, kind: Kind) -> None:
-        self._tell(self.collections.pop(kind.name).clear())
+        collection, saved = self.collections.pop(kind.name, None), self._saved.pop(kind.name, {})
+        self._tell(collection.clear() if collection else [Delete(self.cluster, key) for key in saved])
         self._failures.pop(kind.name, None)
         self._refused.pop(kind.name, None)
         self._on_problems()
