@@ -236,3 +236,23 @@ async def test_members_that_a_hub_has_lost_while_we_were_away_are_held(hub, serv
         register(hub, tmp_path, east=east, west=west)
         await live.until_synced("east", "west")
         assert "XDS0308" not in live.found()
+
+
+async def test_a_member_that_is_registered_again_without_credentials_is_missing_no_longer(hub, servers, following, tmp_path):
+    servers_of = {"k1": await servers(), "k2": await servers()}
+    register(hub, tmp_path, **servers_of)
+    async with following() as live:
+        await live.until_synced(*servers_of)
+        await asyncio.sleep(20)
+    hub.store.empty()
+    async with following() as live:
+        await live.until(lambda: "XDS0308" in live.found())
+        for name, server in servers_of.items():
+            ref = {"namespace": "karmada", "name": name}
+            hub.store.put("Cluster", name, spec={"syncMode": "Push", "apiEndpoint": server.url, "secretRef": ref})
+        hub.wake()
+        await asyncio.sleep(700)
+        assert {name: live.state(name) for name in servers_of} == dict.fromkeys(servers_of, MemberState.STALE)
+        assert live.names(member="k1") == live.names(member="k2") == {"web"}
+        assert live.found().keys() >= {"XDS0306"}
+        assert "they stay members for now" not in str(live.problems)
