@@ -201,7 +201,7 @@ class LiveSource:
                 if name not in self._files:
                     await self._prepare(name)
                     enrolment.remember(name)
-                    self._tell([Health(name, MemberState.STALE, "the hub has not said yet how to reach it")])
+                    self._keepers[name].take([Health(name, MemberState.STALE, "the hub has not said yet how to reach it")])
         hub = HubSource(self._fleet_wide, self._hub_is_told, self._take_registered, self._tell_problems, self._plugins)
         self._hub_source = hub
         await keep_connected(access, hub, self._scratch / ".hub", Watch(partial(self._note, HUB)))
@@ -243,7 +243,9 @@ class LiveSource:
 
     def begin(self, name: str, access: Access) -> None:
         """Keep up with a member that is registered."""
-        self._tell([Health(name, MemberState.SYNCING)])
+        self.regard(name)  # it may be there since our start
+        keeper = self._keepers.get(name)
+        (keeper.take if keeper else self._tell)([Health(name, MemberState.SYNCING)])
         self._tasks[name] = self._group.create_task(self._join(name, access))
 
     def end(self, name: str) -> None:
