@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fleet_strategies import CLUSTERS, DRAINING, READY, World, worlds
+from fleet_strategies import CLUSTERS, DRAINING, READY, World, said, worlds
 from hypothesis import strategies as st
 
 from xds.model.events import FLEET, Delete, Synced, Upsert
@@ -27,9 +28,10 @@ def ways(draw: st.DrawFn) -> tuple[World, list[list[Event]]]:
     passing = {(cluster, Upsert(cluster, item).key): Upsert(cluster, item) for cluster, item in detour.objects}
     gone = [Delete(*identity) for identity in passing.keys() - wanted.keys()]
     gone.sort(key=lambda event: (event.cluster, event.key))
-    first = draw(st.permutations([*passing.values(), *(Synced(name) for name in (FLEET, *CLUSTERS))]))
-    second = draw(st.permutations([*wanted.values(), *gone]))
-    return world, draw(batches([*first, *second]))
+    final = draw(said())
+    first = draw(st.permutations([*passing.values(), *(Synced(name) for name in (FLEET, *CLUSTERS)), *draw(said())]))
+    second = draw(st.permutations([*wanted.values(), *gone, *final]))
+    return replace(world, said=tuple(final)), draw(batches([*first, *second]))
 
 
 @st.composite

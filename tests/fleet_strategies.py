@@ -10,13 +10,14 @@ from fleet_world import Object, endpoint, endpoint_slice, export, make, member, 
 from flomesh_world import ERIE_CANAL, FSM, exported, gateway, imported, policy
 from hypothesis import strategies as st
 
-from xds.model.events import FLEET, Synced, Upsert
+from xds.model.events import FLEET, Aliases, Health, MemberState, Standing, Synced, Upsert
 from xds.model.fleet import Fleet
 from xds.model.view import Intercept, Role, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from xds.model.events import Event
     from xds.model.objects import KubernetesObject
 
 CLUSTERS = ("east", "north", "west")
@@ -40,10 +41,12 @@ class World:
     """The objects of a fleet; none twice."""
 
     objects: tuple[Placed, ...]
+    said: tuple[Event, ...] = ()
+    """What is said of the clusters themselves."""
 
     def fleet(self) -> Fleet:
         fleet = Fleet()
-        fleet.apply([Upsert(*placed) for placed in self.objects] + [Synced(name) for name in (FLEET, *CLUSTERS)])
+        fleet.apply([*(Upsert(*placed) for placed in self.objects), *(Synced(name) for name in (FLEET, *CLUSTERS)), *self.said])
         return fleet
 
 
@@ -100,7 +103,7 @@ def copies(draw: st.DrawFn, exported: str) -> Object:
 @st.composite
 def sharings(draw: st.DrawFn) -> KubernetesObject:
     """Return a MultiClusterService, perhaps of clusters that there are not."""
-    names = st.lists(st.sampled_from((*CLUSTERS, "far")), max_size=2, unique=True)
+    names = st.lists(st.sampled_from((*CLUSTERS, "far", "id-of-east", "again-west")), max_size=2, unique=True)
     spec: Object = {"types": [draw(st.sampled_from(("CrossCluster", "CrossCluster", "LoadBalancer")))]}
     for role in ("providerClusters", "consumerClusters"):
         spec[role] = [{"name": name} for name in draw(names)]
@@ -155,6 +158,18 @@ def worlds(draw: st.DrawFn, *, clashes: bool = True, states: tuple[Object, ...] 
         item = draw(sharings())
         placed[FLEET, item.kind, item.metadata.name] = (FLEET, item)
     return World(tuple(placed.values()))
+
+
+@st.composite
+def said(draw: st.DrawFn) -> list[Event]:
+    """Return what is said of each cluster itself: mostly that nothing is wrong."""
+    found: list[Event] = []
+    for cluster in CLUSTERS:
+        state = draw(st.sampled_from((MemberState.CONNECTED, MemberState.CONNECTED, MemberState.STALE, MemberState.LOST)))
+        standing = draw(st.sampled_from((Standing.FULL, Standing.FULL, Standing.DEMOTED, Standing.REMOVED)))
+        aliases = frozenset((f"again-{cluster}",) if draw(st.booleans()) else ())
+        found += [Health(cluster, state, standing=standing), Aliases(cluster, aliases)]
+    return found
 
 
 def views() -> st.SearchStrategy[View]:

@@ -10,7 +10,7 @@ from fleet_strategies import worlds
 from fleet_world import service
 from hypothesis import HealthCheck, given, settings
 
-from xds.discovery.saved_world import SavedWorld
+from xds.discovery.saved_world import FLEET_WIDE, SavedWorld
 from xds.model.events import FLEET
 
 SEEN = {("shop", "web", ""): frozenset(("a", "b")), ("shop", "web", "far"): frozenset(("c",))}
@@ -38,7 +38,12 @@ def test_nothing_was_saved(saved):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'{"cluster": "east"}', b"\xff", b'{"cluster":"east","at_s":1,"objects":[{"kind":"Service"}]}']
+    "content",
+    [
+        *(b"", b"{", b"[]", b'{"cluster": "east"}', b"\xff", b'{"cluster":"east","at_s":1,"objects":[{"kind":"Service"}]}'),
+        *(b'{"cluster":"east","at_s":1,"objects":[%s]}' % value for value in (b'"x"', b"null", b'{"kind":[]}', b"[" * 100_000)),
+    ],
+    ids=range(10),
 )
 def test_a_broken_file_is_worth_nothing(saved, tmp_path, content):
     (tmp_path / "state").mkdir()
@@ -48,6 +53,13 @@ def test_a_broken_file_is_worth_nothing(saved, tmp_path, content):
     saved.save("east", [service("web")], {}, 1.0)
     assert len(saved.load("east").objects) == 1
     assert saved.problems == {}
+
+
+def test_what_is_fleet_wide_is_told_as_such(saved, tmp_path):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / f"{FLEET_WIDE}.json").write_bytes(b"{")
+    assert saved.load(FLEET_WIDE) is None
+    assert saved.problems[FLEET_WIDE].message.startswith("what was saved of the hub cannot be read")
 
 
 def test_another_format_and_another_cluster_are_not_read(saved, tmp_path):

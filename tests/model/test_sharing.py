@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fleet_world import codes, endpoint, endpoint_slice, export, fleet_of, make, member, service
 
-from xds.model.events import FLEET, Delete, Health, MemberState, ObjectKey, Standing, Synced, Upsert
+from xds.model.events import FLEET, Aliases, Delete, Health, MemberState, ObjectKey, Standing, Synced, Upsert
 from xds.model.fleet import FleetChange
 from xds.model.service import ServiceKey
 from xds.policy.ladder import tiers
@@ -109,6 +109,23 @@ def test_a_provider_that_was_never_reached_is_served_by_what_karmada_copied():
     assert served(fleet, "m3") == {"m1": ["10.1.0.1"], "m2": ["10.2.0.1"]}
     fleet.apply([*(Upsert("m1", item) for item in pay("10.1.0.7")), Synced("m1")])
     assert served(fleet, "m3") == {"m1": ["10.1.0.7"], "m2": ["10.2.0.1"]}
+
+
+@pytest.mark.parametrize(("providers", "consumers"), [(["k1"], ["m3"]), (["m1"], ["k3"])])
+def test_a_name_that_a_member_is_given_later_counts(providers, consumers):
+    fleet = three(sharing(providers, consumers))
+    assert served(fleet, "m3") == {}
+    fleet.apply([Aliases("m1", frozenset(("k1",))), Aliases("m3", frozenset(("k3",)))])
+    assert served(fleet, "m3") == {"m1": ["10.1.0.1"]}
+    fleet.apply([Aliases("m1", frozenset()), Aliases("m3", frozenset())])
+    assert served(fleet, "m3") == {}
+
+
+def test_a_cluster_id_that_is_told_later_counts():
+    fleet = three(sharing(["id-of-m1"], ["m3"]))
+    assert served(fleet, "m3") == {}
+    fleet.apply([Upsert("m1", make("ClusterProperty", "cluster.clusterset.k8s.io", spec={"value": "id-of-m1"}))])
+    assert served(fleet, "m3") == {"m1": ["10.1.0.1"]}
 
 
 def test_a_change_in_a_provider_reaches_consumers_by_the_fast_lane():

@@ -46,13 +46,14 @@ class Population:
         """A part is there."""
         self._parts.setdefault(name, set()).add(part)
 
-    def remove(self, name: Name, part: str, now_s: float) -> None:
-        """A part is gone."""
+    def remove(self, name: Name, part: str, now_s: float | None) -> None:
+        """A part is gone; without a time, that is no loss."""
         if parts := self._parts.get(name):
             parts.discard(part)
             if not parts:
                 del self._parts[name]
-                self._losses.append((now_s, name))
+                if now_s is not None:
+                    self._losses.append((now_s, name))
 
     def having(self, names: set[Name]) -> set[Name]:
         """Return those of the names that are there."""
@@ -119,9 +120,7 @@ class Guard:
             for event in taking:
                 self.held.pop(event.key, None)
         passing = [event for event in events if not (isinstance(event, (Upsert, Delete)) and self.held.get(event.key) is event)]
-        if self.held and not self._lost(self.held.values()):  # everything that mattered is there again
-            passing += self.held.values()
-            self.held = {}
+        passing += self._pointless()
         self._enter(passing, now_s)
         return [*passing, *self._doubt()]
 
@@ -138,15 +137,15 @@ class Guard:
         self._exports.forget_losses()
         return [*passing, *self._doubt()]
 
-    def release(self, events: Sequence[Event]) -> list[Event]:
-        """Return deletions that are meant, whatever they take away, and what follows from them."""
+    def release(self, keys: Iterable[ObjectKey], now_s: float) -> list[Event]:
+        """Return that objects are gone which nobody wants any more, held or not, and what follows; by that nothing is lost."""
+        events = [Delete(self.cluster, key) for key in keys]
         for event in events:
-            if isinstance(event, Delete):
-                self.held.pop(event.key, None)
-        self._enter(events, 0.0)
-        self._services.forget_losses()
-        self._exports.forget_losses()
-        return [*events, *self._doubt()]
+            self.held.pop(event.key, None)
+        self._enter(events, None)
+        pointless = self._pointless()
+        self._enter(pointless, now_s)
+        return [*events, *pointless, *self._doubt()]
 
     @property
     def doubted(self) -> frozenset[Name]:
@@ -159,6 +158,13 @@ class Guard:
             return True
         services, exports = self._losses(taking)
         return self._services.is_mass(services, self.share, now_s) or self._exports.is_mass(exports, self.share, now_s)
+
+    def _pointless(self) -> list[Delete | Upsert]:
+        """Return what is held, and hold it no longer, if everything in it that mattered is there again or wanted by nobody."""
+        if self._lost(self.held.values()):
+            return []
+        found, self.held = list(self.held.values()), {}
+        return found
 
     def _lost(self, taking: Iterable[Delete | Upsert]) -> set[Name]:
         """Return the services that would be served no more, or exported no more."""
@@ -189,7 +195,7 @@ class Guard:
     def _service_of(self, key: ObjectKey) -> Name | None:
         return _owner(key, self.objects.get(key))
 
-    def _enter(self, events: Iterable[Event], now_s: float) -> None:
+    def _enter(self, events: Iterable[Event], now_s: float | None) -> None:
         """Take into account what passes."""
         for event in events:
             if isinstance(event, Delete):
@@ -199,7 +205,7 @@ class Guard:
                 self._index(event.key, event.object, now_s)
                 self.objects[event.key] = event.object
 
-    def _index(self, key: ObjectKey, new: KubernetesObject | None, now_s: float) -> None:
+    def _index(self, key: ObjectKey, new: KubernetesObject | None, now_s: float | None) -> None:
         if key.kind == "ServiceExport":
             name = (key.namespace, key.name)
             if new:

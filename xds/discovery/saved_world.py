@@ -47,6 +47,10 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
         return {(namespace, name, source): frozenset(found) for namespace, name, source, found in self.memory}
 
 
+class _Kind(msgspec.Struct):
+    kind: str = ""
+
+
 _FILES = msgspec.json.Decoder(Saved)
 
 
@@ -73,7 +77,7 @@ class SavedWorld:
         try:
             self._path(cluster).unlink(missing_ok=True)
         except OSError as error:
-            self._complain(cluster, f"what was saved of cluster {cluster!r} cannot be deleted: {error.strerror or error}")
+            self._complain(cluster, f"what was saved of {_shown(cluster)} cannot be deleted: {error.strerror or error}")
         else:
             self.problems.pop(cluster, None)
 
@@ -89,8 +93,8 @@ class SavedWorld:
             objects = [item for value in found.objects if (item := _decoded(value)) is not None]
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            self._complain(cluster, f"what was saved of cluster {cluster!r} cannot be read: {error}")
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._complain(cluster, f"what was saved of {_shown(cluster)} cannot be read: {error}")
             return None
         return msgspec.structs.replace(found, objects=objects)
 
@@ -102,14 +106,14 @@ class SavedWorld:
         body = msgspec.json.encode(Saved(cluster=cluster, at_s=at_s, objects=list(objects), memory=memory))
         if len(body) > self._max_bytes:
             self._complain(
-                cluster, f"cluster {cluster!r} takes {len(body):,} bytes, more than {self._max_bytes:,}: it is not saved"
+                cluster, f"{_shown(cluster)} takes {len(body):,} bytes, more than {self._max_bytes:,}: it is not saved"
             )
             return
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             _replace_file(self._path(cluster), body)
         except OSError as error:
-            self._complain(cluster, f"cluster {cluster!r} cannot be saved: {error.strerror or error}")
+            self._complain(cluster, f"{_shown(cluster)} cannot be saved: {error.strerror or error}")
         else:
             self.problems.pop(cluster, None)
 
@@ -117,13 +121,18 @@ class SavedWorld:
         return self._directory / f"{cluster}.json"
 
     def _complain(self, cluster: str, message: str) -> None:
-        hint = "a control plane that restarts while the cluster cannot be reached will know nothing of it"
+        what = "the hub" if cluster == FLEET_WIDE else "the cluster"
+        hint = f"a control plane that restarts while {what} cannot be reached will know nothing of it"
         self.problems[cluster] = Problem("XDS0307", message, hint=hint, source=str(self._path(cluster)))
+
+
+def _shown(cluster: str) -> str:
+    return "the hub" if cluster == FLEET_WIDE else f"cluster {cluster!r}"
 
 
 def _decoded(value: Any) -> KubernetesObject | None:
     """Return an object; None for a kind that we no longer read."""
-    kind = KINDS.get(value.get("kind", ""))
+    kind = KINDS.get(msgspec.convert(value, _Kind).kind)
     return msgspec.convert(value, kind.struct) if kind else None
 
 

@@ -219,7 +219,7 @@ class Fleet:
         self._dirty |= touched.services
         if key.kind == SHARING:
             (self._shared_names.discard if item is None else self._shared_names.add)((key.namespace, key.name))
-            self._dirty.update(ServiceKey(key.namespace, key.name, name) for name in self._clusters if name != FLEET)
+            self._dirty_everywhere(key.namespace, key.name)
         if touched.namespace:
             self._dirty.update(found for found in self._clusterset() if found.namespace == touched.namespace)
         if touched.everything:
@@ -238,14 +238,25 @@ class Fleet:
                 if any(owner_of(item).source for item in slices.values()):
                     self._dirty.add(ServiceKey(namespace, service, name))
 
+    def _dirty_sharings(self, names: frozenset[str]) -> None:
+        """Make anew what is shared by or with clusters that go by one of some names."""
+        for item in self._of(FLEET, MultiClusterService):
+            if not names.isdisjoint((*item.spec.providers, *item.spec.consumers)):
+                self._dirty_everywhere(item.metadata.namespace, item.metadata.name)
+
+    def _dirty_everywhere(self, namespace: str, name: str) -> None:
+        self._dirty.update(ServiceKey(namespace, name, cluster) for cluster in self._clusters if cluster != FLEET)
+
     def _dirty_all_of(self, cluster: str) -> None:
         self._dirty.update(key for key in self._services if key.scope == cluster)
 
     def _rebuild_members(self) -> bool:
-        moved, sources = self._membership.rebuild(self._clusters)
+        moved, sources, names = self._membership.rebuild(self._clusters)
         if sources:
             self._dirty_copies()
             self._remotes.rename(self.known)
+        if names:
+            self._dirty_sharings(names)
         for name in moved:
             self._dirty_all_of(name)
             self._dirty.update(self._clusterset())

@@ -29,6 +29,8 @@ class Moved(NamedTuple):
     """Those that appeared, went, or changed place or network."""
     sources: bool
     """Whether copies that one cluster has of another's slices may count otherwise now."""
+    names: frozenset[str]
+    """Those that mean another cluster now."""
 
 
 class Membership:
@@ -73,7 +75,8 @@ class Membership:
         self.known = {**ids, **members, **{alias: members[name] for alias, name in aliases.items() if name in members}}
         before = self._sources
         self._sources = {name: (one.name, one.name in self.synced, one.standing) for name, one in self.known.items()}
-        return Moved(moved, bool(moved) or self._sources != before)
+        renamed = (name for name in before.keys() | self.known.keys() if before.get(name, (name,))[0] != self.source(name)[0])
+        return Moved(moved, bool(moved) or self._sources != before, frozenset(renamed))
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the members."""

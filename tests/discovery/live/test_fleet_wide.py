@@ -14,7 +14,8 @@ from xds.discovery.live.access import FileAccess
 from xds.discovery.live.fleet_wide import FleetWide
 from xds.discovery.live.kubeconfig import Context
 from xds.discovery.live.source import Care, LiveSource
-from xds.model.events import FLEET, Delete, MemberState, ObjectKey, Upsert
+from xds.discovery.live.standing import Patience
+from xds.model.events import FLEET, Delete, Health, MemberState, ObjectKey, Standing, Upsert
 
 pytestmark = pytest.mark.looptime(noop_cycles=100)  # as in test_member
 OURS = Resource("MemberCluster", "traffic.isthmus.dev", "v1alpha1", "memberclusters", namespaced=False)
@@ -83,6 +84,15 @@ async def test_one_after_another_is_at_once_if_it_is_within_a_minute():
     assert told.names == set("def"), "half of them may go"
 
 
+async def test_what_is_deleted_and_made_again_at_once_is_not_lost():
+    told = Told("a", "b", "c")
+    told.fleet_wide.take([Delete(FLEET, key("a")), told.there("a", "us"), Delete(FLEET, key("b"))])
+    assert told.names == {"a", "c"}
+    assert told.objects[key("a")].spec.region == "us"
+    told.fleet_wide.take([told.there("d"), Delete(FLEET, key("d"))])
+    assert told.names == {"a", "c"}
+
+
 async def test_both_of_two_members_are_held():
     told = Told("a", "b")
     told.lose("a", "b")
@@ -132,11 +142,15 @@ async def hub(servers):
 def following(hub, tmp_path, follow):
     """Return a context manager: a source that follows what the hub registers, and saves what it reads."""
 
-    def start():
+    def start(**care):
         file = hub.kubeconfig(tmp_path / "hub", "hub")
-        return follow(LiveSource([], (), Care(directory=tmp_path / "state"), FileAccess(Context("", file, "hub"))))
+        return follow(LiveSource([], (), Care(directory=tmp_path / "state", **care), FileAccess(Context("", file, "hub"))))
 
     return start
+
+
+def standing(live, name):
+    return next(event.standing for event in reversed(live.events) if isinstance(event, Health) and event.cluster == name)
 
 
 def register(hub, tmp_path, **servers):
@@ -227,3 +241,51 @@ async def test_members_that_a_hub_has_lost_while_we_were_away_are_held(hub, serv
         register(hub, tmp_path, east=east, west=west)
         await live.until_synced("east", "west")
         assert "XDS0308" not in live.found()
+
+
+async def test_a_member_that_is_registered_again_without_credentials_is_missing_no_longer(hub, servers, following, tmp_path):
+    servers_of = {"k1": await servers(), "k2": await servers()}
+    register(hub, tmp_path, **servers_of)
+    async with following() as live:
+        await live.until_synced(*servers_of)
+        await asyncio.sleep(20)
+    hub.store.empty()
+    async with following() as live:
+        await live.until(lambda: "XDS0308" in live.found())
+        for name, server in servers_of.items():
+            ref = {"namespace": "karmada", "name": name}
+            hub.store.put("Cluster", name, spec={"syncMode": "Push", "apiEndpoint": server.url, "secretRef": ref})
+        hub.wake()
+        await asyncio.sleep(700)
+        assert {name: live.state(name) for name in servers_of} == dict.fromkeys(servers_of, MemberState.STALE)
+        assert live.names(member="k1") == live.names(member="k2") == {"web"}
+        assert live.found().keys() >= {"XDS0306"}
+        assert "they stay members for now" not in str(live.problems)
+
+
+async def test_a_cluster_that_workloads_leave_is_the_last_resort_after_a_restart_too(hub, servers, following, tmp_path):
+    register(hub, tmp_path, k1=await servers())
+    spec = hub.store.objects("Cluster")["", "k1"]["spec"]
+    hub.store.put("Cluster", "k1", spec={**spec, "taints": [{"key": "broken", "effect": "NoExecute"}]})
+    for _ in range(2):
+        async with following() as live:
+            await live.until_synced("k1")
+            await asyncio.sleep(20)
+            assert (live.state("k1"), standing(live, "k1")) == (MemberState.CONNECTED, Standing.DEMOTED)
+
+
+async def test_silence_counts_also_while_the_hub_has_not_said_how_to_reach_a_cluster(hub, servers, following, tmp_path):
+    register(hub, tmp_path, east=await servers())
+    async with following() as live:
+        await live.until_synced("east")
+        await asyncio.sleep(20)
+    hub.silent = True
+    async with following(patience=Patience(60, 600)) as live:
+        await live.until_synced("")
+        assert standing(live, "east") is Standing.FULL
+        await asyncio.sleep(100)
+        assert standing(live, "east") is Standing.DEMOTED
+        hub.silent = False
+        hub.wake()
+        await live.until_synced("east")
+        assert (live.state("east"), standing(live, "east")) == (MemberState.CONNECTED, Standing.FULL)

@@ -6,7 +6,11 @@ import asyncio
 
 import pytest
 from fake_store import Answer
+from fleet_world import export
+from live_follower import LiveFollower
 
+from xds.discovery.live.member import MemberSource
+from xds.discovery.live.source import MEMBER_KINDS
 from xds.model.events import Health, MemberState, Upsert
 
 pytestmark = pytest.mark.looptime(noop_cycles=100)  # a real server answers: under load its answer needs a moment of real time
@@ -72,6 +76,15 @@ async def test_a_custom_kind_that_appears_later_is_read_and_one_that_goes_is_dro
         server.store.add_kind("ServiceExport")
         server.store.put("ServiceExport", "api")
         await member.until(lambda: member.names("ServiceExport") == {"api"})
+
+
+async def test_a_custom_kind_that_went_before_our_start_is_dropped(server, member_of):
+    follower, saved = LiveFollower(), export("web")
+    follower.take([Upsert("east", saved)])
+    member = MemberSource("east", MEMBER_KINDS, follower.take, follower.changed.set, [saved])
+    async with member_of(server, member, follower):
+        await follower.until_synced()
+        await follower.until(lambda: not follower.names("ServiceExport"))
 
 
 async def test_a_custom_kind_that_went_while_nobody_looked_is_dropped(server, member_of):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -115,8 +116,8 @@ async def test_only_what_is_exported_is_asked_for(several, following):
         lists = [one for one in several.requests if "endpointslices" in one]
         assert all("labelSelector=kubernetes.io/service-name" in one for one in lists), lists
         several.store.put("ServiceExport", "web", "other")
-        await follower.until(lambda: namespaces(follower, "EndpointSlice") == {"pay", "other"})
-        assert namespaces(follower, "Service") == {"pay", "other"}
+        for kind in ("Service", "EndpointSlice"):  # each comes over a connection of its own
+            await follower.until(lambda kind=kind: namespaces(follower, kind) == {"pay", "other"})
         put_slice(several.store, "web", "other", "10.7.0.2")
         await follower.until(lambda: "10.7.0.2" in follower.addresses())
         several.store.delete("ServiceExport", "web", "pay")
@@ -168,6 +169,45 @@ async def test_a_scope_that_changes_is_followed_at_once_and_held_by_nobody(sever
         several.store.delete("Service", "web", "pay")
         await follower.until(lambda: "pay" not in namespaces(follower, "Service"))
         assert "XDS0308" not in follower.found()
+
+
+async def test_what_is_held_goes_with_its_namespace(several, following):
+    for number in range(3):
+        several.store.put("Service", f"s{number}", "pay", spec={"ports": [{"name": "http", "port": 80}]})
+        put_slice(several.store, f"s{number}", "pay")
+    async with following(**TEAM) as follower:
+        for kind in ("Service", "EndpointSlice"):
+            for namespace, name in several.store.objects(kind):
+                several.store.delete(kind, name, namespace)
+        await follower.until(lambda: "XDS0308" in follower.found())
+        several.store.put("Namespace", "pay", labels={})
+        await follower.until(lambda: "pay" not in namespaces(follower, "EndpointSlice"), within_s=5)
+        several.store.put("Namespace", "shop", labels={})
+        await follower.until(lambda: "XDS0308" not in follower.found(), within_s=5)
+        assert namespaces(follower, "Service") == namespaces(follower, "EndpointSlice") == set()
+
+
+@pytest.mark.parametrize("scope", [{}, EXPORTED, TEAM])
+async def test_exports_that_go_one_after_another_are_held_whatever_is_read(several, following, scope):
+    names = [f"n{number}" for number in range(6)]
+    for name in names:
+        several.store.put("Namespace", name, labels={"team": "shop"})
+        several.store.put("Service", "web", name, spec={"ports": [{"name": "http", "port": 80}]})
+        several.store.put("ServiceExport", "web", name)
+    async with following(**scope) as follower:
+        for name in names:
+            several.store.delete("ServiceExport", "web", name)
+            await asyncio.sleep(0.1)
+        await follower.until(lambda: "XDS0308" in follower.found(), within_s=5)
+        assert len(namespaces(follower, "ServiceExport")) == 3, "half of them may go"
+
+
+async def test_what_is_wrong_where_nothing_is_wanted_is_told_no_more(several, following):
+    several.store.put("Service", "wrong", "other", spec={"ports": [{"port": 0}]})
+    async with following() as follower:
+        await follower.until(lambda: "XDS0102" in follower.found(), within_s=5)
+        follower.source.declared("east", declared(**TEAM))
+        await follower.until(lambda: "XDS0102" not in follower.found(), within_s=5)
 
 
 async def test_pages_of_what_was_wanted_before_do_not_count(servers, following, monkeypatch, server):

@@ -268,13 +268,15 @@ class Collection:
         self._phase = Phase.STREAMED_LIST if self._streams_lists else Phase.LIST
         self._continue, self._version, self._told = "", "", None
 
-    def narrow(self, scope: Scope) -> list[Event]:
-        """Want something else, and return that what is no longer wanted is gone; what is wanted now has to be listed."""
+    def narrow(self, scope: Scope) -> None:
+        """Want something else: what is no longer wanted is forgotten, what is wanted now has to be listed."""
         if scope.is_wider(self.scope, self.kind):
             self.questions += 1
             self.list_anew()
         self.scope = scope
-        return [event for key, item in [*self.objects.items()] if not scope.wants(item) for event in self._drop(key)]
+        unwanted = [key for key, item in self.objects.items() if not scope.wants(item)]
+        for key in (*unwanted, *(key for key in [*self._problems] if not scope.has_namespace(key.namespace))):
+            self._drop(key)
 
     def clear(self) -> list[Event]:
         """Return that everything is gone, since the kind is; and begin anew."""

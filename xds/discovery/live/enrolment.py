@@ -92,6 +92,8 @@ class Enrolment:
                 wanted.setdefault(name, access.registration)
         if is_complete:
             unclear = {name for name, _ in found.unusable}  # some may be registered, just not usably
+            for name in self.remembered & unclear:
+                self._missing.pop(name, None)
             self._part((self.accesses.keys() - wanted.keys()) | (self.remembered - wanted.keys() - unclear))
         for name, registration in wanted.items():
             self._missing.pop(name, None)

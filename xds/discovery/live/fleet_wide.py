@@ -63,8 +63,9 @@ class FleetWide:
         """Take what the hub tells."""
         passing: list[Event] = []
         gone: dict[str, dict[ObjectKey, Delete]] = {}
-        for event in events:
-            key = event.key
+        last = {event.key: event for event in events}
+        """What is deleted and made again at once is not lost."""
+        for key, event in last.items():
             if isinstance(event, Upsert):
                 self._held.pop(key, None)
                 self._population(key.kind).add((key.namespace, key.name), "")

@@ -84,12 +84,13 @@ class Keeper:
         if passing:
             self._pass(self._guard.take(passing, self._now_s()))
 
-    def withdraw(self, events: list[Event]) -> None:
-        """Take what is gone because nobody wants it any more."""
-        for event in events:
-            if isinstance(event, Delete):
-                self._gathered.pop(event.key, None)
-        self._pass(self._guard.release(events))
+    def withdraw(self, wants: Callable[[KubernetesObject], bool]) -> None:
+        """Let go what nobody wants any more, be it held."""
+        gone = [key for key, item in self._guard.objects.items() if not wants(item)]
+        for key in gone:
+            self._gathered.pop(key, None)
+        if gone:
+            self._pass(self._guard.release(gone, self._now_s()))
 
     def tick(self) -> None:
         """Let go what was held for long enough."""

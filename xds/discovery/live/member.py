@@ -21,7 +21,7 @@ from xds.discovery.live.collection import Collection, Refusal, key_of
 from xds.discovery.live.pace import Pace
 from xds.discovery.live.resources import NOT_FOUND, find_served
 from xds.discovery.live.scope import EVERYTHING, NAMESPACE
-from xds.model.events import Health, MemberState, Synced
+from xds.model.events import Delete, Health, MemberState, Synced
 from xds.problems import Problem
 
 if TYPE_CHECKING:
@@ -70,7 +70,6 @@ class MemberSource:
         sink: gets batches of events, in the event loop, never an empty one.
         on_problems: called when `problems()` may have changed.
         saved: what is in force from before: only what differs from it is told.
-        withdraw: gets that objects are gone because they are not wanted any more; as `sink` if there is none.
     """
 
     def __init__(
@@ -80,7 +79,6 @@ class MemberSource:
         sink: Callable[[list[Event]], None],
         on_problems: Callable[[], None],
         saved: Iterable[KubernetesObject] = (),
-        withdraw: Callable[[list[Event]], None] | None = None,
     ) -> None:
         self.cluster = cluster
         self.scope = EVERYTHING
@@ -102,7 +100,6 @@ class MemberSource:
             self._saved[item.kind][key_of(item)] = item
         self._kinds = kinds
         self._sink = sink
-        self._withdraw = withdraw or sink
         self._on_problems = on_problems
         self._kept: set[str] = set()
         """Kinds that a task keeps up with."""
@@ -165,17 +162,18 @@ class MemberSource:
         self._settle()
 
     def narrow(self, scope: Scope) -> None:
-        """Read another part of the member from now on."""
+        """Read another part of the member from now on; that nothing else is in force is up to who keeps it."""
         self.scope = scope
-        gone: list[Event] = []
+        for known in self._saved.values():
+            for key in [key for key, item in known.items() if not scope.wants(item)]:
+                del known[key]
         for name, collection in self.collections.items():
             before = collection.questions
-            gone += collection.narrow(scope)
+            collection.narrow(scope)
             if collection.questions != before and (limit := self._limits.get(name)) and not limit.expired():
                 limit.reschedule(asyncio.get_running_loop().time())  # what it watches is not what is wanted
-        if gone:
-            self._withdraw(gone)
         self._settled.set()
+        self._on_problems()
 
     async def run(self, server: ApiServer) -> None:
         """Keep up over one connection until cancelled, going on from what an earlier one has told."""
@@ -204,7 +202,7 @@ class MemberSource:
         while True:
             missing = [kind for kind in self._kinds if kind.name not in self._kept]
             # Before anything known is taken to be gone, the server has to have what every server has.
-            is_known = any(kind.name in self.collections for kind in missing)
+            is_known = any(self._knows(kind) for kind in missing)
             served, unread = await self._patiently(_DISCOVERY, find_served, server, self._kinds if is_known else missing)
             self.served |= served
             if unread != self._unread:
@@ -215,7 +213,7 @@ class MemberSource:
                     self._kept.add(kind.name)
                     collection = self._collection(kind, served[kind.name])  # here: from now on it is waited for
                     tasks.create_task(self._keep_up(server, collection, served[kind.name].path))
-                elif kind.name in absent and kind.name in self.collections:
+                elif kind.name in absent and self._knows(kind):
                     self._forget(kind)
             # Only twice is gone, since a server that starts does not know its custom kinds at once.
             absent = {kind.name for kind in missing} - served.keys()
@@ -223,8 +221,13 @@ class MemberSource:
             self._settle()
             await asyncio.sleep(LOOK_S * random.uniform(0.8, 1.2))  # noqa: S311 - not for secrets
 
+    def _knows(self, kind: Kind) -> bool:
+        """Return whether objects of a kind may be in force, be it from before our start."""
+        return kind.name in self.collections or kind.name in self._saved
+
     def _forget(self, kind: Kind) -> None:
-        self._tell(self.collections.pop(kind.name).clear())
+        collection, saved = self.collections.pop(kind.name, None), self._saved.pop(kind.name, {})
+        self._tell(collection.clear() if collection else [Delete(self.cluster, key) for key in saved])
         self._failures.pop(kind.name, None)
         self._refused.pop(kind.name, None)
         self._on_problems()
@@ -257,8 +260,7 @@ class MemberSource:
             known = collection.objects if collection else self._saved.pop(kind.name, {})
             collection = self.collections[kind.name] = Collection(self.cluster, kind, served.version)
             collection.objects.update(known)
-            if gone := collection.narrow(self.scope):
-                self._withdraw(gone)
+            collection.narrow(self.scope)
         collection.list_anew()
         return collection
 

@@ -201,7 +201,7 @@ class LiveSource:
                 if name not in self._files:
                     await self._prepare(name)
                     enrolment.remember(name)
-                    self._tell([Health(name, MemberState.STALE, "the hub has not said yet how to reach it")])
+                    self._keepers[name].take([Health(name, MemberState.STALE, "the hub has not said yet how to reach it")])
         hub = HubSource(self._fleet_wide, self._hub_is_told, self._take_registered, self._tell_problems, self._plugins)
         self._hub_source = hub
         await keep_connected(access, hub, self._scratch / ".hub", Watch(partial(self._note, HUB)))
@@ -243,7 +243,9 @@ class LiveSource:
 
     def begin(self, name: str, access: Access) -> None:
         """Keep up with a member that is registered."""
-        self._tell([Health(name, MemberState.SYNCING)])
+        self.regard(name)  # it may be there since our start
+        keeper = self._keepers.get(name)
+        (keeper.take if keeper else self._tell)([Health(name, MemberState.SYNCING)])
         self._tasks[name] = self._group.create_task(self._join(name, access))
 
     def end(self, name: str) -> None:
@@ -313,6 +315,7 @@ class LiveSource:
         def narrow(scope: Scope) -> None:
             if name in self.members:
                 self.members[name].narrow(scope)
+            keeper.withdraw(scope.wants)
 
         saved = await asyncio.to_thread(self._saved.load, name) if self._saved else None
         scoping = Scoping(name, self._tell, narrow)
@@ -329,7 +332,7 @@ class LiveSource:
         if name not in self._keepers:
             await self._prepare(name)
         keeper = self._keepers[name]
-        member = MemberSource(name, MEMBER_KINDS, keeper.take, self._tell_problems, keeper.objects, keeper.withdraw)
+        member = MemberSource(name, MEMBER_KINDS, keeper.take, self._tell_problems, keeper.objects)
         keeper.is_settled = lambda: member.is_settled
         self.members[name] = member
         member.narrow(self._scopings[name].scope)
