@@ -166,7 +166,13 @@ async def test_a_range_that_something_has(start, tmp_path):
     found = (await checked(tmp_path, east=server, ranges=["10.9.0.0/16"]))["east", "range"]
     assert found.found == "10.9.0.0/16 overlaps ServiceCIDR kubernetes (10.8.0.0/15), and 1 more"
     server.forbidden |= {"ServiceCIDR", "Node"}
-    assert (await checked(tmp_path, east=server, ranges=["10.9.0.0/16"]))["east", "range"].result is Result.OK
+    found = (await checked(tmp_path, east=server, ranges=["10.9.0.0/16"]))["east", "range"]
+    assert found.result is Result.WARNING
+    assert found.found == "nothing else has addresses of 10.9.0.0/16, but ranges of Services were not compared"
+    assert found.remedy == "let it list servicecidrs in networking.k8s.io"
+    server.store.put("Service", "web", spec={"clusterIP": "10.9.0.1"})
+    found = (await checked(tmp_path, east=server, ranges=["10.9.0.0/16"]))["east", "range"]
+    assert (found.result, found.found) == (Result.FAILED, "10.9.0.0/16 overlaps Service shop/web (10.9.0.1)")
     server.forbidden.add("Service")
     found = (await checked(tmp_path, east=server, ranges=["10.9.0.0/16"]))["east", "range"]
     assert (found.result, found.remedy) == (Result.WARNING, "let it list services")
