@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from xds.discovery.live.access import Access
     from xds.discovery.live.api_server import ApiServer
     from xds.discovery.live.scope import Name, Scope
-    from xds.discovery.registry.registrations import Registered
     from xds.model.events import Event
     from xds.model.objects import KubernetesObject
 
@@ -202,7 +201,7 @@ class LiveSource:
                     await self._prepare(name)
                     enrolment.remember(name)
                     self._keepers[name].take([Health(name, MemberState.STALE, "the hub has not said yet how to reach it")])
-        hub = HubSource(self._fleet_wide, self._hub_is_told, self._take_registered, self._tell_problems, self._plugins)
+        hub = HubSource(self._fleet_wide, self._hub_is_told, enrolment.take, self._tell_problems, self._plugins)
         self._hub_source = hub
         await keep_connected(access, hub, self._scratch / ".hub", Watch(partial(self._note, HUB)))
 
@@ -236,10 +235,6 @@ class LiveSource:
 
     def _hub_is_told(self) -> None:
         self._tell([Synced(FLEET)])
-
-    def _take_registered(self, found: Registered, is_complete: bool) -> None:  # noqa: FBT001 - a callback
-        assert self._enrolment
-        self._enrolment.take(found, is_complete=is_complete)
 
     def begin(self, name: str, access: Access) -> None:
         """Keep up with a member that is registered."""
