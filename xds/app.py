@@ -355,6 +355,16 @@ class ControlPlane:
         return " and ".join([*files, *map(str, self.config.kubeconfigs), *hub])
 
     @property
+    def hub(self) -> str:
+        """Where further members are registered."""
+        return self.config.hub or ""
+
+    @property
+    def hub_failure(self) -> str:
+        """Why the hub cannot be kept up with; "" if it can."""
+        return self._live.hub_failure if self._live else ""
+
+    @property
     def members(self) -> Mapping[str, Member]:
         """The members by name."""
         return self._fleet.members

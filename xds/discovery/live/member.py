@@ -127,6 +127,11 @@ class MemberSource:
         return self._synced
 
     @property
+    def failure(self) -> str:
+        """Why it cannot be kept up with; "" if it can."""
+        return self._error if self.state is MemberState.STALE else ""
+
+    @property
     def is_settled(self) -> bool:
         """Whether no kind is being listed, so that what is gone is known of all."""
         return all(collection.is_watching for collection in self.collections.values())

@@ -137,6 +137,11 @@ class LiveSource:
         """Whether there may be more members later."""
         return self._hub is not None
 
+    @property
+    def hub_failure(self) -> str:
+        """Why the hub cannot be kept up with; "" if it can, or there is none."""
+        return self._hub_source.failure if self._hub_source else ""
+
     def origin(self, member: str) -> str:
         """Return where it is said how to reach a member, for people; "" if it is none of ours."""
         registered = self._enrolment.accesses.get(member) if self._enrolment else None
