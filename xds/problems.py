@@ -84,6 +84,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0312": (Severity.INFO, "registry takes a cluster for not ready"),
     "XDS0313": (Severity.INFO, "conditions of members are not written"),
     "XDS0314": (Severity.WARNING, "kind has no version that is read"),
+    "XDS0315": (Severity.WARNING, "scope selects no namespace"),
     # 04xx: translation (xds/translate)
     "XDS0401": (Severity.ERROR, "route refers to what does not exist"),
     "XDS0402": (Severity.ERROR, "gateway or route field is not supported"),

@@ -34,7 +34,7 @@ from xds.errors import ConfigurationError
 from xds.model.events import FLEET, Aliases, Delete, Health, MemberState, Remember, Synced
 from xds.model.kinds import KINDS
 from xds.model.objects import MemberCluster, MemberClusterSpec, ScopeSpec
-from xds.problems import Problem
+from xds.problems import Problem, Ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -292,6 +292,15 @@ class LiveSource:
                 message = f"{name!r} ({where}) is another name of cluster {first!r} ({there}), and read under that one alone"
                 yield Problem("XDS0309", message, hint="both names may be used; register it once to be rid of this")
 
+    def _empty_scopes(self) -> Iterator[Problem]:
+        """Yield what is wrong with scopes of members of which all namespaces are known."""
+        for name, scoping in sorted(self._scopings.items()):
+            if scoping.selects_nothing and name in self.members and self.members[name].is_synced:
+                selector = scoping.spec.namespace_selector
+                message = f"no namespace of cluster {name!r} matches {selector}, so nothing in namespaces is read of it"
+                hint = "correct the selector, or label the namespaces that are meant"
+                yield Problem("XDS0315", message, Ref(FLEET, MEMBERS, "", name), "spec.scope.namespaceSelector", hint)
+
     # One member
 
     async def _join(self, name: str, access: Access) -> None:
@@ -393,7 +402,9 @@ class LiveSource:
         of_files = self._saved.problems.values() if self._saved else ()
         of_hub = [*self._hub_source.problems(), *self._fleet_wide.problems()] if self._hub_source else []
         of_hub += self._enrolment.problems() if self._enrolment else ()
-        self._take_problems((*self._credentials.values(), *self._same_clusters(), *of_members, *of_files, *of_hub))
+        self._take_problems(
+            (*self._credentials.values(), *self._same_clusters(), *self._empty_scopes(), *of_members, *of_files, *of_hub)
+        )
 
     def _note(self, member: str, error: Exception | None, is_used: bool) -> None:  # noqa: FBT001
         """Remember what is wrong with a member's credentials."""
