@@ -211,3 +211,18 @@ def test_nothing_is_missed_in_a_cluster_that_is_being_read():
     assert codes(fleet) == []
     fleet.apply([Synced("m1")])
     assert codes(fleet).count("XDS0218") == 3
+
+
+@pytest.mark.parametrize(
+    ("types", "message"),
+    [
+        (["LoadBalancer"], "is of the type LoadBalancer, which is not served: it shares nothing"),
+        (["LoadBalancer", "CrossCluster"], "its type LoadBalancer is not served; what it shares by its type CrossCluster is"),
+    ],
+)
+def test_load_balancers_outside_are_not_served_and_that_is_told(types, message):
+    fleet = three(sharing(types=types))
+    (found,) = [problem for problem in fleet.problems() if problem.code == "XDS0219"]
+    assert (str(found.ref), found.field, found.message) == ("MultiClusterService shop/pay in the fleet", "spec.types", message)
+    fleet.apply([Delete(FLEET, ObjectKey("MultiClusterService", "shop", "pay"))])
+    assert "XDS0219" not in codes(fleet)

@@ -33,7 +33,7 @@ from xds.model.members import Member
 from xds.model.membership import Membership
 from xds.model.remotes import Remotes
 from xds.model.service import CLUSTERSET, Service, ServiceKey
-from xds.model.sharing import Sharing, share
+from xds.model.sharing import Sharing, share, unserved
 from xds.model.slices import owner_of
 from xds.model.unowned import unowned_slices
 from xds.problems import Problem
@@ -184,10 +184,11 @@ class Fleet:
         shared = (problem for found in self._sharing_problems.values() for problem in found)
         sharings = self.sharings() if FLEET in self._membership.synced else ()
         sharing = (problem for one in sharings for problem in one.problems(self.members, self._own, reading))
+        passed_over = (problem for item in self._of(FLEET, MultiClusterService) for problem in unserved(item))
         unowned = unowned_slices(owners, self._services)
         of_clusters = (*kept, *shared, *self._remotes.problems(), *unowned)
         told = (problem for problem in of_clusters if problem.ref is None or problem.ref.cluster not in reading)
-        return (*members, *sharing, *told)
+        return (*members, *sharing, *passed_over, *told)
 
     # Writing
 

@@ -93,6 +93,19 @@ class Sharing:
             yield Problem("XDS0209", message, ref, hint="no gateway leads there; they are left out for those clients")
 
 
+def unserved(item: MultiClusterService) -> Iterator[Problem]:
+    """Yield what is passed over of an object as it is."""
+    if "LoadBalancer" in item.spec.types:
+        message, hint = (
+            "is of the type LoadBalancer, which is not served: it shares nothing",
+            "add CrossCluster to share endpoints",
+        )
+        if item.spec.is_cross_cluster:
+            message = "its type LoadBalancer is not served; what it shares by its type CrossCluster is"
+            hint = "nothing has to be done: a load balancer outside is Karmada's"
+        yield Problem("XDS0219", message, ref_of(FLEET, item), "spec.types", hint)
+
+
 class Shared(NamedTuple):
     """A consumer's service, and what is wrong with it."""
 
