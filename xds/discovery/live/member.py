@@ -408,6 +408,8 @@ class MemberSource:
             self._synced = True
             events.append(Synced(self.cluster))
         state, reason = MemberState.CONNECTED if self._synced else MemberState.SYNCING, ""
+        if self._synced and self.collections and self._refused.keys() >= self.collections.keys():
+            reason = "nothing of it may be read (XDS0302)"
         if self._failures:
             what = min(self._failures)
             self._error = str(self._failures[what])
