@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from xds.errors import UNDECODABLE
 from xds.model.kinds import KINDS
 from xds.problems import Problem
 
@@ -93,7 +94,7 @@ class SavedWorld:
             objects = [item for value in found.objects if (item := _decoded(value)) is not None]
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except (OSError, *UNDECODABLE) as error:
             self._complain(cluster, f"what was saved of {_shown(cluster)} cannot be read: {error}")
             return None
         return msgspec.structs.replace(found, objects=objects)

@@ -21,7 +21,7 @@ from kubernetes.aio.config.kube_config import KubeConfigLoader
 from xds.discovery.live.collection import Refusal
 from xds.discovery.live.exec_plugin import run_plugin
 from xds.discovery.live.kubeconfig import cluster_of, user_of, with_user
-from xds.errors import ConfigurationError, XdsError
+from xds.errors import UNDECODABLE, ConfigurationError, XdsError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable
@@ -198,7 +198,7 @@ async def _reaching(url: str) -> AsyncIterator[None]:
 def _message(body: bytes) -> str:
     try:
         return msgspec.json.decode(body, type=_Status).message
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNDECODABLE:
         return body[:200].decode(errors="replace").strip()
 
 

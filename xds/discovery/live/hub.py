@@ -14,6 +14,7 @@ from xds.discovery.live.member import FORBIDDEN, MemberSource
 from xds.discovery.live.resources import NOT_FOUND
 from xds.discovery.registry import registry_objects as registry
 from xds.discovery.registry.registrations import Hub, Registered, registered
+from xds.errors import UNDECODABLE
 from xds.model.events import FLEET, Delete, MemberState, Upsert
 from xds.model.kinds import KINDS
 from xds.model.objects import MemberCluster
@@ -193,6 +194,6 @@ class HubSource:
                     continue
                 if error.status == NOT_FOUND:
                     self._secrets[namespace, name] = None
-            except (UnreachableError, msgspec.DecodeError):
+            except (UnreachableError, *UNDECODABLE):
                 continue
             self._forbidden.pop((namespace, name), None)

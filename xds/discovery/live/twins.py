@@ -12,6 +12,7 @@ import msgspec
 
 from xds.discovery.live.api_server import UnreachableError
 from xds.discovery.live.collection import Refusal
+from xds.errors import UNDECODABLE
 from xds.model.objects import Namespace
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Twins:
         """Find out which cluster a name leads to; one that does not say it is taken to be another than all others."""
         try:
             self._uids[name] = _NAMESPACES.decode(await server.get(PATH, read_s=ASK_S)).metadata.uid
-        except (Refusal, UnreachableError, msgspec.DecodeError):
+        except (Refusal, UnreachableError, *UNDECODABLE):
             self._uids.setdefault(name, "")
 
     def forget(self, name: str) -> None:
