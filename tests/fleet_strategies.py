@@ -46,7 +46,7 @@ class World:
 
     def fleet(self) -> Fleet:
         fleet = Fleet()
-        fleet.apply([*(Upsert(*placed) for placed in self.objects), *(Synced(name) for name in (FLEET, *CLUSTERS)), *self.said])
+        fleet.apply([*(Upsert(*placed) for placed in self.objects), *self.said, *(Synced(name) for name in (FLEET, *CLUSTERS))])
         return fleet
 
 

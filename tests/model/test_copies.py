@@ -89,6 +89,19 @@ def test_a_member_that_was_never_reached_is_served_by_what_others_have_of_it():
     assert served(fleet) == {"west": ["10.2.0.9"]}
 
 
+def test_a_member_that_has_left_is_served_by_what_others_have_of_it():
+    """As for who starts then: its MemberCluster is there still, and says nothing of how to reach it."""
+    items = [*local("web", "10.2.0.1"), export("web")]
+    fleet = fleet_of({"east": [imported(), copy_of("west", ["10.2.0.9"])], "west": items}, member("east"), member("west"))
+    assert served(fleet) == {"west": ["10.2.0.1"]}
+    gone = [Delete("west", Upsert("west", item).key) for item in items]
+    fleet.apply([*gone, Health("west", MemberState.LOST, "no longer registered")])
+    assert served(fleet) == {"west": ["10.2.0.9"]}
+    # While it comes back, nobody takes what was told so far for all that it exports.
+    fleet.apply([Health("west", MemberState.SYNCING), Upsert("west", service("web"))])
+    assert [*fleet.complete] == ["east"]
+
+
 def test_two_importers_have_the_same_copies():
     objects = [imported(), copy_of("far", ["10.9.0.1"])]
     fleet = fleet_of({"east": objects, "west": objects}, member("east"), member("west"))

@@ -13,7 +13,21 @@ from typing import TYPE_CHECKING, TypeVar
 from xds.model import gateway_objects, objects
 from xds.model.cluster import Cluster
 from xds.model.clusterset import Export, merge_exports
-from xds.model.events import FLEET, Aliases, Delete, Doubt, Event, Health, ObjectKey, Remember, Synced, Upsert, ref_of
+from xds.model.events import (
+    FLEET,
+    Aliases,
+    Delete,
+    Doubt,
+    Event,
+    Health,
+    MemberState,
+    ObjectKey,
+    Remember,
+    Standing,
+    Synced,
+    Upsert,
+    ref_of,
+)
 from xds.model.imports import INVALID_TYPE, Exported, Import, invalid
 from xds.model.karmada_objects import MultiClusterService
 from xds.model.local import LocalInput, LocalResult, build_local
@@ -188,12 +202,7 @@ class Fleet:
                     self._membership.synced.add(event.cluster)
                     self._members_changed = True
                 case Health():
-                    cluster = self._cluster(event.cluster)
-                    if cluster.standing is not event.standing:
-                        self._dirty_all_of(event.cluster)
-                    cluster.state, cluster.reason, cluster.standing = event.state, event.reason, event.standing
-                    self._membership.told.add(event.cluster)
-                    self._members_changed = True
+                    self._take_health(event)
                 case Aliases():
                     self._cluster(event.cluster).aliases = event.names
                     self._members_changed = True
@@ -209,6 +218,17 @@ class Fleet:
         self._remotes.rebuild(self._clusters, self.known)
         gateways, self._gateways_changed = self._gateways_changed, False
         return FleetChange(frozenset(endpoints), frozenset(services), gateways, members)
+
+    def _take_health(self, event: Health) -> None:
+        cluster = self._cluster(event.cluster)
+        if cluster.standing is not event.standing:
+            self._dirty_all_of(event.cluster)
+        cluster.state, cluster.reason, cluster.standing = event.state, event.reason, event.standing
+        self._membership.told.add(event.cluster)
+        if event.state is MemberState.LOST and event.standing is Standing.FULL:
+            # It has left, other than one that is silent: whoever comes back by its name tells everything anew.
+            self._membership.synced.discard(event.cluster)
+        self._members_changed = True
 
     def _cluster(self, name: str) -> Cluster:
         return self._clusters.setdefault(name, Cluster(name))
