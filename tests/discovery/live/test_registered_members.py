@@ -7,7 +7,7 @@ import base64
 
 import pytest
 from fake_objects import serve_further
-from fake_store import Resource
+from fake_store import Answer, Resource
 
 from xds.discovery.live.access import FileAccess
 from xds.discovery.live.kubeconfig import Context
@@ -68,6 +68,20 @@ async def test_a_hub_that_is_down_is_told_once_though_each_registry_misses_it(hu
         told = [problem for problem in follower.problems if problem.code == "XDS0301"]
         assert len(told) == 1
         assert "'the hub' cannot be kept up with since" in told[0].message
+
+
+async def test_who_the_members_are_is_known_once_the_hub_has_told_all(hub, server, following):
+    credentials(hub, server.token)
+    register(hub, server)
+    hub.fault = lambda path, _: Answer(503, b"") if "karmada" in path else None
+    async with following() as live:
+        await live.until_synced("east", "")  # nobody waits for what cannot be read
+        await asyncio.sleep(30)
+        assert not live.source.knows_members
+        live.synced.clear()
+        hub.fault = None
+        await live.until_synced("")
+        assert live.source.knows_members
 
 
 async def test_a_member_whose_credentials_are_gone_or_broken_stays_as_it_was(hub, server, following):

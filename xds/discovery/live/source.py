@@ -111,6 +111,8 @@ class LiveSource:
         self._fleet_wide = FleetWide(self._tell, self._care.share, self._care.delay_s)
         self._hub = hub
         self._enrolment: Enrolment | None = None
+        self._is_registered = False
+        """Whether the hub has told all that it registers."""
         if hub:
             held = {"share": self._care.share, "delay_s": self._care.delay_s}
             self._enrolment = Enrolment(hub, self._files, self, self._fleet_wide, **held)
@@ -137,6 +139,11 @@ class LiveSource:
     def has_hub(self) -> bool:
         """Whether there may be more members later."""
         return self._hub is not None
+
+    @property
+    def knows_members(self) -> bool:
+        """Whether it is known who the members are: the hub has told once all that it registers."""
+        return self._hub is None or self._is_registered
 
     def origin(self, member: str) -> str:
         """Return where it is said how to reach a member, for people; "" if it is none of ours."""
@@ -240,6 +247,9 @@ class LiveSource:
     def _take_registered(self, found: Registered, is_complete: bool) -> None:  # noqa: FBT001 - a callback
         assert self._enrolment
         self._enrolment.take(found, is_complete=is_complete)
+        if is_complete and not self._is_registered:
+            self._is_registered = True
+            self._hub_is_told()  # perhaps again: whoever waits for the members needs to hear it
 
     def begin(self, name: str, access: Access) -> None:
         """Keep up with a member that is registered."""
