@@ -127,5 +127,21 @@ async def test_a_member_goes_with_its_own_registration_though_another_one_has_it
         assert "there is no Secret kubefed/east" in live.found()["XDS0306"].message
 
 
+async def test_that_registrations_are_held_is_told_for_as_long_as_they_are(hub, servers, following):
+    for name in ("east", "west"):
+        member = await servers()
+        hub.store.put("Secret", name, "kubefed", data={"token": base64.b64encode(member.token.encode()).decode()})
+        hub.store.put("KubeFedCluster", name, "kubefed", spec={"apiEndpoint": member.url, "secretRef": {"name": name}})
+    async with following() as live:
+        await live.until_synced("east", "west")
+        for name in ("east", "west"):
+            hub.store.delete("KubeFedCluster", name, "kubefed")
+        hub.wake()
+        await live.until(lambda: "XDS0308" in live.found())
+        await live.until(lambda: live.state("east") is live.state("west") is MemberState.LOST, within_s=700)
+        await asyncio.sleep(1)
+        assert "XDS0308" not in live.found()
+
+
 def forbidden(hub):
     return hub.store.status(403, "Forbidden", "no, not you")

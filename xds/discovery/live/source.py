@@ -266,6 +266,7 @@ class LiveSource:
         self._twins.forget(name)
         self._withdraw(name, "no longer registered")
         self._tell_aliases()
+        self._tell_problems()
 
     def _withdraw(self, name: str, why: str) -> None:
         """Tell that nothing of a name is left."""
@@ -360,7 +361,8 @@ class LiveSource:
         """Let go what was held for long enough, and save what changed."""
         while True:
             await asyncio.sleep(KEEP_S)
-            released = self._fleet_wide.tick()
+            if released := self._fleet_wide.tick():
+                self._tell_problems()
             if self._enrolment:
                 self._enrolment.expect(key.name for key in released if key.kind == MEMBERS)
                 self._enrolment.tick()
