@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
-
-from msgspec import DecodeError
+from typing import ClassVar
 
 
 class XdsError(Exception):
@@ -13,10 +11,6 @@ class XdsError(Exception):
 
 class ConfigurationError(XdsError):
     """Bad configuration or command line: what is wrong, where, and the remedy."""
-
-
-UNDECODABLE: Final = (DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises of a text from outside that is not what it should be, or is nested too deeply."""
 
 
 class NodeRejectedError(XdsError):

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from xds.errors import UNDECODABLE
 from xds.model.kinds import KINDS
 from xds.problems import Problem
+from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from xds.errors import UNDECODABLE, XdsError
+from xds.errors import XdsError
 from xds.mcs.lease import RENEW_S, Candidate, Lease
+from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

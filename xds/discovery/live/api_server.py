@@ -21,7 +21,8 @@ from kubernetes.aio.config.kube_config import KubeConfigLoader
 from xds.discovery.live.collection import Refusal
 from xds.discovery.live.exec_plugin import run_plugin
 from xds.discovery.live.kubeconfig import cluster_of, user_of, with_user
-from xds.errors import UNDECODABLE, ConfigurationError, XdsError
+from xds.errors import ConfigurationError, XdsError
+from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from xds.errors import UNDECODABLE, ConfigurationError
+from xds.errors import ConfigurationError
+from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

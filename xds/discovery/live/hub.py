@@ -14,11 +14,11 @@ from xds.discovery.live.member import FORBIDDEN, MemberSource
 from xds.discovery.live.resources import NOT_FOUND
 from xds.discovery.registry import registry_objects as registry
 from xds.discovery.registry.registrations import Hub, Registered, registered
-from xds.errors import UNDECODABLE
 from xds.model.events import FLEET, Delete, MemberState, Upsert
 from xds.model.kinds import KINDS
 from xds.model.objects import MemberCluster
 from xds.problems import Problem
+from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

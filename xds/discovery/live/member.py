@@ -20,9 +20,9 @@ from xds.discovery.live.collection import Collection, Refusal, key_of
 from xds.discovery.live.pace import Pace
 from xds.discovery.live.resources import NOT_FOUND, find_served
 from xds.discovery.live.scope import EVERYTHING, NAMESPACE
-from xds.errors import UNDECODABLE
 from xds.model.events import Delete, Health, MemberState, Synced
 from xds.problems import Problem
+from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence

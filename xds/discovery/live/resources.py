@@ -8,7 +8,7 @@ import msgspec
 
 from xds.discovery.live.api_server import UnreachableError
 from xds.discovery.live.collection import Refusal
-from xds.errors import UNDECODABLE
+from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

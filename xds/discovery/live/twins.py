@@ -12,8 +12,8 @@ import msgspec
 
 from xds.discovery.live.api_server import UnreachableError
 from xds.discovery.live.collection import Refusal
-from xds.errors import UNDECODABLE
 from xds.model.objects import Namespace
+from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
