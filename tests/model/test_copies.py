@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from fleet_world import codes, endpoint, export, fleet_of, make, member, service
 
 from xds.model.events import Delete, Health, MemberState, ObjectKey, Synced, Upsert
+from xds.model.fleet import Fleet
 from xds.model.objects import ObjectReference, SliceEndpoint
 from xds.model.service import ServiceKey
 from xds.policy.ladder import tiers
@@ -79,6 +81,20 @@ def test_a_copy_by_the_id_that_a_member_has_among_clusters_is_the_members():
     fleet.apply([Upsert("west", identity)])
     assert served(fleet) == {"west": ["10.2.0.1"]}
     assert "XDS0208" not in codes(fleet)
+
+
+@pytest.mark.parametrize("order", [("east", "west"), ("west", "east")])
+def test_an_id_that_two_members_have_is_that_of_the_first_by_name(order):
+    fleet = Fleet()
+    for name in order:
+        identity = make("ClusterProperty", "cluster.clusterset.k8s.io", spec={"value": "prod"})
+        fleet.apply([Upsert(name, identity), Synced(name)])
+    assert {name: member.name for name, member in fleet.known.items()} == {"east": "east", "west": "west", "prod": "east"}
+    assert {name: member.id for name, member in fleet.members.items()} == {"east": "prod", "west": "west"}
+    (problem,) = [one for one in fleet.problems() if one.code == "XDS0219"]
+    assert problem.message.startswith(
+        "the id of cluster 'west', its ClusterProperty cluster.clusterset.k8s.io, is also that of 'east'"
+    )
 
 
 def test_a_member_that_was_never_reached_is_served_by_what_others_have_of_it():
