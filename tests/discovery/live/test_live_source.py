@@ -67,6 +67,17 @@ async def test_two_names_of_one_cluster_are_one_member(servers, live, tmp_path, 
         assert fleet.addresses("east") == WEB
 
 
+async def test_two_names_of_one_cluster_that_is_down_at_first_are_one_member(servers, live, tmp_path):
+    east = await servers()
+    east.store.put("Namespace", "kube-system")
+    await east.stop()
+    async with live(east.kubeconfig(tmp_path / "config", "east", "again")) as fleet:
+        await fleet.until(lambda: fleet.state("east") is fleet.state("again") is STALE)
+        await east.start()
+        await fleet.until(lambda: fleet.state("again") is MemberState.LOST)
+        assert {cluster for cluster, _ in fleet.objects} == {"east"}
+
+
 async def test_chosen_contexts_alone(servers, live, tmp_path):
     east, west = await servers(), await servers()
     file = east.kubeconfig(tmp_path / "config", "east", others={"west": west})

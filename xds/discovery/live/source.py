@@ -352,10 +352,15 @@ class LiveSource:
             await self._twins.identify(name, server)
             self._tell_aliases()
 
+        async def looked(server: ApiServer) -> None:
+            if member.told_at_s and not self._twins.has_asked(name):  # it was down, and is there by now
+                await connected(server)
+
         def is_wanted() -> bool:
             return self._twins.first(name, told=member.is_synced) == name
 
-        return await keep_connected(access, member, self._scratch / name, Watch(partial(self._note, name), connected, is_wanted))
+        watch = Watch(partial(self._note, name), connected, looked, is_wanted)
+        return await keep_connected(access, member, self._scratch / name, watch)
 
     async def _keep(self) -> None:
         """Let go what was held for long enough, and save what changed."""
