@@ -13,7 +13,8 @@ from xds.model.members import Member
 from xds.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Set
+    from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
 
 _ID = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)?")
@@ -84,7 +85,7 @@ class Membership:
         renamed = (name for name in before.keys() | self.known.keys() if before.get(name, (name,))[0] != self.source(name)[0])
         return Moved(moved, bool(moved) or self._sources != before, frozenset(renamed))
 
-    def _own_ids(self, given: Mapping[str, str], names: Set[str]) -> dict[str, str]:
+    def _own_ids(self, given: Mapping[str, str], names: AbstractSet[str]) -> dict[str, str]:
         """Return member -> its id, if no other member goes by that: of several that say they do, the first by name does."""
         owners = {name: name for name in names}
         self._alike = {name: owners[found] for name, found in given.items() if found and owners.setdefault(found, name) != name}
