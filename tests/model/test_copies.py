@@ -194,5 +194,7 @@ def test_a_copy_that_goes_takes_its_endpoints_with_it():
     change = fleet.apply([Delete("east", ObjectKey("EndpointSlice", "shop", "imported-web-far"))])
     assert served(fleet) == {"farther": ["10.8.0.1"]}
     assert WEB in change.endpoints
+    assert {source for _, _, source in fleet.memory("east")} == {"farther"}
     fleet.apply([Delete("east", ObjectKey("EndpointSlice", "shop", "imported-web-farther"))])
     assert served(fleet) == {}
+    assert fleet.memory("east") == {}

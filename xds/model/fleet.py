@@ -402,6 +402,7 @@ class Fleet:
                 else:
                     exports.append(Export(member, Exported(name, export, source.spec), local))
         exports += self._copied(key, imports, {export.member.name for export in exports})
+        self._forget_copies(key, {export.member.name for export in exports})
         if not exports:
             self._note(key, tuple(problems))
             self._imports.pop(key, None)
@@ -429,6 +430,13 @@ class Fleet:
                 built = self._built(cluster, exporter, served, copies, source)
                 export = objects.ServiceExport(api_version=item.api_version, kind=item.kind, metadata=item.metadata)
                 yield Export(exporter, Exported(source, export, served.spec), built.service)
+
+    def _forget_copies(self, key: ServiceKey, exporters: set[str]) -> None:
+        """Remember nothing of exporters that are no longer, whoever had copies of their slices."""
+        before = self._imports.get(key)
+        for source in {one.cluster for one in before.exports} - exporters if before else ():
+            for cluster in self._clusters.values():
+                cluster.seen.pop((key.namespace, key.name, source), None)
 
     def _note(self, key: ServiceKey, problems: tuple[Problem, ...]) -> None:
         """Keep the problems of a service; nothing stays of one that has none."""
