@@ -91,7 +91,7 @@ def test_an_id_that_two_members_have_is_that_of_the_first_by_name(order):
         fleet.apply([Upsert(name, identity), Synced(name)])
     assert {name: member.name for name, member in fleet.known.items()} == {"east": "east", "west": "west", "prod": "east"}
     assert {name: member.id for name, member in fleet.members.items()} == {"east": "prod", "west": "west"}
-    (problem,) = [one for one in fleet.problems() if one.code == "XDS0219"]
+    (problem,) = [one for one in fleet.problems() if one.code == "XDS0220"]
     assert problem.message.startswith(
         "the id of cluster 'west', its ClusterProperty cluster.clusterset.k8s.io, is also that of 'east'"
     )

@@ -97,7 +97,7 @@ class Membership:
             message = (
                 f"the id of cluster {name!r}, its ClusterProperty {CLUSTER_ID}, is also that of {other!r}; it goes by its name"
             )
-            yield Problem("XDS0219", message, hint="ids are unique in a cluster set (KEP-2149): change one")
+            yield Problem("XDS0220", message, hint="ids are unique in a cluster set (KEP-2149): change one")
         unread = {name for name, member in self.members.items() if name in self.told and member.state in _UNREAD}
         for name in sorted(self._declared.keys() & (self.members.keys() - self._holders - unread)):
             hint = f"add its manifests, {name}/….yaml, or a kubeconfig for it, or delete the MemberCluster"
