@@ -30,7 +30,7 @@ def ways(draw: st.DrawFn) -> tuple[World, list[list[Event]]]:
     gone.sort(key=lambda event: (event.cluster, event.key))
     final = draw(said())
     first = draw(st.permutations([*passing.values(), *(Synced(name) for name in (FLEET, *CLUSTERS)), *draw(said())]))
-    second = draw(st.permutations([*wanted.values(), *gone, *final]))
+    second = draw(st.permutations([*wanted.values(), *gone, *final])) + [Synced(name) for name in CLUSTERS]
     return replace(world, said=tuple(final)), draw(batches([*first, *second]))
 
 

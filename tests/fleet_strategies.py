@@ -46,7 +46,7 @@ class World:
 
     def fleet(self) -> Fleet:
         fleet = Fleet()
-        fleet.apply([*(Upsert(*placed) for placed in self.objects), *(Synced(name) for name in (FLEET, *CLUSTERS)), *self.said])
+        fleet.apply([*(Upsert(*placed) for placed in self.objects), *self.said, *(Synced(name) for name in (FLEET, *CLUSTERS))])
         return fleet
 
 
@@ -148,7 +148,13 @@ def worlds(draw: st.DrawFn, *, clashes: bool = True, states: tuple[Object, ...] 
         if draw(st.booleans()):
             found.append(make("Namespace", "shop"))
         if not draw(st.integers(0, 3)):
-            found.append(make("ClusterProperty", "cluster.clusterset.k8s.io", spec={"value": f"id-of-{cluster}"}))
+            found.append(
+                make(
+                    "ClusterProperty",
+                    "cluster.clusterset.k8s.io",
+                    spec={"value": draw(st.sampled_from((f"id-of-{cluster}", "id-of-all", "west")))},
+                )
+            )
         for _ in range(draw(st.integers(0, 2))):
             found += draw(services(addresses, states))
         found += draw(flomesh_objects())

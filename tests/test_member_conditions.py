@@ -59,6 +59,8 @@ class Hub:
         self.lease = None
         self.writes = []
         self.fault = ""
+        self.asked = 0
+        """How often something was to be written."""
 
     async def read_lease(self, _namespace, _name):
         return self.lease
@@ -70,8 +72,11 @@ class Hub:
 
     async def apply(self, key, body, *, is_status):
         assert is_status
+        self.asked += 1
         if self.fault:
             raise XdsError(self.fault)
+        if key.name not in self.items:
+            raise XdsError(f"404: {key.name} not found")
         self.writes.append(key.name)
         item = msgspec.to_builtins(self.items[key.name])
         self.items[key.name] = msgspec.convert(item | {"status": body["status"]}, type(self.items[key.name]))
@@ -84,6 +89,8 @@ class World:
     def __init__(self, hub):
         self.hub = hub
         self.members = {"east": EAST}
+        self.held = []
+        """MemberClusters that stay in force though the hub has them no more."""
         self.found = []
         self.told = 0
 
@@ -96,7 +103,7 @@ class World:
             self.hub,
             identity,
             members=lambda: self.members,
-            declared=self.hub.items.values,
+            declared=lambda: [*self.held, *self.hub.items.values()],
             problems=lambda: self.found,
             on_problems=self.tell,
         )
@@ -165,3 +172,24 @@ async def test_a_hub_that_does_not_let_us_write_is_told_of_and_asked_again(world
         await asyncio.sleep(40)
         assert list(one.problems()) == []
         assert world.hub.writes == ["east"]
+
+
+async def test_a_member_cluster_that_is_gone_but_held_keeps_no_other_from_its_conditions(world):
+    world.held = [member_cluster("away")]
+    world.members["away"] = replace(EAST, name="away")
+    async with world.replica() as one:
+        assert world.hub.writes == ["east"]
+        (problem,) = one.problems()
+        assert problem.message.endswith("404: away not found")
+
+
+async def test_however_often_something_changes_a_hub_that_refuses_is_not_asked_more_often_later(world):
+    world.hub.fault = "403: memberclusters/status is forbidden"
+    async with world.replica() as one:
+        for _ in range(60):
+            one.changed()
+            await asyncio.sleep(1)
+        await asyncio.sleep(60)
+        world.hub.asked = 0
+        await asyncio.sleep(300)
+        assert world.hub.asked <= 10

@@ -119,16 +119,22 @@ class MemberConditions:
 
     async def _write(self) -> None:
         while True:
-            await self._wake.wait()
+            try:
+                async with asyncio.timeout(RETRY_S if self._error else None):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
             self._wake.clear()
             await asyncio.sleep(GATHER_S)
             before, self._error = self._error, None
-            try:
-                for item, wanted in [*self._due()] if self._campaign.leads else ():
+            for item, wanted in [*self._due()] if self._campaign.leads else ():
+                try:
                     await self._client.apply(ObjectKey(item.kind, "", item.metadata.name), _status(item, wanted), is_status=True)
-            except XdsError as error:
-                self._error = error
-                asyncio.get_running_loop().call_later(RETRY_S, self._wake.set)
+                except UnreachableError as error:
+                    self._error = error
+                    break
+                except XdsError as error:
+                    self._error = error  # perhaps of this one alone: it may be gone, and be held
             if str(before) != str(self._error):
                 self._on_problems()
 

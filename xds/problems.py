@@ -61,6 +61,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0217": (Severity.WARNING, "member cluster has no objects"),
     "XDS0218": (Severity.WARNING, "shared service has no counterpart"),
     "XDS0219": (Severity.WARNING, "type of sharing is not served"),
+    "XDS0220": (Severity.WARNING, "two clusters have one id"),
     "XDS0230": (Severity.WARNING, "imported port is not HTTP"),
     "XDS0231": (Severity.ERROR, "gateway of an import cannot be used"),
     "XDS0232": (Severity.ERROR, "cluster key is not one"),

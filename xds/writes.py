@@ -98,7 +98,9 @@ class Writes:
             hint = did_you_mean(unknown[0], live) or f"there are {', '.join(sorted(live)) or 'none'}"
             raise ConfigurationError(f"mcs: {unknown[0]!r} is no live cluster; {hint}")
 
-    def _world(self) -> World:
-        """What is lost counts no more."""
+    def _world(self) -> World | None:
+        """What is lost counts no more; before it is known who the members are, anything may be exported that we have not read."""
+        if self._live and not self._live.knows_members:
+            return None
         members = {name: one for name, one in self._fleet.members.items() if one.state is not MemberState.LOST}
         return World({name: one for name, one in self._fleet.complete.items() if name in members}, members)

@@ -45,6 +45,16 @@ def test_an_emptied_cluster_keeps_what_it_had(guard, world):
     assert len(guard.held) == len(world)
 
 
+@pytest.mark.parametrize("ends", [gone, told], ids=["deleted", "emptied"])
+def test_slices_that_are_emptied_first_and_end_in_the_same_batch_are_held(guard, ends):
+    """As of workloads that are deleted with their Services: what a slice was on its way counts no more than its end."""
+    batch = []
+    for name in NAMES:
+        emptied = endpoint_slice(name, [])
+        batch += [*told([emptied]), *ends([endpoint_slice(name, [], resourceVersion="2")])]
+    assert guard.take(batch, 10.0) == [Doubt("east", frozenset(("shop", name) for name in NAMES))]
+
+
 def test_exports_of_other_systems_are_no_exports(guard):
     theirs = [make(f"ServiceExport.{group}", name) for group in (FSM, ERIE_CANAL) for name in NAMES]
     assert guard.take(told(theirs), 1.0) == told(theirs)

@@ -156,6 +156,18 @@ async def test_a_write_that_fails_is_tried_again_and_told():
         assert lab.servers.copies("west") == {("east", "10.1.0.1")}
 
 
+async def test_a_server_whose_place_somebody_else_takes_is_told():
+    lab = Lab()
+    lab.client.lease = b"<html>Login</html>"
+    async with lab.replica("one") as writer:
+        await asyncio.sleep(1)
+        (problem,) = writer.problems()
+        assert "what the server answers is no Lease" in problem.message
+        lab.client.lease = None
+        await asyncio.sleep(2 * RENEW_S)
+        assert (writer.leads, [*writer.problems()]) == (True, [])
+
+
 async def test_whoever_deletes_what_we_wrote_gets_it_back():
     lab = Lab()
     async with lab.replica("one"):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from fleet_world import codes, endpoint, export, fleet_of, make, member, service
 
-from xds.model.events import Delete, Health, MemberState, ObjectKey, Synced, Upsert
+from xds.model.events import FLEET, Delete, Health, MemberState, ObjectKey, Synced, Upsert
+from xds.model.fleet import Fleet
 from xds.model.objects import ObjectReference, SliceEndpoint
 from xds.model.service import ServiceKey
 from xds.policy.ladder import tiers
@@ -81,12 +83,39 @@ def test_a_copy_by_the_id_that_a_member_has_among_clusters_is_the_members():
     assert "XDS0208" not in codes(fleet)
 
 
+@pytest.mark.parametrize("order", [("east", "west"), ("west", "east")])
+def test_an_id_that_two_members_have_is_that_of_the_first_by_name(order):
+    fleet = Fleet()
+    for name in order:
+        identity = make("ClusterProperty", "cluster.clusterset.k8s.io", spec={"value": "prod"})
+        fleet.apply([Upsert(name, identity), Synced(name), Synced(FLEET)])
+    assert {name: member.name for name, member in fleet.known.items()} == {"east": "east", "west": "west", "prod": "east"}
+    assert {name: member.id for name, member in fleet.members.items()} == {"east": "prod", "west": "west"}
+    (problem,) = [one for one in fleet.problems() if one.code == "XDS0220"]
+    assert problem.message.startswith(
+        "the id of cluster 'west', its ClusterProperty cluster.clusterset.k8s.io, is also that of 'east'"
+    )
+
+
 def test_a_member_that_was_never_reached_is_served_by_what_others_have_of_it():
     fleet = fleet_of({"east": [imported(), copy_of("west", ["10.2.0.1"])]}, member("east"), member("west"))
     fleet.apply([Health("west", MemberState.STALE, "no route to host")])
     assert served(fleet) == {"west": ["10.2.0.1"]}
     fleet.apply([*(Upsert("west", item) for item in (*local("web", "10.2.0.9"), export("web"))), Synced("west")])
     assert served(fleet) == {"west": ["10.2.0.9"]}
+
+
+def test_a_member_that_has_left_is_served_by_what_others_have_of_it():
+    """As for who starts then: its MemberCluster is there still, and says nothing of how to reach it."""
+    items = [*local("web", "10.2.0.1"), export("web")]
+    fleet = fleet_of({"east": [imported(), copy_of("west", ["10.2.0.9"])], "west": items}, member("east"), member("west"))
+    assert served(fleet) == {"west": ["10.2.0.1"]}
+    gone = [Delete("west", Upsert("west", item).key) for item in items]
+    fleet.apply([*gone, Health("west", MemberState.LOST, "no longer registered")])
+    assert served(fleet) == {"west": ["10.2.0.9"]}
+    # While it comes back, nobody takes what was told so far for all that it exports.
+    fleet.apply([Health("west", MemberState.SYNCING), Upsert("west", service("web"))])
+    assert [*fleet.complete] == ["east"]
 
 
 def test_two_importers_have_the_same_copies():
@@ -165,5 +194,7 @@ def test_a_copy_that_goes_takes_its_endpoints_with_it():
     change = fleet.apply([Delete("east", ObjectKey("EndpointSlice", "shop", "imported-web-far"))])
     assert served(fleet) == {"farther": ["10.8.0.1"]}
     assert WEB in change.endpoints
+    assert {source for _, _, source in fleet.memory("east")} == {"farther"}
     fleet.apply([Delete("east", ObjectKey("EndpointSlice", "shop", "imported-web-farther"))])
     assert served(fleet) == {}
+    assert fleet.memory("east") == {}

@@ -76,7 +76,7 @@ class ServiceSlices:
 
     def _own(self) -> Iterator[_Held]:
         """Yield the slices of the Services of that name."""
-        ids = {one.cluster_id: name for name, one in self._plane.clusters.items() if one.cluster_id}
+        ids = {one.id: name for name, one in self._plane.members.items()}
         for member in sorted(self._plane.members.keys() & self._plane.clusters.keys()):
             for item in self._plane.clusters[member].slices.get((self._key.namespace, self._key.name), {}).values():
                 source = owner_of(item).source

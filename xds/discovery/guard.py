@@ -106,11 +106,13 @@ class Guard:
         The batch should hold everything that happened at once: all that a cluster lost while nobody looked.
         """
         last = {event.key: event for event in events if isinstance(event, (Upsert, Delete))}
-        """What is deleted and made again at once is not lost."""
+        """What is deleted and made again at once is not lost, and what is held counts by its end alone."""
         for key, event in last.items():
             if isinstance(event, Upsert):
                 self.held.pop(key, None)  # it is there again
-        taking = [event for event in last.values() if isinstance(event, Delete) or self._empties(event)]
+        taking = [
+            event for event in last.values() if event.key in self.objects and (isinstance(event, Delete) or self._empties(event))
+        ]
         if taking and self._is_mass(taking, now_s):
             if not self.held:
                 self.held_since_s = now_s
@@ -119,7 +121,11 @@ class Guard:
         else:
             for event in taking:
                 self.held.pop(event.key, None)
-        passing = [event for event in events if not (isinstance(event, (Upsert, Delete)) and self.held.get(event.key) is event)]
+        passing = [
+            event
+            for event in events
+            if not isinstance(event, (Upsert, Delete)) or self.held.get(event.key) is not last[event.key]
+        ]
         passing += self._pointless()
         self._enter(passing, now_s)
         return [*passing, *self._doubt()]

@@ -14,6 +14,7 @@ import msgspec
 
 from xds.model.kinds import KINDS
 from xds.problems import Problem
+from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -93,7 +94,7 @@ class SavedWorld:
             objects = [item for value in found.objects if (item := _decoded(value)) is not None]
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except (OSError, *UNDECODABLE) as error:
             self._complain(cluster, f"what was saved of {_shown(cluster)} cannot be read: {error}")
             return None
         return msgspec.structs.replace(found, objects=objects)

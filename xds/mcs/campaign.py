@@ -10,6 +10,7 @@ import msgspec
 
 from xds.errors import XdsError
 from xds.mcs.lease import RENEW_S, Candidate, Lease
+from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +85,10 @@ class Campaign:
     async def _renew(self, *, release: bool) -> None:
         began_s, candidate = asyncio.get_running_loop().time(), self._candidate
         found = await self._client.read_lease(candidate.namespace, candidate.name)
-        current = msgspec.json.decode(found, type=Lease) if found is not None else None
+        try:
+            current = msgspec.json.decode(found, type=Lease) if found is not None else None
+        except UNDECODABLE as error:
+            raise XdsError(f"what the server answers is no Lease: {error}") from error
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         wanted = candidate.wanted(current, asyncio.get_running_loop().time(), now, release=release)
         if wanted is not None:

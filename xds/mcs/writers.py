@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from xds.mcs.writer import Writer
-from xds.model.events import Delete, Health, MemberState, Synced, Upsert
+from xds.model.events import FLEET, Delete, Health, MemberState, Synced, Upsert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ class Writers:
 
     Args:
         client_of: returns how to write to a cluster; None for one that is not written to.
-        world: what is known of the clusters that told everything.
+        world: returns what is known of the clusters that told everything; None as long as not all members may be known.
         on_problems: called when `problems()` may have changed.
         ranges: where clusterset IPs are from, one range of a family; none: they are those of derived Services.
     """
@@ -35,7 +35,7 @@ class Writers:
     def __init__(
         self,
         client_of: Callable[[str], Client | None],
-        world: Callable[[], World],
+        world: Callable[[], World | None],
         on_problems: Callable[[], None],
         ranges: Sequence[Network] = (),
     ) -> None:
@@ -62,7 +62,7 @@ class Writers:
             elif isinstance(event, Health) and event.state is MemberState.LOST and event.cluster in self._writers:
                 del self._writers[event.cluster]
                 self._changed.set()
-            if isinstance(event, Health) and event.state in {MemberState.LOST, MemberState.CONNECTED}:
+            if event == Synced(FLEET) or (isinstance(event, Health) and event.state in {MemberState.LOST, MemberState.CONNECTED}):
                 for writer in self._writers.values():
                     writer.look_again()
 
@@ -89,7 +89,7 @@ class Writers:
 
     def _world_of(self, cluster: str) -> World | None:
         world = self._world()
-        return world if cluster in world.clusters else None
+        return world if world and cluster in world.clusters else None
 
 
 def _is_there(event: Event) -> bool:

@@ -20,8 +20,10 @@ from xds.model.events import (
     Doubt,
     Event,
     Health,
+    MemberState,
     ObjectKey,
     Remember,
+    Standing,
     Synced,
     Upsert,
     ref_of,
@@ -205,12 +207,7 @@ class Fleet:
                     self._membership.has_told(event.cluster)
                     self._members_changed = True
                 case Health():
-                    cluster = self._cluster(event.cluster)
-                    if cluster.standing is not event.standing:
-                        self._dirty_all_of(event.cluster)
-                    cluster.state, cluster.reason, cluster.standing = event.state, event.reason, event.standing
-                    self._membership.has_state(cluster)
-                    self._members_changed = True
+                    self._take_health(event)
                 case Aliases():
                     self._cluster(event.cluster).aliases = event.names
                     self._members_changed = True
@@ -227,6 +224,17 @@ class Fleet:
         self._remotes.rebuild(self._clusters, self.known)
         gateways, self._gateways_changed = self._gateways_changed, False
         return FleetChange(frozenset(endpoints), frozenset(services), gateways, members)
+
+    def _take_health(self, event: Health) -> None:
+        cluster = self._cluster(event.cluster)
+        if cluster.standing is not event.standing:
+            self._dirty_all_of(event.cluster)
+        cluster.state, cluster.reason, cluster.standing = event.state, event.reason, event.standing
+        self._membership.has_state(cluster)
+        if event.state is MemberState.LOST and event.standing is Standing.FULL:
+            # It has left, other than one that is silent: whoever comes back by its name tells everything anew.
+            self._membership.synced.discard(event.cluster)
+        self._members_changed = True
 
     def _cluster(self, name: str) -> Cluster:
         return self._clusters.setdefault(name, Cluster(name))
@@ -400,6 +408,7 @@ class Fleet:
                 else:
                     exports.append(Export(member, Exported(name, export, source.spec), local))
         exports += self._copied(key, imports, {export.member.name for export in exports})
+        self._forget_copies(key, {export.member.name for export in exports})
         if not exports:
             self._note(key, tuple(problems))
             self._imports.pop(key, None)
@@ -427,6 +436,13 @@ class Fleet:
                 built = self._built(cluster, exporter, served, copies, source)
                 export = objects.ServiceExport(api_version=item.api_version, kind=item.kind, metadata=item.metadata)
                 yield Export(exporter, Exported(source, export, served.spec), built.service)
+
+    def _forget_copies(self, key: ServiceKey, exporters: set[str]) -> None:
+        """Remember nothing of exporters that are no longer, whoever had copies of their slices."""
+        before = self._imports.get(key)
+        for source in {one.cluster for one in before.exports} - exporters if before else ():
+            for cluster in self._clusters.values():
+                cluster.seen.pop((key.namespace, key.name, source), None)
 
     def _note(self, key: ServiceKey, problems: tuple[Problem, ...]) -> None:
         """Keep the problems of a service; nothing stays of one that has none."""

@@ -7,13 +7,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from xds.model import objects
-from xds.model.cluster import Cluster
+from xds.model.cluster import CLUSTER_ID, Cluster
 from xds.model.events import FLEET, MemberState, Standing, ref_of
 from xds.model.members import Member
 from xds.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
 
 _ID = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)?")
@@ -51,6 +52,8 @@ class Membership:
         """Each name that is known -> the member's, whether it tells of its endpoints itself, its standing."""
         self._declared: dict[str, objects.MemberCluster] = {}
         self._holders: set[str] = set()
+        self._alike: dict[str, str] = {}
+        """Member whose id cannot be used -> who goes by it."""
 
     def is_complete(self, clusters: Mapping[str, Cluster]) -> bool:
         """Return whether everything has been told, but for clusters that cannot be reached."""
@@ -81,20 +84,35 @@ class Membership:
         lost = {name for name, cluster in clusters.items() if cluster.state is MemberState.LOST}
         aliases = {alias: name for name, cluster in clusters.items() for alias in cluster.aliases}
         names = (self._declared.keys() | self._holders | ((self.synced | self.told) - lost)) - {FLEET} - aliases.keys()
-        members = {name: _member(clusters.get(name, Cluster(name)), self._declared.get(name)) for name in sorted(names)}
+        ids = self._own_ids({name: clusters[name].cluster_id for name in sorted(names & clusters.keys())}, names)
+        members = {
+            name: _member(clusters.get(name, Cluster(name)), self._declared.get(name), ids.get(name, ""))
+            for name in sorted(names)
+        }
         moved = [name for name in {*members, *self.members} if _place(members.get(name)) != _place(self.members.get(name))]
         self.members = members
-        ids = {one.cluster_id: members[name] for name, one in clusters.items() if one.cluster_id and name in members}
-        self.known = {**ids, **members, **{alias: members[name] for alias, name in aliases.items() if name in members}}
+        by_id = {found: members[name] for name, found in ids.items()}
+        self.known = {**by_id, **members, **{alias: members[name] for alias, name in aliases.items() if name in members}}
         before = self._sources
         self._sources = {name: (one.name, one.name in self.synced, one.standing) for name, one in self.known.items()}
         renamed = (name for name in before.keys() | self.known.keys() if before.get(name, (name,))[0] != self.source(name)[0])
         return Moved(moved, bool(moved) or self._sources != before, frozenset(renamed))
 
+    def _own_ids(self, given: Mapping[str, str], names: AbstractSet[str]) -> dict[str, str]:
+        """Return member -> its id, if no other member goes by that: of several that say they do, the first by name does."""
+        owners = {name: name for name in names}
+        self._alike = {name: owners[found] for name, found in given.items() if found and owners.setdefault(found, name) != name}
+        return {name: found for name, found in given.items() if found and name not in self._alike}
+
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the members, once all that is fleet-wide was told."""
         if FLEET not in self.synced:
             return
+        for name, other in self._alike.items():
+            message = (
+                f"the id of cluster {name!r}, its ClusterProperty {CLUSTER_ID}, is also that of {other!r}; it goes by its name"
+            )
+            yield Problem("XDS0220", message, hint="ids are unique in a cluster set (KEP-2149): change one")
         unread = {name for name, member in self.members.items() if name in self.told and member.state in _UNREAD}
         for name in sorted(self._declared.keys() & (self.members.keys() - self._holders - unread)):
             hint = f"add its manifests, {name}/….yaml, or a kubeconfig for it, or delete the MemberCluster"
@@ -105,7 +123,7 @@ class Membership:
                 yield Problem("XDS0201", message, hint="add a MemberCluster with its region")
 
 
-def _member(cluster: Cluster, declared: objects.MemberCluster | None) -> Member:
+def _member(cluster: Cluster, declared: objects.MemberCluster | None, cluster_id: str) -> Member:
     places = cluster.nodes.values()
     regions = Counter(place.region for place in places if place.region)
     spec = declared.spec if declared else objects.MemberClusterSpec()
@@ -118,7 +136,7 @@ def _member(cluster: Cluster, declared: objects.MemberCluster | None) -> Member:
         reason=cluster.reason,
         aliases=cluster.aliases,
         standing=cluster.standing,
-        property_id=cluster.cluster_id if _ID.fullmatch(cluster.cluster_id) else "",
+        property_id=cluster_id if _ID.fullmatch(cluster_id) else "",
         declared=declared is not None,
         origin=ref_of(FLEET, declared) if declared else None,
     )

@@ -80,7 +80,7 @@ async def test_any_history(seed, servers, tmp_path, follow):
     access = FileAccess(Context("", hub.kubeconfig(tmp_path / "hub", "hub"), "hub"))
 
     def source(directory=None):
-        return LiveSource([], (), Care(directory=directory, share=1.0, delay_s=30), access)
+        return LiveSource([], (), Care(directory=directory, share=0.3, delay_s=20), access)
 
     for _ in range(2):
         async with follow(source(tmp_path / "state")) as live:
@@ -93,7 +93,7 @@ async def test_any_history(seed, servers, tmp_path, follow):
             await history.step()
         history.put_secrets(*NAMES)  # what cannot be used now is kept by those alone who could use it before
         hub.wake()
-        await asyncio.sleep(100)
+        await asyncio.sleep(400)
         async with follow(source()) as fresh:
             await fresh.until_synced("")
             await asyncio.sleep(30)

@@ -67,6 +67,17 @@ async def test_two_names_of_one_cluster_are_one_member(servers, live, tmp_path, 
         assert fleet.addresses("east") == WEB
 
 
+async def test_two_names_of_one_cluster_that_is_down_at_first_are_one_member(servers, live, tmp_path):
+    east = await servers()
+    east.store.put("Namespace", "kube-system")
+    await east.stop()
+    async with live(east.kubeconfig(tmp_path / "config", "east", "again")) as fleet:
+        await fleet.until(lambda: fleet.state("east") is fleet.state("again") is STALE)
+        await east.start()
+        await fleet.until(lambda: fleet.state("again") is MemberState.LOST)
+        assert {cluster for cluster, _ in fleet.objects} == {"east"}
+
+
 async def test_chosen_contexts_alone(servers, live, tmp_path):
     east, west = await servers(), await servers()
     file = east.kubeconfig(tmp_path / "config", "east", others={"west": west})
@@ -195,8 +206,10 @@ BASE = {
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"{", "is not YAML: "),
-        (b"\xff\xfe\x00", "is not YAML: "),
+        (b"{", "cannot be read: not YAML: "),
+        (b"\xff\xfe\x00", "cannot be read: found UTF-16 text"),
+        (b"kind: !!bool maybe", "cannot be read: 'maybe' does not fit its tag !!bool"),
+        (b"kind: &all [*all]", "cannot be read: the alias *all stands inside what it refers to"),
         (b"kind: Pod", "is no kubeconfig: it lacks `kind: Config`"),
         (b"- a", "is no kubeconfig: it lacks `kind: Config`"),
         (b"", "is no kubeconfig: it lacks `kind: Config`"),
@@ -220,6 +233,10 @@ def test_what_is_no_kubeconfig(tmp_path, text, message):
         ({"contexts": [{"name": "west"}]}, "there is no context 'east'; there are west"),
         ({"clusters": []}, "context 'east' has the cluster 'c', which is not among `clusters`"),
         ({"clusters": [{"name": "c", "cluster": {}}]}, "cluster 'c' has the server ''; expected a URL"),
+        (
+            {"clusters": [{"name": "c", "cluster": {"server": "https://h:6443", "proxy-url": "socks5://h:1080"}}]},
+            "cluster 'c' has the proxy-url 'socks5://h:1080'; expected a URL",
+        ),
         ({"clusters": [{"name": "c", "cluster": {"server": "h:6443"}}]}, "cluster 'c' has the server 'h:6443'; expected a URL"),
         (
             {"clusters": [{"name": "c", "cluster": {"server": "https://h:x"}}]},

@@ -407,7 +407,12 @@ async def test_garbage_takes_nothing_back(server, member_of, answer, when):
 
 
 @pytest.mark.parametrize(
-    "line", [b"\n\n", b"nonsense\n", b"x" * 9_000_000, b'{"type":"ADDED","object":7}\n', b'{"type":"OTHER","object":{}}\n']
+    "line",
+    [
+        *(b"\n\n", b"nonsense\n", b"x" * 9_000_000, b'{"type":"ADDED","object":7}\n', b'{"type":"OTHER","object":{}}\n'),
+        b'{"type":"ADDED","object":{"metadata":{"name":"\xff"}}}\n',
+        b'{"type":"ADDED","object":{"metadata":{"name":"deep"},"status":' + b"[" * 5000 + b"]" * 5000 + b"}}\n",
+    ],
 )
 async def test_garbage_on_a_watch(server, member_of, put_endpoints, line):
     async with member_of(server) as member:

@@ -7,7 +7,7 @@ import base64
 
 import pytest
 from fake_objects import serve_further
-from fake_store import Resource
+from fake_store import Answer, Resource
 
 from xds.discovery.live.access import FileAccess
 from xds.discovery.live.kubeconfig import Context
@@ -87,6 +87,20 @@ async def test_why_the_hub_is_not_reached_is_known_as_long_as_it_is_not(hub, ser
         assert hub.url in follower.source.hub_failure
 
 
+async def test_who_the_members_are_is_known_once_the_hub_has_told_all(hub, server, following):
+    credentials(hub, server.token)
+    register(hub, server)
+    hub.fault = lambda path, _: Answer(503, b"") if "karmada" in path else None
+    async with following() as live:
+        await live.until_synced("east", "")  # nobody waits for what cannot be read
+        await asyncio.sleep(30)
+        assert not live.source.knows_members
+        live.synced.clear()
+        hub.fault = None
+        await live.until_synced("")
+        assert live.source.knows_members
+
+
 async def test_a_member_whose_credentials_are_gone_or_broken_stays_as_it_was(hub, server, following):
     register(hub, server)
     credentials(hub, server.token)
@@ -128,6 +142,22 @@ async def test_a_member_goes_with_its_own_registration_though_another_one_has_it
         hub.store.delete("Secret", "ours", "isthmus")
         await live.until(lambda: live.state() is MemberState.LOST)
         assert "there is no Secret kubefed/east" in live.found()["XDS0306"].message
+
+
+async def test_that_registrations_are_held_is_told_for_as_long_as_they_are(hub, servers, following):
+    for name in ("east", "west"):
+        member = await servers()
+        hub.store.put("Secret", name, "kubefed", data={"token": base64.b64encode(member.token.encode()).decode()})
+        hub.store.put("KubeFedCluster", name, "kubefed", spec={"apiEndpoint": member.url, "secretRef": {"name": name}})
+    async with following() as live:
+        await live.until_synced("east", "west")
+        for name in ("east", "west"):
+            hub.store.delete("KubeFedCluster", name, "kubefed")
+        hub.wake()
+        await live.until(lambda: "XDS0308" in live.found())
+        await live.until(lambda: live.state("east") is live.state("west") is MemberState.LOST, within_s=700)
+        await asyncio.sleep(1)
+        assert "XDS0308" not in live.found()
 
 
 def forbidden(hub):

@@ -211,8 +211,12 @@ def test_a_cluster_profile_needs_a_plugin_of_ours():
         ("certificate-authority-data: Q0E=", "certificate-authority: /etc/passwd", "it has `certificate-authority`"),
         ('server: "https://10.0.0.1:6443", ', "", "its cluster 'c' has no `server`"),
         ("user: u}}", "user: nobody}}", "it has no entry 'nobody' in `users`"),
-        ("current-context: x", "current-context: y", "it has no entry 'y' in `contexts`"),
-        ("kind: Config", "kind: [", "it is not YAML"),
+        ("current-context: x", "current-context: other", "it has no entry 'other' in `contexts`"),
+        ("kind: Config", "kind: [", "it cannot be read: not YAML"),
+        ("kind: Config", "kind: !!int x", "it cannot be read: 'x' does not fit its tag !!int"),
+        ("token: secret", "7: secret", "it cannot be read: a key is 7 (int), not a string"),
+        ("token: secret", "&user as: &all [*all]", "it cannot be read: the alias *all stands inside what it refers to"),
+        ("{token: secret}", "secret", "`user` of entry 'u' in `users` is no mapping"),
     ],
 )
 def test_what_an_object_may_not_ask_of_us(old, new, message):

@@ -22,6 +22,7 @@ from xds.discovery.live.collection import Refusal
 from xds.discovery.live.exec_plugin import run_plugin
 from xds.discovery.live.kubeconfig import cluster_of, user_of, with_user
 from xds.errors import ConfigurationError, XdsError
+from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable
@@ -198,7 +199,7 @@ async def _reaching(url: str) -> AsyncIterator[None]:
 def _message(body: bytes) -> str:
     try:
         return msgspec.json.decode(body, type=_Status).message
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNDECODABLE:
         return body[:200].decode(errors="replace").strip()
 
 

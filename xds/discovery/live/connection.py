@@ -48,6 +48,8 @@ class Watch(NamedTuple):
     """Called with what is wrong with the credentials, if anything, and whether an earlier connection is still used."""
     connected: Callable[[ApiServer], Awaitable[None]] | None = None
     """Called before anything is read over a new connection."""
+    looked: Callable[[ApiServer], Awaitable[None]] | None = None
+    """Called over the connection in use whenever the credentials have been looked at."""
     is_wanted: Callable[[], bool] = lambda: True
     """Whether the server is still to be read."""
 
@@ -79,6 +81,8 @@ async def keep_connected(access: Access, reader: Reader, scratch: Path, watch: W
                 if running is None and isinstance(error, ConfigurationError):
                     reader.cannot_begin(error)
             watch.failed(failure, running is not None)
+            if watch.looked and running:
+                await watch.looked(running.server)
             await asyncio.sleep(LOOK_S)
             if not watch.is_wanted():
                 return running.digest if running else b""

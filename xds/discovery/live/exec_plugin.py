@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from xds.errors import ConfigurationError
+from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +64,7 @@ async def run_plugin(plugin: Mapping[str, Any], cluster: Mapping[str, Any], base
     )
     try:
         answer = msgspec.json.decode(output, type=_Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise ConfigurationError(f"the plugin {command!r} answers something else than an ExecCredential: {error}") from error
     if (answer.api_version, answer.kind) != (version, "ExecCredential"):
         told = f"{answer.kind} of {answer.api_version}"

@@ -18,6 +18,7 @@ from xds.model.events import FLEET, Delete, MemberState, Upsert
 from xds.model.kinds import KINDS
 from xds.model.objects import MemberCluster
 from xds.problems import Problem
+from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -198,6 +199,6 @@ class HubSource:
                     continue
                 if error.status == NOT_FOUND:
                     self._secrets[namespace, name] = None
-            except (UnreachableError, msgspec.DecodeError):
+            except (UnreachableError, *UNDECODABLE):
                 continue
             self._forbidden.pop((namespace, name), None)

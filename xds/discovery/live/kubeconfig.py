@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-import yaml
-
+from xds.discovery.document import DocumentError
+from xds.discovery.registry.kubeconfigs import content_of
 from xds.errors import ConfigurationError
 from xds.problems import did_you_mean
 
@@ -53,12 +53,11 @@ def read_kubeconfig(file: Path) -> Kubeconfig:
     """
     try:
         text = file.read_bytes()
-        content = yaml.load(text, yaml.CSafeLoader)
+        content = content_of(text)
     except OSError as error:
         raise ConfigurationError(f"cannot read the kubeconfig {file}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        why = str(getattr(error, "problem", None) or error).splitlines()[0]
-        raise ConfigurationError(f"the kubeconfig {file} is not YAML: {why}") from error
+    except DocumentError as error:
+        raise ConfigurationError(f"the kubeconfig {file} cannot be read: {error}") from error
     # As for kubectl, the kind may be missing; then at least something else has to be that of a kubeconfig.
     if not isinstance(content, dict) or content.get("kind", "Config" if "contexts" in content else "") != "Config":
         raise ConfigurationError(f"{file} is no kubeconfig: it lacks `kind: Config`")
@@ -138,6 +137,11 @@ def user_of(content: dict[str, Any], context: str) -> dict[str, Any]:
     if not _is_url(server):  # without one, `kubernetes.aio` would ask localhost
         raise ConfigurationError(
             f"cluster {chosen['cluster']!r} has the server {server!r}; expected a URL such as https://HOST:6443"
+        )
+    proxy = str(cluster.get("proxy-url") or "")
+    if proxy and not _is_url(proxy):
+        raise ConfigurationError(
+            f"cluster {chosen['cluster']!r} has the proxy-url {proxy!r}; expected a URL such as http://HOST:3128"
         )
     user = entries["users"].get(chosen.get("user"))
     if not isinstance(user, dict):

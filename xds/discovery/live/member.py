@@ -13,7 +13,6 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
-from msgspec import DecodeError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from xds.discovery.live.api_server import UnreachableError
@@ -23,6 +22,7 @@ from xds.discovery.live.resources import NOT_FOUND, find_served
 from xds.discovery.live.scope import EVERYTHING, NAMESPACE
 from xds.model.events import Delete, Health, MemberState, Synced
 from xds.problems import Problem
+from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -290,7 +290,7 @@ class MemberSource:
             pace.broke(now_s)
             if request.is_list or not request.is_watch:  # after a watch comes a question, and that one tells
                 raise
-        except DecodeError as error:
+        except UNDECODABLE as error:
             collection.list_anew()
             raise UnreachableError(f"what {server.url}{path} answers is not what an API server says: {error}") from error
         return True

@@ -8,6 +8,7 @@ import msgspec
 
 from xds.discovery.live.api_server import UnreachableError
 from xds.discovery.live.collection import Refusal
+from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +81,7 @@ async def find_served(server: ApiServer, kinds: Sequence[Kind]) -> Offer:
     try:
         for group in dict.fromkeys(kind.group for kind in kinds):
             await _look(server, group, [kind for kind in kinds if kind.group == group], found)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise UnreachableError(f"{server.url} does not answer as an API server does when asked what it has: {error}") from error
     for kind in kinds:
         if kind.group in ALWAYS_SERVED and kind.name not in found.served:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from xds.discovery.live.access import Access
     from xds.discovery.live.api_server import ApiServer
     from xds.discovery.live.scope import Name, Scope
+    from xds.discovery.registry.registrations import Registered
     from xds.model.events import Event
     from xds.model.objects import KubernetesObject
 
@@ -110,6 +111,8 @@ class LiveSource:
         self._fleet_wide = FleetWide(self._tell, self._care.share, self._care.delay_s)
         self._hub = hub
         self._enrolment: Enrolment | None = None
+        self._is_registered = False
+        """Whether the hub has told all that it registers."""
         if hub:
             held = {"share": self._care.share, "delay_s": self._care.delay_s}
             self._enrolment = Enrolment(hub, self._files, self, self._fleet_wide, **held)
@@ -141,6 +144,11 @@ class LiveSource:
     def hub_failure(self) -> str:
         """Why the hub cannot be kept up with; "" if it can, or there is none."""
         return self._hub_source.failure if self._hub_source else ""
+
+    @property
+    def knows_members(self) -> bool:
+        """Whether it is known who the members are: the hub has told once all that it registers."""
+        return self._hub is None or self._is_registered
 
     def origin(self, member: str) -> str:
         """Return where it is said how to reach a member, for people; "" if it is none of ours."""
@@ -206,7 +214,7 @@ class LiveSource:
                     await self._prepare(name)
                     enrolment.remember(name)
                     self._keepers[name].take([Health(name, MemberState.STALE, "the hub has not said yet how to reach it")])
-        hub = HubSource(self._fleet_wide, self._hub_is_told, enrolment.take, self._tell_problems, self._plugins)
+        hub = HubSource(self._fleet_wide, self._hub_is_told, self._take_registered, self._tell_problems, self._plugins)
         self._hub_source = hub
         await keep_connected(access, hub, self._scratch / ".hub", Watch(partial(self._note, HUB)))
 
@@ -241,6 +249,13 @@ class LiveSource:
     def _hub_is_told(self) -> None:
         self._tell([Synced(FLEET)])
 
+    def _take_registered(self, found: Registered, is_complete: bool) -> None:  # noqa: FBT001 - a callback
+        assert self._enrolment
+        self._enrolment.take(found, is_complete=is_complete)
+        if is_complete and not self._is_registered:
+            self._is_registered = True
+            self._hub_is_told()  # perhaps again: whoever waits for the members needs to hear it
+
     def begin(self, name: str, access: Access) -> None:
         """Keep up with a member that is registered."""
         self.regard(name)  # it may be there since our start
@@ -256,6 +271,7 @@ class LiveSource:
         self._twins.forget(name)
         self._withdraw(name, "no longer registered")
         self._tell_aliases()
+        self._tell_problems()
 
     def _withdraw(self, name: str, why: str) -> None:
         """Tell that nothing of a name is left."""
@@ -350,16 +366,22 @@ class LiveSource:
             await self._twins.identify(name, server)
             self._tell_aliases()
 
+        async def looked(server: ApiServer) -> None:
+            if member.told_at_s and not self._twins.has_asked(name):  # it was down, and is there by now
+                await connected(server)
+
         def is_wanted() -> bool:
             return self._twins.first(name, told=member.is_synced) == name
 
-        return await keep_connected(access, member, self._scratch / name, Watch(partial(self._note, name), connected, is_wanted))
+        watch = Watch(partial(self._note, name), connected, looked, is_wanted)
+        return await keep_connected(access, member, self._scratch / name, watch)
 
     async def _keep(self) -> None:
         """Let go what was held for long enough, and save what changed."""
         while True:
             await asyncio.sleep(KEEP_S)
-            released = self._fleet_wide.tick()
+            if released := self._fleet_wide.tick():
+                self._tell_problems()
             if self._enrolment:
                 self._enrolment.expect(key.name for key in released if key.kind == MEMBERS)
                 self._enrolment.tick()

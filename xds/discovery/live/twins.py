@@ -13,6 +13,7 @@ import msgspec
 from xds.discovery.live.api_server import UnreachableError
 from xds.discovery.live.collection import Refusal
 from xds.model.objects import Namespace
+from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
@@ -41,8 +42,14 @@ class Twins:
         """Find out which cluster a name leads to; one that does not say it is taken to be another than all others."""
         try:
             self._uids[name] = _NAMESPACES.decode(await server.get(PATH, read_s=ASK_S)).metadata.uid
-        except (Refusal, UnreachableError, msgspec.DecodeError):
+        except (Refusal, *UNDECODABLE):
             self._uids.setdefault(name, "")
+        except UnreachableError:
+            pass  # it may be asked again
+
+    def has_asked(self, name: str) -> bool:
+        """Return whether the server that a name leads to has answered."""
+        return name in self._uids
 
     def forget(self, name: str) -> None:
         """The name leads nowhere any more."""

@@ -6,8 +6,8 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from xds.discovery.document import DocumentError, text_of
+from xds.discovery.yaml_documents import yaml_documents
 from xds.errors import XdsError
 
 if TYPE_CHECKING:
@@ -43,15 +43,15 @@ def of_text(text: str | bytes) -> Kubeconfig:
         CredentialError: it is none, or it would run a program or read a file here.
     """
     try:
-        content = yaml.load(text, yaml.CSafeLoader)
-    except (yaml.YAMLError, ValueError) as error:
-        raise CredentialError(f"it is not YAML: {getattr(error, 'problem', None) or error}") from error
+        content = content_of(text if isinstance(text, bytes) else text.encode())
+    except DocumentError as error:
+        raise CredentialError(f"it cannot be read: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("contexts"), list) or not content["contexts"]:
         raise CredentialError("it is no kubeconfig: it has no contexts")
     current = content.get("current-context") or _name(content["contexts"][0])
-    context = _named(content, "contexts", current).get("context") or {}
-    cluster = _named(content, "clusters", context.get("cluster")).get("cluster") or {}
-    user = _named(content, "users", context.get("user")).get("user") or {}
+    context = _named(content, "contexts", current)
+    cluster = _named(content, "clusters", context.get("cluster"))
+    user = _named(content, "users", context.get("user"))
     unsafe = sorted((UNSAFE_USER & user.keys()) | (UNSAFE_CLUSTER & cluster.keys()))
     if unsafe:
         raise CredentialError(
@@ -61,6 +61,16 @@ def of_text(text: str | bytes) -> Kubeconfig:
     if not isinstance(cluster.get("server"), str):
         raise CredentialError(f"its cluster {context.get('cluster')!r} has no `server`")
     return of_parts(cluster, user)
+
+
+def content_of(text: bytes) -> Any:
+    """Return what stands in a kubeconfig: plain data, as for kubectl; None if it is empty.
+
+    Raises:
+        DocumentError: it is no YAML, or holds what JSON cannot.
+    """
+    documents = yaml_documents(text_of(text)).documents
+    return documents[0].value if documents else None
 
 
 def decoded(text: str, what: str) -> bytes:
@@ -76,10 +86,14 @@ def decoded(text: str, what: str) -> bytes:
 
 
 def _named(content: dict[str, Any], key: str, name: object) -> dict[str, Any]:
+    """Return what an entry of a list names: a context, a cluster, or a user."""
     entries = content.get(key)
     for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, dict) and entry.get("name") == name:
-            return entry
+            found = entry.get(key[:-1]) or {}
+            if not isinstance(found, dict):
+                raise CredentialError(f"`{key[:-1]}` of entry {name!r} in `{key}` is no mapping")
+            return found
     raise CredentialError(f"it has no entry {name!r} in `{key}`")
 
 
