@@ -99,6 +99,10 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0504": (Severity.WARNING, "node metadata has an unknown key"),
     "XDS0505": (Severity.ERROR, "certificate cannot be used"),
     "XDS0506": (Severity.ERROR, "resource is in quarantine"),
+    # 06xx: policies (xds/policy)
+    "XDS0601": (Severity.ERROR, "policy is not accepted"),
+    "XDS0602": (Severity.WARNING, "policy has no target"),
+    "XDS0603": (Severity.WARNING, "two policies have one target"),
 }
 """Code -> (severity, title)."""
 

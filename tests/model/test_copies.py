@@ -8,8 +8,8 @@ from fleet_world import codes, endpoint, export, fleet_of, make, member, service
 from xds.model.events import Delete, Health, MemberState, ObjectKey, Synced, Upsert
 from xds.model.objects import ObjectReference, SliceEndpoint
 from xds.model.service import ServiceKey
-from xds.policy.ladder import tiers
-from xds.policy.tiers import Place
+from xds.model.view import View
+from xds.policy.book import PolicyBook
 
 WEB = ServiceKey("shop", "web")
 
@@ -121,8 +121,7 @@ def test_karmada_dispatches_endpoints_into_the_service_itself():
     fleet = fleet_of({"east": east, "west": [*local("web", "10.2.0.1"), export("web")]}, member("east"), member("west"))
     assert served(fleet, ServiceKey("shop", "web", "east")) == {"east": ["10.1.0.1"], "west": ["10.2.0.1"]}
     # Clients in east prefer their own, and have those of west behind.
-    place = Place("default", "east", "", "", "")
-    ladder = tiers(fleet.services[ServiceKey("shop", "web", "east")], 80, place)
+    ladder = PolicyBook().rank(fleet.services[ServiceKey("shop", "web", "east")], 80, View("east")).tiers
     assert [[share.locality.cluster for share in tier.shares] for tier in ladder] == [["east"], [], ["west"]]
     # What east exports are its own endpoints; west tells of its own.
     assert served(fleet) == {"east": ["10.1.0.1"], "west": ["10.2.0.1"]}

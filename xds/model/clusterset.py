@@ -84,6 +84,7 @@ class _Merge:
             has_degraded=any(export.service.has_degraded for export in self.exports.values()),
             traffic_distribution=oldest.traffic_distribution,
             age=self.imported.oldest.export.metadata.age,
+            capacities={name: one for export in self.exports.values() for name, one in export.service.capacities.items()},
             origins=tuple(sorted(refs)),
         )
         return Merged(service, tuple(self.problems), self.imported)

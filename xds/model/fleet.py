@@ -23,7 +23,9 @@ from xds.model.remotes import Remotes
 from xds.model.service import CLUSTERSET, Service, ServiceKey
 from xds.model.sharing import Sharing, share
 from xds.model.slices import owner_of
+from xds.model.traffic_objects import TrafficPolicy
 from xds.model.unowned import unowned_slices
+from xds.model.widening import Targets, widened
 from xds.problems import Problem
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from xds.model.flomesh import Remote
 
 SHARING = MultiClusterService.__name__
+POLICY = TrafficPolicy.__name__
 Kind = TypeVar("Kind", bound=objects.KubernetesObject)
 
 
@@ -47,11 +50,13 @@ class FleetChange:
     """A Gateway or HTTPRoute changed."""
     members: bool = False
     """A member appeared, went, or changed place or network: nodes may belong to other views now."""
+    policies: bool = False
+    """A TrafficPolicy changed."""
 
     @property
     def needs_batch(self) -> bool:
         """True if more than endpoints changed."""
-        return bool(self.services) or self.gateways or self.members
+        return bool(self.services) or self.gateways or self.members or self.policies
 
 
 class Fleet:
@@ -71,6 +76,7 @@ class Fleet:
         self._problems: dict[ServiceKey, tuple[Problem, ...]] = {}
         self._shared_names: set[tuple[str, str]] = set()
         """(namespace, name) that a MultiClusterService has."""
+        self._targets = Targets()
         self._sharing_problems: dict[ServiceKey, tuple[Problem, ...]] = {}
         """Of services that are shared, beside those that they have alone."""
         self._unowned: set[ServiceKey] = set()
@@ -78,6 +84,7 @@ class Fleet:
         self._dirty: set[ServiceKey] = set()
         self._gateways_changed = False
         self._members_changed = False
+        self._policies_changed = False
         self.services_built = 0
         """How many services have been made or made anew: the cost of changes."""
 
@@ -139,6 +146,12 @@ class Fleet:
         for item in self._of(FLEET, MultiClusterService):
             if sharing := Sharing.of(item, self.known):
                 yield sharing
+
+    def policies(self) -> Iterator[tuple[str, TrafficPolicy]]:
+        """Yield (cluster that holds it, or FLEET; object) of every TrafficPolicy whose clients are members'."""
+        for cluster in (FLEET, *self.members):
+            for item in self._of(cluster, TrafficPolicy):
+                yield cluster, item
 
     @property
     def prefers_node(self) -> bool:
@@ -208,7 +221,8 @@ class Fleet:
         endpoints, services = self._rebuild_services()
         self._remotes.rebuild(self._clusters, self.known)
         gateways, self._gateways_changed = self._gateways_changed, False
-        return FleetChange(frozenset(endpoints), frozenset(services), gateways, members)
+        policies, self._policies_changed = self._policies_changed, False
+        return FleetChange(frozenset(endpoints), frozenset(services), gateways, members, policies)
 
     def _cluster(self, name: str) -> Cluster:
         return self._clusters.setdefault(name, Cluster(name))
@@ -220,6 +234,10 @@ class Fleet:
         if key.kind == SHARING:
             (self._shared_names.discard if item is None else self._shared_names.add)((key.namespace, key.name))
             self._dirty_everywhere(key.namespace, key.name)
+        if key.kind == POLICY:
+            self._policies_changed = True
+            for name in self._targets.put(cluster, key, item):
+                self._dirty_everywhere(*name)
         if touched.namespace:
             self._dirty.update(found for found in self._clusterset() if found.namespace == touched.namespace)
         if touched.everything:
@@ -278,10 +296,10 @@ class Fleet:
             else:
                 self._own.pop(key, None)
             merged.add(ServiceKey(key.namespace, key.name, CLUSTERSET))
-        for key in sorted(self._depending(own)):
-            self._put(key, self._shared(key), endpoints, services)
         for key in sorted(merged):
             self._put(key, self._merged(key), endpoints, services)
+        for key in sorted(self._depending(own, merged)):
+            self._put(key, self._given(key), endpoints, services)
         return endpoints, services
 
     def _put(self, key: ServiceKey, new: Service | None, endpoints: set[ServiceKey], services: set[ServiceKey]) -> None:
@@ -297,16 +315,25 @@ class Fleet:
         elif old.endpoints != new.endpoints:
             endpoints.add(key)
 
-    def _depending(self, own: set[ServiceKey]) -> set[ServiceKey]:
-        """Return clusters' services with those into which others share what they have."""
+    def _depending(self, own: set[ServiceKey], merged: set[ServiceKey]) -> set[ServiceKey]:
+        """Return clusters' services, with those that are given what others have: shared, or named by a policy."""
         found = set(own)
+        for namespace, name in {(key.namespace, key.name) for key in merged} & self._targets.names:
+            found.update(ServiceKey(namespace, name, one) for one in self.members if self._targets.has(namespace, name, one))
         for namespace, name in {(key.namespace, key.name) for key in own} & self._shared_names:
             if sharing := self.sharing(namespace, name):
                 found.update(ServiceKey(namespace, name, cluster) for cluster in self.members if sharing.consumes(cluster))
         return found
 
+    def _given(self, key: ServiceKey) -> Service | None:
+        """Return what clients in a cluster are given under its service's name."""
+        found = self._shared(key)
+        if found is None or not self._targets.has(key.namespace, key.name, key.scope):
+            return found
+        return widened(found, self._services.get(ServiceKey(key.namespace, key.name, CLUSTERSET)))
+
     def _shared(self, key: ServiceKey) -> Service | None:
-        """Return what clients in a cluster are told of its service."""
+        """Return a cluster's own service, with what a MultiClusterService gives it."""
         own, sharing = self._own.get(key), self.sharing(key.namespace, key.name)
         self._sharing_problems.pop(key, None)
         if own is None or sharing is None or not sharing.consumes(key.scope):
@@ -446,4 +473,4 @@ def _as_service(item: objects.ServiceImport) -> objects.Service:
 def _shape(service: Service) -> tuple[object, ...]:
     """Return everything but endpoints and origins: what a change of needs more than the fast lane."""
     names = (service.ports, service.vips, service.visible_in, service.age)
-    return (*names, service.headless, service.has_copies, service.traffic_distribution)
+    return (*names, service.headless, service.has_copies, service.is_widened, service.traffic_distribution, service.capacities)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from xds.model.events import ref_of
 from xds.model.protocols import protocol_of
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from xds.model.members import Member
     from xds.problems import Ref
 
+CAPACITY: Final = "traffic.isthmus.dev/endpoint-capacity"
+"""Annotation of a Service: what one of its endpoints can bear, in requests a second."""
 TRAFFIC_DISTRIBUTIONS = {
     "PreferSameZone": "PreferSameZone",
     "PreferClose": "PreferSameZone",
@@ -138,9 +141,21 @@ class _Builder:
             has_copies=any(self.cluster(owner_of(item).source) != given.member.name for item in given.slices),
             traffic_distribution=distribution_of(spec),
             age=given.service.metadata.age,
+            capacities=self.capacities(),
             origins=(self.ref,),
         )
         return LocalResult(service, frozenset(self.seen), tuple(self.problems))
+
+    def capacities(self) -> dict[str, float]:
+        """Return what one endpoint can bear, where its Service says so."""
+        text = self.given.service.metadata.annotations.get(CAPACITY)
+        if text is None:
+            return {}
+        if re.fullmatch(r"\d{1,7}(\.\d{1,3})?", text) and float(text):
+            return {self.given.member.name: float(text)}
+        message = f"{text!r} is no number of requests a second above 0"
+        self.problem("XDS0213", message, at=f'metadata.annotations["{CAPACITY}"]', hint='e.g. "250" for each endpoint')
+        return {}
 
     def ports(self) -> tuple[Port, ...]:
         ports: dict[int, Port] = {}

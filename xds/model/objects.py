@@ -260,6 +260,8 @@ class MemberClusterSpec(Struct, frozen=True, rename="camel", kw_only=True):
 
     region: str = ""
     zones: list[str] = []
+    provider: str = ""
+    """Who runs it, e.g. a cloud: policies may select by it."""
     network: str = "default"
     """Members of one network reach each other's pod addresses."""
     kubeconfig_secret: SecretRef | None = None

@@ -1,22 +1,19 @@
-"""ClusterLoadAssignments: the tiers of one service port, as priorities, for the clients at one place."""
+"""ClusterLoadAssignments: the tiers of one service port, as priorities, for the clients on one ladder."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xds.policy.ladder import tiers
 from xds.snapshot.resource import Resource
 from xds.wire import ENDPOINT, envoy, to_bytes
 
 if TYPE_CHECKING:
     from xds.model.service import Endpoint, Service
-    from xds.policy.tiers import Place, Tier
-
-OVERPROVISIONING_PERCENT = 140
-"""Envoy's default, stated so that nobody has to know it: a tier spills below 1/1.4 = 71.4 % healthy."""
+    from xds.policy.ladder import Ladder
+    from xds.policy.tiers import Tier
 
 
-def assignment(service: Service, port: int, place: Place) -> Resource:
+def assignment(service: Service, port: int, ladder: Ladder) -> Resource:
     """Return the CLA: tier index = priority, each locality once a priority, each address once.
 
     Raises nothing: the model has sorted out what Envoy would reject (R31).
@@ -24,11 +21,14 @@ def assignment(service: Service, port: int, place: Place) -> Resource:
     name = service.resource_name(port)
     message = envoy.ClusterLoadAssignment(
         cluster_name=name,
-        endpoints=[group for tier in tiers(service, port, place) for group in _localities(tier)],
-        policy=envoy.ClusterLoadAssignment.Policy(overprovisioning_factor=envoy.UInt32Value(value=OVERPROVISIONING_PERCENT)),
+        endpoints=[group for tier in ladder.tiers(service, port) for group in _localities(tier)],
+        policy=envoy.ClusterLoadAssignment.Policy(
+            overprovisioning_factor=envoy.UInt32Value(value=ladder.policy.overprovisioning)
+        ),
     )
     sources = {endpoint.origin for endpoint in service.endpoints[port] if endpoint.origin is not None}
-    return Resource.of(ENDPOINT, name, to_bytes(message), origins=(*service.origins, *sorted(sources)))
+    policies = (ladder.policy.origin,) if ladder.policy.origin else ()
+    return Resource.of(ENDPOINT, name, to_bytes(message), origins=(*service.origins, *policies, *sorted(sources)))
 
 
 def _localities(tier: Tier) -> list[envoy.LocalityLbEndpoints]:

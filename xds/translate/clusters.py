@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from xds.model.service import Protocol
+from xds.model.traffic_objects import OutlierSpec
+from xds.policy.policies import ClusterSettings
 from xds.snapshot.resource import Resource
 from xds.translate.ads import ads_source
+from xds.translate.routes import duration
 from xds.wire import CLUSTER, ENDPOINT, envoy, pack, to_bytes
 
 if TYPE_CHECKING:
@@ -18,16 +21,13 @@ PASSTHROUGH = "passthrough"
 CONNECT_TIMEOUT_S = 2
 """Enough for a lost SYN (1 s) between continents; a host that is gone without a trace costs this much, once a retry."""
 
-EJECTION_S = 5
-"""How long a host stays ejected the first time; each further time adds as much,"""
-MAX_EJECTION_S = 60
-"""up to this."""
-
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _UNLIMITED = 2**32 - 1
+DEFAULTS: Final = ClusterSettings()
+"""Where no policy speaks."""
 
 
-def service_cluster(service: Service, port: Port, *, proxyless: bool = False) -> Resource:
+def service_cluster(service: Service, port: Port, settings: ClusterSettings = DEFAULTS, *, proxyless: bool = False) -> Resource:
     """Return the cluster of one port. Nothing in it follows from endpoints: a change would warm the cluster again.
 
     gRPC clients know only the kinds of outlier detection that we switch off (A50), so for them the field is left out: one that
@@ -35,6 +35,8 @@ def service_cluster(service: Service, port: Port, *, proxyless: bool = False) ->
     """
     message = envoy.Cluster()
     message.CopyFrom(_COMMON)
+    if settings != DEFAULTS:
+        _apply(settings, message, port)
     if proxyless:
         message.ClearField("outlier_detection")
     message.name = service.resource_name(port.number)
@@ -73,28 +75,52 @@ def _unlimited() -> envoy.CircuitBreakers:
     )
 
 
-def _outlier_detection() -> envoy.OutlierDetection:
-    """Return ejection on local-origin failures only: a host that cannot be reached, not one that answers 503.
+def _apply(settings: ClusterSettings, message: envoy.Cluster, port: Port) -> None:
+    """Put what a policy says in place of what stands there by default."""
+    message.common_lb_config.healthy_panic_threshold.value = settings.panic_percent
+    if settings.slow_start_s:
+        message.round_robin_lb_config.slow_start_config.slow_start_window.CopyFrom(duration(settings.slow_start_s))
+    if (spec := settings.outlier_detection) is not None:
+        message.outlier_detection.CopyFrom(_outlier_detection(spec))
+    if (check := settings.health_check) is not None:
+        question = envoy.HealthCheck(
+            timeout=duration(check.timeout_seconds),
+            interval=duration(check.interval_seconds),
+            unhealthy_threshold=envoy.UInt32Value(value=check.unhealthy_threshold),
+            healthy_threshold=envoy.UInt32Value(value=check.healthy_threshold),
+        )
+        if check.path:
+            codec = "HTTP2" if port.protocol is Protocol.HTTP2 else "HTTP1"
+            question.http_health_check.CopyFrom(envoy.HealthCheck.HttpHealthCheck(path=check.path, codec_client_type=codec))
+        else:
+            question.tcp_health_check.SetInParent()
+        message.health_checks.append(question)
+
+
+def _outlier_detection(spec: OutlierSpec) -> envoy.OutlierDetection:
+    """Return ejection, by default on local-origin failures only: a host that cannot be reached, not one that answers 503.
 
     All hosts may be ejected, so a moment in which a client reaches nobody must not cost much longer than itself: hosts come
     back after seconds, not after Envoy's half minute. Everything else is stated as 0, since gRPC (A50) and Envoy switch
     success rates on by default.
     """
-    zero = envoy.UInt32Value(value=0)
+    zero, always = envoy.UInt32Value(value=0), envoy.UInt32Value(value=100)
+    local, answers = spec.consecutive_local_failures, spec.consecutive_server_errors
     return envoy.OutlierDetection(
-        interval=envoy.Duration(seconds=EJECTION_S),
-        base_ejection_time=envoy.Duration(seconds=EJECTION_S),
-        max_ejection_time=envoy.Duration(seconds=MAX_EJECTION_S),
+        interval=duration(spec.interval_seconds),
+        base_ejection_time=duration(spec.base_ejection_seconds),
+        max_ejection_time=duration(spec.max_ejection_seconds),
         split_external_local_origin_errors=True,
-        consecutive_local_origin_failure=envoy.UInt32Value(value=5),
-        enforcing_consecutive_local_origin_failure=envoy.UInt32Value(value=100),
+        consecutive_local_origin_failure=envoy.UInt32Value(value=spec.consecutive_local_failures) if local else None,
+        enforcing_consecutive_local_origin_failure=always if local else zero,
         enforcing_local_origin_success_rate=zero,
-        enforcing_consecutive_5xx=zero,
+        consecutive_5xx=envoy.UInt32Value(value=spec.consecutive_server_errors) if answers else None,
+        enforcing_consecutive_5xx=always if answers else zero,
         enforcing_consecutive_gateway_failure=zero,
         enforcing_success_rate=zero,
         enforcing_failure_percentage=zero,
         enforcing_failure_percentage_local_origin=zero,
-        max_ejection_percent=envoy.UInt32Value(value=100),
+        max_ejection_percent=envoy.UInt32Value(value=spec.max_ejection_percent),
     )
 
 
@@ -109,7 +135,7 @@ _COMMON = envoy.Cluster(
         locality_weighted_lb_config=envoy.Cluster.CommonLbConfig.LocalityWeightedLbConfig(),
     ),
     circuit_breakers=_unlimited(),
-    outlier_detection=_outlier_detection(),
+    outlier_detection=_outlier_detection(OutlierSpec()),
     # Proxyless gRPC reports its loads for clusters that say so (A27); Envoy does by its bootstrap, and ignores this.
     lrs_server=envoy.ConfigSource(self=envoy.SelfConfigSource()),
 )

@@ -1,16 +1,18 @@
 """The translator: everything that the proxies of a view are given.
 
-Work is done once a service where views agree: clusters are the same for every view of Envoys, clusters and api_listeners for
-every view of gRPC clients, CLAs for every view of the same place. Only listeners and routes are made for each view.
+Work is done once a service where views agree: clusters are the same for every view of Envoys that one policy governs, clusters
+and api_listeners for every view of gRPC clients, CLAs for every view on the same ladder. Only listeners and routes are made for
+each view.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from xds.model.view import Role
-from xds.policy.ladder import place_of
+from xds.policy.book import PolicyBook
 from xds.translate.assignments import assignment
 from xds.translate.clusters import service_cluster
 from xds.translate.gateway import GatewayInput, gateway_resources
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from xds.model.fleet import Fleet
     from xds.model.service import Port, Service, ServiceKey
     from xds.model.view import View
-    from xds.policy.tiers import Place
+    from xds.policy.ladder import Ladder
+    from xds.policy.policies import ClusterSettings
     from xds.problems import Problem
     from xds.snapshot.resource import Resource
 
@@ -48,11 +51,12 @@ class _Entry:
     """What has been made of one service so far."""
 
     service: Service
-    clusters: list[Resource] | None = None
-    """Made when the first Envoy comes."""
+    clusters: dict[tuple[ClusterSettings, ...], list[Resource]] = field(default_factory=dict)
+    """What policies say of each port -> the clusters for Envoys."""
     proxyless: list[Resource] | None = None
     """api_listeners and their clusters, made when the first gRPC client comes."""
-    assignments: dict[Place, list[Resource]] = field(default_factory=dict)
+    assignments: dict[tuple[Ladder, ...], list[Resource]] = field(default_factory=dict)
+    """The ladder of each port -> the CLAs."""
 
 
 class Translator:
@@ -60,9 +64,12 @@ class Translator:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
+        self.book = PolicyBook()
+        """The policies that are in force."""
         self._entries: dict[ServiceKey, _Entry] = {}
         self._outbound: dict[tuple[str, ...], tuple[list[Resource], list[Problem]]] = {}
         """(cluster, namespace, intercept, listen) -> listeners and routes of the sidecars that say so, wherever they run."""
+        self.services_changed()
 
     def translate(self, view: View) -> Translation:
         """Return everything for a view."""
@@ -81,7 +88,7 @@ class Translator:
         resources: Resources = {type_url: {} for type_url in TYPES}
         for service in visible:
             if view.role is not Role.PROXYLESS:
-                _add(resources, self._clusters(service))
+                _add(resources, self._clusters(service, view))
             _add(resources, self._assignments(service, view))
         _add(resources, own)
         return Translation(resources, tuple(problems))
@@ -112,19 +119,24 @@ class Translator:
             if service is None:
                 del self._entries[key]
                 continue
-            places = {place_of(service, view) for view in views}
-            for place in entry.assignments.keys() - places:
-                del entry.assignments[place]
+            for ladders in entry.assignments.keys() - {self._ladders(service, view) for view in views}:
+                del entry.assignments[ladders]
+            for settings in entry.clusters.keys() - {self._settings(service, view) for view in views}:
+                del entry.clusters[settings]
 
     def services_changed(self) -> None:
-        """Forget what was made of all services together; call it when more than endpoints changed."""
+        """Forget what was made of all services together, and look which policies are in force.
+
+        Call it when more than endpoints changed.
+        """
         self._outbound.clear()
+        self.book.refresh(self._fleet.policies(), self._fleet.members, self._fleet.services)
 
     def _sidecar(self, view: View, visible: list[Service]) -> tuple[list[Resource], list[Problem]]:
         key = _outbound_key(view)
         found = self._outbound.get(key)
         if found is None:
-            found = self._outbound[key] = sidecar_resources(view, visible)
+            found = self._outbound[key] = sidecar_resources(view, visible, partial(self.book.routing, cluster=view.cluster))
         return found
 
     def _entry(self, service: Service) -> _Entry:
@@ -136,11 +148,19 @@ class Translator:
             entry.assignments.clear()
         return entry
 
-    def _clusters(self, service: Service) -> list[Resource]:
-        entry = self._entry(service)
-        if entry.clusters is None:
-            entry.clusters = [service_cluster(service, port) for port in service.ports]
-        return entry.clusters
+    def _ladders(self, service: Service, view: View) -> tuple[Ladder, ...]:
+        return tuple(self.book.ladder(service, port.number, view) for port in service.ports)
+
+    def _settings(self, service: Service, view: View) -> tuple[ClusterSettings, ...]:
+        return tuple(self.book.governing(service, port.number, view.cluster).policy.cluster for port in service.ports)
+
+    def _clusters(self, service: Service, view: View) -> list[Resource]:
+        entry, settings = self._entry(service), self._settings(service, view)
+        found = entry.clusters.get(settings)
+        if found is None:
+            made = (service_cluster(service, port, one) for port, one in zip(service.ports, settings, strict=True))
+            found = entry.clusters[settings] = [*made]
+        return found
 
     def _proxyless(self, service: Service) -> list[Resource]:
         entry = self._entry(service)
@@ -149,11 +169,11 @@ class Translator:
         return entry.proxyless
 
     def _assignments(self, service: Service, view: View) -> list[Resource]:
-        entry = self._entry(service)
-        place = place_of(service, view)
-        found = entry.assignments.get(place)
+        entry, ladders = self._entry(service), self._ladders(service, view)
+        found = entry.assignments.get(ladders)
         if found is None:
-            found = entry.assignments[place] = [assignment(service, port.number, place) for port in service.ports]
+            made = (assignment(service, port.number, one) for port, one in zip(service.ports, ladders, strict=True))
+            found = entry.assignments[ladders] = [*made]
         return found
 
 

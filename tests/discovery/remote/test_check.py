@@ -21,7 +21,7 @@ from xds.ranges import parsed
 
 SERVICE_CIDR = Resource("ServiceCIDR", "networking.k8s.io", "v1", "servicecidrs", namespaced=False, built_in=True)
 PROPERTY = Resource("ClusterProperty", "about.k8s.io", "v1beta1", "clusterproperties", namespaced=False)
-ABSENT = "flomesh.io, multicluster.flomesh.io"
+ABSENT = "flomesh.io, multicluster.flomesh.io, traffic.isthmus.dev"
 
 
 @pytest.fixture

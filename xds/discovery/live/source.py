@@ -32,7 +32,7 @@ from xds.discovery.live.writing import MemberWriter
 from xds.discovery.saved_world import FLEET_WIDE, SavedWorld
 from xds.errors import ConfigurationError
 from xds.model.events import FLEET, Aliases, Delete, Health, MemberState, Remember, Synced
-from xds.model.kinds import KINDS
+from xds.model.kinds import KINDS, Level
 from xds.model.objects import MemberCluster, MemberClusterSpec, ScopeSpec
 from xds.problems import Problem
 
@@ -50,7 +50,7 @@ HUB: Final = ""
 """Stands for the hub where members stand by name."""
 KEEP_S: Final = 10.0
 """How often what is held is looked at, and what changed is saved."""
-MEMBER_KINDS: Final = tuple(kind for kind in KINDS.values() if not kind.fleet_wide and kind.name != "Pod")
+MEMBER_KINDS: Final = tuple(kind for kind in KINDS.values() if Level.MEMBER in kind.level and kind.name != "Pod")
 """Pods are not read: all that we need of them is in EndpointSlices."""
 
 

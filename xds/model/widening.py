@@ -1,0 +1,79 @@
+"""A cluster's own service that a policy names: it is given what other clusters export, so that its callers can fail over."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from xds.model.events import FLEET
+from xds.model.traffic_objects import TrafficPolicy
+from xds.model.union import union
+
+if TYPE_CHECKING:
+    from xds.model.events import ObjectKey
+    from xds.model.objects import KubernetesObject
+    from xds.model.service import Endpoint, Service
+
+Name = tuple[str, str]
+"""(namespace, name) of a Service."""
+
+
+class Targets:
+    """Which Services policies name, those that are in force and others: whether one is, is found out later."""
+
+    def __init__(self) -> None:
+        self._named: dict[tuple[str, ObjectKey], frozenset[Name]] = {}
+        """(holder, policy) -> what it names."""
+        self._holders: dict[Name, list[str]] = defaultdict(list)
+
+    def put(self, holder: str, key: ObjectKey, item: KubernetesObject | None) -> frozenset[Name]:
+        """Take a policy as it is now, None for one that is gone; return the Services that are named otherwise than before."""
+        before = self._named.pop((holder, key), frozenset())
+        named: frozenset[Name] = frozenset()
+        if isinstance(item, TrafficPolicy):
+            named = frozenset((key.namespace, ref.name) for ref in item.spec.target_refs if ref.kind == "Service")
+        if named:
+            self._named[holder, key] = named
+        for name in before - named:
+            self._holders[name].remove(holder)
+            if not self._holders[name]:
+                del self._holders[name]
+        for name in named - before:
+            self._holders[name].append(holder)
+        return before ^ named
+
+    def has(self, namespace: str, name: str, cluster: str) -> bool:
+        """Return whether a policy for the clients of a cluster names a Service."""
+        holders = self._holders.get((namespace, name), ())
+        return cluster in holders or FLEET in holders
+
+    @property
+    def names(self) -> frozenset[Name]:
+        """All that are named."""
+        return frozenset(self._holders)
+
+
+def widened(own: Service, exported: Service | None) -> Service:
+    """Return a cluster's own service with the endpoints that other clusters export under its name, port by port.
+
+    Args:
+        own: what its cluster has, or is given otherwise.
+        exported: the service of the cluster set; clashes of addresses in it have been told.
+    """
+    if exported is None:
+        return own
+    cluster = own.key.scope
+    endpoints: dict[int, tuple[Endpoint, ...]] = {}
+    for port in own.ports:
+        have = {one.locality.cluster for one in own.endpoints[port.number]} | {cluster}
+        others = [one for one in exported.endpoints.get(port.number, ()) if one.locality.cluster not in have]
+        endpoints[port.number] = union(((cluster, own.endpoints[port.number]), ("", others))).endpoints
+    return replace(
+        own,
+        endpoints=endpoints,
+        is_widened=True,
+        has_degraded=own.has_degraded or exported.has_degraded,
+        capacities={**exported.capacities, **own.capacities},
+        origins=tuple(sorted({*own.origins, *exported.origins})),
+    )

@@ -1,0 +1,155 @@
+"""Policies as values: what the tiers of a service are made by, whoever wrote it down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from xds.model.traffic_objects import ANY, OWN, HealthCheckSpec, OutlierSpec, PlaceSpec, RetrySpec, WeightSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from xds.model.members import Member
+    from xds.model.service import Endpoint, Locality
+    from xds.policy.tiers import Place
+    from xds.problems import Ref
+
+OVERPROVISIONING: Final = 140
+"""Envoy's default, in percent, stated so that nobody has to know it: a tier spills below 1/1.4 = 71.4 % healthy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Places; `PlaceSpec` and, since Kubernetes' own preference needs it, the client's node."""
+
+    spec: PlaceSpec
+    own_node: bool = False
+
+    def fits(self, endpoint: Endpoint, place: Place, members: Mapping[str, Member]) -> bool:
+        """Return whether an endpoint is at one of the places, for a client at its own."""
+        spec, at = self.spec, endpoint.locality
+        if self.own_node and (not place.node or (endpoint.node, at.cluster) != (place.node, place.cluster)):
+            return False
+        return (
+            (not spec.clusters or ANY in spec.clusters or named(spec.clusters, at.cluster, place.cluster))
+            and (not spec.regions or named(spec.regions, at.region, place.region))
+            and (not spec.zones or at.zone in spec.zones or (OWN in spec.zones and is_own_zone(at, place)))
+            and self._fits_member(at.cluster, place.cluster, members)
+        )
+
+    def _fits_member(self, cluster: str, own: str, members: Mapping[str, Member]) -> bool:
+        spec = self.spec
+        if not spec.providers and spec.cluster_selector is None:
+            return True
+        member = members.get(cluster)
+        if member is None:
+            return False
+        provider = members[own].provider if own in members else ""
+        return (not spec.providers or named(spec.providers, member.provider, provider)) and (
+            spec.cluster_selector is None or spec.cluster_selector.matches(member.labels)
+        )
+
+
+def is_own_zone(at: Locality, place: Place) -> bool:
+    """Return whether a locality is in the client's zone; zones of two regions may share a name."""
+    return bool(place.zone) and (at.region, at.zone) == (place.region, place.zone)
+
+
+def named(names: list[str], value: str, own: str) -> bool:
+    """Return whether a value is among names, of which one may stand for the client's own."""
+    return value in names or (OWN in names and bool(own) and value == own)
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """What one tier is made by."""
+
+    name: str
+    selectors: tuple[Selector, ...]
+    by_capacity: bool = False
+    weights: tuple[WeightSpec, ...] = ()
+    closed: str = ""
+    """Why nothing of it is used; "" if it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """What a policy says that stands in the cluster, so that it never follows from endpoints: a change warms it again."""
+
+    outlier_detection: OutlierSpec | None = None
+    """None: connections that fail, as `xds.translate.clusters` says."""
+    health_check: HealthCheckSpec | None = None
+    panic_percent: int = 0
+    slow_start_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSettings:
+    """What a policy says that stands in routes."""
+
+    retry: RetrySpec | None = None
+    timeout_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Policy:
+    """One policy; it is what it is, so that what was made by it can be kept by it."""
+
+    name: str
+    """For people, e.g. `TrafficPolicy shop/web in east`."""
+    rungs: tuple[Rung, ...]
+    overprovisioning: int = OVERPROVISIONING
+    """Percent (Envoy's `overprovisioning_factor`)."""
+    sovereignty: tuple[Selector, ...] = ()
+    """Places that are never used."""
+    cluster: ClusterSettings = ClusterSettings()
+    route: RouteSettings = RouteSettings()
+    fail_back_s: float = 0.0
+    origin: Ref | None = None
+    """None: nobody wrote it."""
+    needs_region: bool = field(init=False)
+    needs_zone: bool = field(init=False)
+    needs_node: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find out what of a client's place it depends on."""
+        selectors = [one for rung in self.rungs for one in rung.selectors] + [*self.sovereignty]
+        weights = [one for rung in self.rungs for one in rung.weights]
+        zone = any(OWN in one.spec.zones for one in selectors) or any(one.zone == OWN for one in weights)
+        region = any(OWN in one.spec.regions for one in selectors) or any(one.region == OWN for one in weights)
+        object.__setattr__(self, "needs_zone", zone)
+        object.__setattr__(self, "needs_region", zone or region)  # zones of two regions may share a name
+        object.__setattr__(self, "needs_node", any(one.own_node for one in selectors))
+
+
+_OWN_NODE = Rung("own node", (Selector(PlaceSpec(), own_node=True),))
+_OWN_ZONE = Rung("own zone", (Selector(PlaceSpec(zones=[OWN])),))
+_OWN_CLUSTER = Rung("own cluster", (Selector(PlaceSpec(clusters=[OWN])),))
+_SAME_REGION = Rung("same region", (Selector(PlaceSpec(regions=[OWN])),))
+_ANYWHERE = Rung("anywhere", (Selector(PlaceSpec(clusters=[ANY])),))
+_IN_FRONT: Final = {
+    "": (),
+    "PreferSameZone": (_OWN_ZONE,),
+    # Kubernetes' own hints name the zone too, for clients on whose node there is none.
+    "PreferSameNode": (_OWN_NODE, _OWN_ZONE),
+}
+NEAREST: Final = (_OWN_CLUSTER, _SAME_REGION, _ANYWHERE)
+"""The default ladder."""
+
+
+def in_front(distribution: str) -> tuple[Rung, ...]:
+    """Return the rungs that `spec.trafficDistribution` puts in front (KEP-3015)."""
+    return _IN_FRONT.get(distribution, ())
+
+
+NO_POLICY: Final = {
+    (distribution, spans): Policy("no policy", (*rungs, *(NEAREST if spans else (_OWN_CLUSTER,))))
+    for distribution, rungs in _IN_FRONT.items()
+    for spans in (False, True)
+}
+"""(trafficDistribution, whether endpoints of other clusters count) -> where no policy speaks.
+
+A cluster's own service has its own endpoints, so its ladder ends there, unless another system copies those of other clusters
+into it. Endpoints by which a policy widens it count only if that policy is in force.
+"""

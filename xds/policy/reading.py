@@ -1,0 +1,56 @@
+"""TrafficPolicy objects -> policies."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING, Final
+
+from xds.model.events import ref_of
+from xds.policy.policies import NEAREST, OVERPROVISIONING, ClusterSettings, Policy, RouteSettings, Rung, Selector
+from xds.policy.strategies import expand
+
+if TYPE_CHECKING:
+    from xds.model.traffic_objects import TierSpec, TrafficPolicy, TrafficPolicySpec
+
+_CLOSED: Final = {"Closed": "its gate is Closed", "Manual": "its gate is Manual, and no override opens it"}
+
+
+def tiers_of(spec: TrafficPolicySpec) -> list[TierSpec]:
+    """Return the tiers that a policy states or its strategy comes to; none where it leaves them to the default ladder."""
+    return expand(spec.strategy) if spec.strategy else spec.tiers
+
+
+def read(cluster: str, item: TrafficPolicy) -> Policy:
+    """Return what an object says that nothing is wrong with.
+
+    Args:
+        cluster: that holds it; "" for a fleet-wide one.
+        item: the object.
+    """
+    spec, ref = item.spec, ref_of(cluster, item)
+    spill = spec.spill_below_healthy_percent
+    return Policy(
+        name=str(ref),
+        rungs=tuple(_rung(tier) for tier in tiers_of(spec)) or NEAREST,
+        overprovisioning=ceil(10_000 / spill) if spill else OVERPROVISIONING,
+        sovereignty=tuple(map(Selector, spec.sovereignty)),
+        cluster=ClusterSettings(
+            outlier_detection=spec.outlier_detection,
+            health_check=spec.health_check,
+            panic_percent=spec.panic_below_healthy_percent,
+            slow_start_s=spec.slow_start_seconds or 0.0,
+        ),
+        route=RouteSettings(spec.retry, spec.timeout_seconds or 0.0),
+        fail_back_s=spec.fail_back_after_seconds or 0.0,
+        origin=ref,
+    )
+
+
+def _rung(tier: TierSpec) -> Rung:
+    return Rung(
+        name=tier.name,
+        selectors=tuple(map(Selector, tier.places)),
+        by_capacity=tier.weigh_by == "Capacity",
+        weights=tuple(tier.weights),
+        closed=_CLOSED.get(tier.gate, ""),
+    )
