@@ -87,3 +87,16 @@ def test_what_is_not_healthy_is_not_made_better():
     found.apply([Doubt("east", frozenset((("shop", "web"),)))])
     (own,) = (one for one in found.services[WEB].endpoints[80] if one.addresses == ("10.1.0.2",))
     assert own.health is Of.DRAINING
+
+
+def test_a_demoted_clusters_copies_that_do_not_count_change_the_tiers_of_proxyless_clients():
+    copy = endpoint_slice(
+        "web", [endpoint("10.3.0.1")], name="far-web-1", annotations={"endpointslice.karmada.io/provision-cluster": "east"}
+    )
+    found = fleet_of({"west": [*web("10.2.0.1"), copy], "east": []}, member("east"), member("west"))
+    change = found.apply([Health("east", MemberState.STALE, "no answer", standing=Standing.DEMOTED)])
+    assert len(seen_from(found, "west", Role.PROXYLESS)) == 4
+    assert WEB in change.endpoints, "a tier more"
+    change = found.apply([Health("east", MemberState.CONNECTED)])
+    assert len(seen_from(found, "west", Role.PROXYLESS)) == 3
+    assert WEB in change.endpoints

@@ -312,7 +312,7 @@ class Fleet:
                 self._order = None
         elif _shape(old) != _shape(new):
             services.add(key)
-        elif old.endpoints != new.endpoints:
+        elif (old.endpoints, old.has_degraded) != (new.endpoints, new.has_degraded):
             endpoints.add(key)
 
     def _depending(self, own: set[ServiceKey], merged: set[ServiceKey]) -> set[ServiceKey]:
