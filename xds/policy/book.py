@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from xds.model.view import View
     from xds.policy.policies import RouteSettings
     from xds.policy.tiers import Place, Ranking
+    from xds.problems import Ref
 
 Identity = tuple[str, str, str]
 """(cluster, namespace, name) of a policy."""
@@ -42,6 +43,12 @@ class Subject(NamedTuple):
     namespace: str = ""
     name: str = ""
     port: int = 0
+
+    def __str__(self) -> str:
+        """Return it for people."""
+        if self.kind:
+            return f"{self.kind} {self.namespace}/{self.name}" + (f" port {self.port}" if self.port else "")
+        return f"the default of namespace {self.namespace!r}" if self.namespace else "the default of the fleet"
 
 
 @dataclass(slots=True)
@@ -101,13 +108,25 @@ class PolicyBook:
 
     def governing(self, service: Service, port: int, cluster: str) -> Governance:
         """Return what governs a port of a service for clients in a cluster."""
-        if not self._subjects:
-            return _unruled(service)
-        found = [self._subjects[one] for one in _subjects_of(service.key, port, cluster) if one in self._subjects]
+        found = [policy for _, policy in self.candidates(service, port, cluster)]
         if not found:
             return _unruled(service)
         identity = found[0], tuple(one for one in found if one.sovereignty)
         return self._governances.setdefault(identity, Governance(*identity))
+
+    def candidates(self, service: Service, port: int, cluster: str) -> list[tuple[Subject, Policy]]:
+        """Return what is in force for a port of a service and clients in a cluster, the most specific first."""
+        if not self._subjects:
+            return []
+        subjects = _subjects_of(service.key, port, cluster)
+        return [(one, self._subjects[one]) for one in subjects if one in self._subjects]
+
+    def refused(self, service: Service, port: int, cluster: str) -> Iterator[tuple[TrafficPolicy, Ref, tuple[Fault, ...]]]:
+        """Yield policies that would speak for a port of a service and clients in a cluster, but for what is wrong with them."""
+        subjects = {*_subjects_of(service.key, port, cluster)}
+        for (holder, _, _), entry in self.entries():
+            if entry.faults and not subjects.isdisjoint(_subjects(holder, entry.item)):
+                yield entry.item, ref_of(holder, entry.item), entry.faults
 
     def routing(self, service: Service, port: int, *, cluster: str) -> RouteSettings:
         """Return what policies say of the routes to a port for clients in a cluster."""
@@ -141,7 +160,7 @@ class PolicyBook:
                 else:
                     yield Problem("XDS0601", f"{fault.message}; {rest}", ref, fault.field, fault.hint)
             for subject, winner in entry.lost:
-                message = f"{_words(subject)} is governed by {winner.name}, which is older"
+                message = f"{subject} is governed by {winner.name}, which is older"
                 yield Problem("XDS0603", message, ref, "spec.targetRefs", "keep one of them")
 
     def _find_subjects(self) -> None:
@@ -215,9 +234,3 @@ def _is_meant(key: ServiceKey, ref: TargetRef, cluster: str) -> bool:
 def _facts(members: Mapping[str, Member]) -> dict[str, tuple[object, ...]]:
     """Return what ladders depend on."""
     return {name: (one.provider, one.labels) for name, one in members.items()}
-
-
-def _words(subject: Subject) -> str:
-    if subject.kind:
-        return f"{subject.kind} {subject.namespace}/{subject.name}" + (f" port {subject.port}" if subject.port else "")
-    return f"the default of namespace {subject.namespace!r}" if subject.namespace else "the default of the fleet"
