@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from xds.model.service import Service, ServiceKey
     from xds.model.sharing import Sharing
     from xds.model.view import View
+    from xds.policy.book import PolicyBook
     from xds.protocol import Nack, StreamInfo
     from xds.quarantine import Suspect
     from xds.server.admission import Admission
@@ -355,6 +356,16 @@ class ControlPlane:
         return " and ".join([*files, *map(str, self.config.kubeconfigs), *hub])
 
     @property
+    def fleet(self) -> Fleet:
+        """Everything that is known."""
+        return self._fleet
+
+    @property
+    def policies(self) -> PolicyBook:
+        """The policies that are in force."""
+        return self._views.policies
+
+    @property
     def members(self) -> Mapping[str, Member]:
         """The members by name."""
         return self._fleet.members
@@ -454,6 +465,7 @@ class ControlPlane:
             *self._source_problems.values(),
             self._writes.problems(),
             self._fleet.problems(),
+            self._views.policies.problems(),
             views,
             self.server.problems(),
             nodes,
