@@ -103,6 +103,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0601": (Severity.ERROR, "policy is not accepted"),
     "XDS0602": (Severity.WARNING, "policy has no target"),
     "XDS0603": (Severity.WARNING, "two policies have one target"),
+    "XDS0604": (Severity.ERROR, "override is not in force"),
 }
 """Code -> (severity, title)."""
 

@@ -23,7 +23,7 @@ from xds.model.remotes import Remotes
 from xds.model.service import CLUSTERSET, Service, ServiceKey
 from xds.model.sharing import Sharing, share
 from xds.model.slices import owner_of
-from xds.model.traffic_objects import TrafficPolicy
+from xds.model.traffic_objects import TrafficOverride, TrafficPolicy
 from xds.model.unowned import unowned_slices
 from xds.model.widening import Targets, widened
 from xds.problems import Problem
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 SHARING = MultiClusterService.__name__
 POLICY = TrafficPolicy.__name__
+OVERRIDE = TrafficOverride.__name__
 Kind = TypeVar("Kind", bound=objects.KubernetesObject)
 
 
@@ -51,7 +52,7 @@ class FleetChange:
     members: bool = False
     """A member appeared, went, or changed place or network: nodes may belong to other views now."""
     policies: bool = False
-    """A TrafficPolicy changed."""
+    """A TrafficPolicy or TrafficOverride changed."""
 
     @property
     def needs_batch(self) -> bool:
@@ -153,6 +154,10 @@ class Fleet:
             for item in self._of(cluster, TrafficPolicy):
                 yield cluster, item
 
+    def overrides(self) -> Iterator[TrafficOverride]:
+        """Yield what operators have overridden."""
+        return self._of(FLEET, TrafficOverride)
+
     @property
     def prefers_node(self) -> bool:
         """True if some service wants endpoints on the client's own node first."""
@@ -238,6 +243,7 @@ class Fleet:
             self._policies_changed = True
             for name in self._targets.put(cluster, key, item):
                 self._dirty_everywhere(*name)
+        self._policies_changed |= key.kind == OVERRIDE
         if touched.namespace:
             self._dirty.update(found for found in self._clusterset() if found.namespace == touched.namespace)
         if touched.everything:

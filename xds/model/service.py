@@ -81,6 +81,8 @@ class Endpoint:
     hostname: str = ""
     standing: Standing = Standing.FULL
     """Of its cluster, for clients of other clusters."""
+    note: str = ""
+    """Why its health is not what its cluster says, where a policy sees it otherwise."""
     origin: Ref | None = field(default=None, compare=False)
     """The EndpointSlice."""
 
@@ -88,7 +90,8 @@ class Endpoint:
     def reasons(self) -> tuple[str, ...]:
         """Why its health is what it is, and what else clients of other clusters are told, in words."""
         of_cluster = _OF_STANDING.get(self.standing)
-        return (_OF_HEALTH[self.health], of_cluster) if of_cluster else (_OF_HEALTH[self.health],)
+        of_health = self.note or _OF_HEALTH[self.health]
+        return (of_health, of_cluster) if of_cluster else (of_health,)
 
     def without(self, addresses: Collection[str]) -> Endpoint | None:
         """Return the endpoint without some of its addresses; None if its primary is among them.

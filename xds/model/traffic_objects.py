@@ -1,5 +1,8 @@
 """TrafficPolicy: in which order, and with what weights, clients use the places that a service runs in.
 
+And TrafficOverride: what an operator does to that in an emergency, in objects of its own, so that nothing that keeps policies as
+they are written reverts it.
+
 `deploy/crds/trafficpolicies.yaml` says the same to API servers. Where a policy stands says whose clients it governs: those of the
 cluster that holds it, or, on the hub or at the top of a directory, those of every cluster.
 """
@@ -11,7 +14,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from xds.model.labels import LabelSelector  # noqa: TC001 - msgspec reads annotations
-from xds.model.objects import KubernetesObject, Name, Port
+from xds.model.objects import KubernetesObject, Name, NamespaceName, Port
 
 OWN = "@own"
 """Stands for where the client is."""
@@ -151,3 +154,41 @@ class TrafficPolicy(KubernetesObject, frozen=True, rename="camel", kw_only=True)
     """traffic.isthmus.dev/v1alpha1 TrafficPolicy."""
 
     spec: TrafficPolicySpec
+
+
+class DrainSpec(Struct, frozen=True, rename="camel", kw_only=True):
+    """A place that is to get no requests; what holds for all fields that are given."""
+
+    cluster: str = ""
+    region: str = ""
+    zone: str = ""
+    services: Annotated[list[str], Meta(max_length=256)] = []
+    """`NAMESPACE/NAME`; none: every service."""
+    steps: Annotated[int, Meta(ge=1, le=1000)] = 1
+    step: Annotated[int, Meta(ge=0, le=1000)] = 1
+    """How many of the steps have been made: of each the place gets as much less."""
+
+
+class GateSpec(Struct, frozen=True, rename="camel", kw_only=True):
+    """A tier whose gate is Manual and that is open now."""
+
+    cluster: str = ""
+    """That holds the policy; "" for a fleet-wide one."""
+    namespace: NamespaceName
+    policy: Name
+    tier: Annotated[str, Meta(min_length=1, max_length=63)]
+
+
+class TrafficOverrideSpec(Struct, frozen=True, rename="camel", kw_only=True):
+    """`spec` of a TrafficOverride: one of the two."""
+
+    drain: DrainSpec | None = None
+    open: GateSpec | None = None
+    reason: Annotated[str, Meta(max_length=1024)] = ""
+    """For people."""
+
+
+class TrafficOverride(KubernetesObject, frozen=True, rename="camel", kw_only=True):
+    """traffic.isthmus.dev/v1alpha1 TrafficOverride (fleet-wide object)."""
+
+    spec: TrafficOverrideSpec

@@ -16,13 +16,15 @@ from xds.model.events import FLEET, ref_of
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, faults
 from xds.policy.ladder import Governance, Ladder
+from xds.policy.overrides import NONE, Drain, Overrides, problems
 from xds.policy.policies import NO_POLICY, Policy
 from xds.policy.reading import read
 from xds.problems import Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
+    from xds.model.fleet import Fleet
     from xds.model.members import Member
     from xds.model.service import Service
     from xds.model.traffic_objects import TargetRef, TrafficPolicy
@@ -59,8 +61,8 @@ class _Entry:
     faults: tuple[Fault, ...] = ()
     policy: Policy | None = None
     """What is in force of it: as it is, or as it was when it was accepted last."""
-    in_force: TrafficPolicy | None = None
-    """The object that says so."""
+    in_force: tuple[TrafficPolicy, frozenset[str]] | None = None
+    """The object that says so, and its tiers that overrides open."""
     lost: list[tuple[Subject, Policy]] = field(default_factory=list)
     """What an older policy governs in its stead."""
 
@@ -72,19 +74,21 @@ class PolicyBook:
         self._entries: dict[Identity, _Entry] = {}
         self._subjects: dict[Subject, Policy] = {}
         self._members: Mapping[str, Member] = {}
-        self._governances: dict[tuple[Policy, tuple[Policy, ...]], Governance] = {}
+        self._overrides = NONE
+        self._override_problems: tuple[Problem, ...] = ()
+        self._governances: dict[tuple[Policy, tuple[Policy, ...], tuple[Drain, ...]], Governance] = {}
         self._ladders: WeakValueDictionary[tuple[Governance, Place], Ladder] = WeakValueDictionary()
 
-    def refresh(
-        self, policies: Iterable[tuple[str, TrafficPolicy]], members: Mapping[str, Member], services: Mapping[ServiceKey, Service]
-    ) -> None:
-        """Find out anew which policies are in force.
+    @property
+    def overrides(self) -> Overrides:
+        """What operators override."""
+        return self._overrides
 
-        Args:
-            policies: (cluster that holds it, or FLEET; object).
-            members: by name.
-            services: all that there are.
-        """
+    def refresh(self, fleet: Fleet) -> None:
+        """Find out anew which policies of a fleet are in force."""
+        members, services = fleet.members, fleet.services
+        overriding = [*fleet.overrides()]
+        self._overrides = Overrides.of(overriding)
         if _facts(members) != _facts(self._members):
             self._ladders.clear()
         self._members = members
@@ -92,26 +96,38 @@ class PolicyBook:
         named: dict[tuple[str, str], list[Service]] = defaultdict(list)
         for key, service in services.items():
             named[key.namespace, key.name].append(service)
-        for cluster, item in policies:
+        for cluster, item in fleet.policies():
             identity = (cluster, item.metadata.namespace, item.metadata.name)
             entry = before.get(identity) or _Entry(item)
             entry.item, entry.lost = item, []
             entry.faults = tuple(faults(cluster, item, members))
-            if not entry.faults and entry.in_force != item:
-                entry.policy, entry.in_force = read(cluster, item), item
+            # What an operator opens or closes holds even if the policy is not accepted as it stands now.
+            accepted = item if not entry.faults else entry.in_force[0] if entry.in_force else None
+            opened = self._overrides.gates.get(identity, frozenset())
+            if accepted is not None and entry.in_force != (accepted, opened):
+                entry.policy, entry.in_force = read(cluster, accepted, opened), (accepted, opened)
             if not entry.faults:
                 entry.faults = tuple(_missing_targets(cluster, item, named))
             self._entries[identity] = entry
+        named_policies = {identity: entry.item for identity, entry in self._entries.items()}
+        self._override_problems = tuple(problems(overriding, members, named_policies))
         self._find_subjects()
-        in_force = {*self._subjects.values()}
-        self._governances = {key: one for key, one in self._governances.items() if key[0] in in_force and in_force >= {*key[1]}}
+        in_force = {*self._subjects.values(), *NO_POLICY.values()}
+        drains = {*self._overrides.drains}
+        self._governances = {
+            key: one
+            for key, one in self._governances.items()
+            if key[0] in in_force and in_force >= {*key[1]} and drains >= {*key[2]}
+        }
 
     def governing(self, service: Service, port: int, cluster: str) -> Governance:
         """Return what governs a port of a service for clients in a cluster."""
         found = [policy for _, policy in self.candidates(service, port, cluster)]
-        if not found:
-            return _unruled(service)
-        identity = found[0], tuple(one for one in found if one.sovereignty)
+        drains = self._overrides.of_service(service.key)
+        if not found and not drains:
+            return _UNRULED[service.traffic_distribution, service.spans]
+        policy = found[0] if found else NO_POLICY[service.traffic_distribution, service.spans]
+        identity = policy, tuple(one for one in found if one.sovereignty), drains
         return self._governances.setdefault(identity, Governance(*identity))
 
     def candidates(self, service: Service, port: int, cluster: str) -> list[tuple[Subject, Policy]]:
@@ -162,6 +178,7 @@ class PolicyBook:
             for subject, winner in entry.lost:
                 message = f"{subject} is governed by {winner.name}, which is older"
                 yield Problem("XDS0603", message, ref, "spec.targetRefs", "keep one of them")
+        yield from self._override_problems
 
     def _find_subjects(self) -> None:
         """Enter what each policy that is in force is about; of two for one subject the older one counts (GEP-713)."""
@@ -170,17 +187,13 @@ class PolicyBook:
         for (cluster, _, _), entry in ordered:
             if entry.policy is None or entry.in_force is None:
                 continue
-            for subject in _subjects(cluster, entry.in_force):
+            for subject in _subjects(cluster, entry.in_force[0]):
                 winner = self._subjects.setdefault(subject, entry.policy)
                 if winner is not entry.policy:
                     entry.lost.append((subject, winner))
             if entry.lost and not any(one is entry.policy for one in self._subjects.values()) and not entry.faults:
                 winner = entry.lost[0][1]
                 entry.faults = (Fault("spec.targetRefs", f"{winner.name} is older and governs the same", "", CONFLICTED),)
-
-
-def _unruled(service: Service) -> Governance:
-    return _UNRULED[service.traffic_distribution, service.spans]
 
 
 _UNRULED = {key: Governance(policy) for key, policy in NO_POLICY.items()}

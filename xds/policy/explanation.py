@@ -41,7 +41,7 @@ class Step(NamedTuple):
     """One link of the chain."""
 
     stage: str
-    """`name`, `export`, `conflict`, `sharing`, `widening`, `policy`, `sovereignty` or `member`."""
+    """`name`, `export`, `conflict`, `sharing`, `widening`, `drain`, `policy`, `sovereignty` or `member`."""
     text: str
     objects: tuple[Ref, ...] = ()
 
@@ -180,6 +180,9 @@ def _naming(fleet: Fleet, key: ServiceKey, cluster: str) -> Iterator[Ref]:
 
 def _governed(book: PolicyBook, service: Service, port: int, view: View) -> Iterator[Step]:
     """Yield which policy governs, which do not, and whose sovereignty holds."""
+    for drain in book.overrides.of_service(service.key):
+        left = f"{100 * drain.left:.0f} % of what it would get" if drain.left else "nothing"
+        yield Step("drain", f"{drain} leaves {drain.place} {left}", (drain.origin,))
     candidates = book.candidates(service, port, view.cluster)
     for item, ref, faults in book.refused(service, port, view.cluster):
         text = f"{item.kind} {item.metadata.namespace}/{item.metadata.name} is not accepted: {faults[0].message}"

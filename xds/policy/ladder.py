@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from xds.model.events import Standing
 from xds.model.service import Health
 from xds.model.view import Role
+from xds.policy.draining import eased
 from xds.policy.policies import Rung
 from xds.policy.tiers import LeftOut, Place, Ranking, Tier
 from xds.policy.weights import shares, weight_of
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from xds.model.members import Member
     from xds.model.service import Endpoint, Locality, Service
     from xds.model.view import View
+    from xds.policy.overrides import Drain
     from xds.policy.policies import Policy
 
 _LAST: Final = Rung("perhaps gone", ())
@@ -33,6 +35,8 @@ class Governance:
     """The most specific one, whole."""
     sovereignty: tuple[Policy, ...] = ()
     """All whose sovereignty holds, the governing one's included."""
+    drains: tuple[Drain, ...] = ()
+    """What is drained of the service."""
 
     @property
     def needs_region(self) -> bool:
@@ -105,6 +109,8 @@ class Ladder:
         tiers = []
         for index, rung in enumerate(rungs):
             weighed = shares(rung, {at: tuple(found) for at, found in groups[index].items()}, place, service.capacities)
+            if self.governance.drains:
+                weighed = eased(weighed, self._left, self.policy.overprovisioning)
             tiers.append(Tier(index, rung.name, weighed, rung.closed))
         if place.drops_degraded:
             last = {at: tuple(found) for at, found in groups[-1].items()}
@@ -132,8 +138,14 @@ class Ladder:
                 continue
             if rung.closed:
                 return f"tier {index} ({rung.name}) is closed: {rung.closed}"
+            if drain := next((one for one in self.governance.drains if not one.left and one.is_at(endpoint.locality)), None):
+                return f"drained by {drain}"
             return index if weight is None or weight.weight else f"weight 0 in tier {index} ({rung.name})"
         return "no tier takes its place"
+
+    def _left(self, at: Locality) -> float:
+        """Return what drains leave of a locality."""
+        return min((one.left for one in self.governance.drains if one.is_at(at)), default=1.0)
 
     def _as_seen(self, endpoint: Endpoint) -> Endpoint | None:
         """Return an endpoint as clients here are to take it, None if not at all."""

@@ -130,7 +130,7 @@ class Translator:
         Call it when more than endpoints changed.
         """
         self._outbound.clear()
-        self.book.refresh(self._fleet.policies(), self._fleet.members, self._fleet.services)
+        self.book.refresh(self._fleet)
 
     def _sidecar(self, view: View, visible: list[Service]) -> tuple[list[Resource], list[Problem]]:
         key = _outbound_key(view)
