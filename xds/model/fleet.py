@@ -180,6 +180,18 @@ class Fleet:
         """Return the HTTPRoutes of a member, in order of namespace and name."""
         return tuple(self._of(cluster, gateway_objects.HTTPRoute))
 
+    def told(self) -> list[Event]:
+        """Return events that make the same fleet of an empty one: what to begin with when asking what if."""
+        events: list[Event] = []
+        for name, one in self._clusters.items():
+            events += [Remember(name, dict(one.seen))] if one.seen else []
+            events += [Upsert(name, item) for item in one.items.values()]
+            if name in self._membership.told:
+                events.append(Health(name, one.state, one.reason, one.standing))
+            events += [Aliases(name, one.aliases)] if one.aliases else []
+            events += [Doubt(name, one.doubted)] if one.doubted else []
+        return [*events, *map(Synced, self._membership.synced)]
+
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the objects as they stand."""
         kept = (problem for found in self._problems.values() for problem in found)

@@ -19,6 +19,7 @@ from xds.policy.ladder import Governance, Ladder
 from xds.policy.overrides import NONE, Drain, Overrides, problems
 from xds.policy.policies import NO_POLICY, Policy
 from xds.policy.reading import read
+from xds.policy.tiers import Place
 from xds.problems import Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 
     from xds.model.fleet import Fleet
     from xds.model.members import Member
-    from xds.model.service import Service
-    from xds.model.traffic_objects import TargetRef, TrafficPolicy
+    from xds.model.service import Endpoint, Service
+    from xds.model.traffic_objects import TargetRef, TrafficOverride, TrafficPolicy
     from xds.model.view import View
     from xds.policy.policies import RouteSettings
-    from xds.policy.tiers import Place, Ranking
+    from xds.policy.tiers import Ranking
     from xds.problems import Ref
 
 Identity = tuple[str, str, str]
@@ -160,6 +161,15 @@ class PolicyBook:
     def rank(self, service: Service, port: int, view: View) -> Ranking:
         """Return the tiers of a service port for the clients of a view, and what is left out."""
         return self.ladder(service, port, view).rank(service, port)
+
+    def is_forbidden(self, policy: Policy, endpoint: Endpoint, view: View) -> bool:
+        """Return whether the sovereignty of a policy forbids an endpoint to the clients of a view."""
+        place = Place(view.network, view.cluster, view.region, view.zone, view.node_name)
+        return any(one.fits(endpoint, place, self._members) for one in policy.sovereignty)
+
+    def check(self, override: TrafficOverride) -> Iterator[Problem]:
+        """Yield what is wrong with an override, as policies stand."""
+        return problems([override], self._members, {identity: entry.item for identity, entry in self._entries.items()})
 
     def entries(self) -> Iterator[tuple[Identity, _Entry]]:
         """Yield every policy, and what became of it."""
