@@ -89,7 +89,6 @@ class ControlPlane:
         self.timings: dict[str, Timing] = {"apply": Timing(), "endpoints": Timing(), "translate": Timing()}
         self._ready = asyncio.Event()
         self._draining = False
-        self._files = FileSource(config.clusters) if config.clusters else None
         self._fleet = Fleet()
         self._state_times = StateTimes()
         patience = Patience(config.demote_after_s, config.remove_after_s)
@@ -104,6 +103,7 @@ class ControlPlane:
         )
         hub = hub_access(config.hub, os.environ) if config.hub else None
         is_live = bool(config.kubeconfigs or hub)
+        self._files = FileSource(config.clusters, is_alone=not is_live) if config.clusters else None
         self._live = LiveSource(config.kubeconfigs, config.contexts, care, hub, config.plugins) if is_live else None
         self._views = LiveViews(
             self._fleet, self._publish, idle_s=config.view_idle_s, holders=self._accepted_versions if config.quarantine else None
@@ -364,6 +364,16 @@ class ControlPlane:
     def policies(self) -> PolicyBook:
         """The policies that are in force."""
         return self._views.policies
+
+    @property
+    def hub(self) -> str:
+        """Where further members are registered."""
+        return self.config.hub or ""
+
+    @property
+    def hub_failure(self) -> str:
+        """Why the hub cannot be kept up with; "" if it can."""
+        return self._live.hub_failure if self._live else ""
 
     @property
     def members(self) -> Mapping[str, Member]:

@@ -23,6 +23,12 @@ def test_every_problem_code_is_used():
     assert [code for code in CODES if code not in source] == []
 
 
+def test_no_other_problem_code_is_used_or_written_of():
+    files = [*(ROOT / "xds").rglob("*.py"), *(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"]
+    found = {code for path in files for code in re.findall(r"XDS\d{4}", path.read_text())}
+    assert found - CODES.keys() == set()
+
+
 def test_every_setting_is_documented_with_its_variable_and_default():
     rows = re.findall(
         r"^\| `([\w.]+)` \| `(XDS_\w+)` \| [^|]*\| ([^|]+) \|", (ROOT / "docs" / "xdsctl.md").read_text(), re.MULTILINE

@@ -228,6 +228,14 @@ class ControlPlane(Protocol):
         """The policies that are in force."""
 
     @property
+    def hub(self) -> str:
+        """Where further members are registered; "" if nowhere."""
+
+    @property
+    def hub_failure(self) -> str:
+        """Why the hub cannot be kept up with; "" if it can."""
+
+    @property
     def members(self) -> Mapping[str, Member]:
         """The members by name."""
 

@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, TypeVar
 from xds.model import gateway_objects, objects
 from xds.model.cluster import Cluster
 from xds.model.clusterset import Export, merge_exports
-from xds.model.events import FLEET, Aliases, Delete, Doubt, Event, Health, ObjectKey, Remember, Synced, Upsert, ref_of
+from xds.model.events import (
+    FLEET,
+    Aliases,
+    Delete,
+    Doubt,
+    Event,
+    Health,
+    ObjectKey,
+    Remember,
+    Synced,
+    Upsert,
+    ref_of,
+)
 from xds.model.imports import INVALID_TYPE, Exported, Import, invalid
 from xds.model.karmada_objects import MultiClusterService
 from xds.model.local import LocalInput, LocalResult, build_local
@@ -21,7 +33,7 @@ from xds.model.members import Member
 from xds.model.membership import Membership
 from xds.model.remotes import Remotes
 from xds.model.service import CLUSTERSET, Service, ServiceKey
-from xds.model.sharing import Sharing, share
+from xds.model.sharing import Sharing, share, unserved
 from xds.model.slices import owner_of
 from xds.model.traffic_objects import TrafficOverride, TrafficPolicy
 from xds.model.unowned import unowned_slices
@@ -193,15 +205,20 @@ class Fleet:
         return [*events, *map(Synced, self._membership.synced)]
 
     def problems(self) -> tuple[Problem, ...]:
-        """Return what is wrong with the objects as they stand."""
+        """Return what is wrong with the objects as they stand; nothing of a cluster that is read for the first time."""
+        reading = self._membership.reading
         kept = (problem for found in self._problems.values() for problem in found)
         members = self._membership.problems()
         # Which names are near depends on all Services of the namespace: found when asked for.
         owners = {key: self._clusters[key.scope].slices[key.namespace, key.name].values() for key in self._unowned}
         shared = (problem for found in self._sharing_problems.values() for problem in found)
-        sharing = (problem for one in self.sharings() for problem in one.problems(self.members, self._own))
+        sharings = self.sharings() if FLEET in self._membership.synced else ()
+        sharing = (problem for one in sharings for problem in one.problems(self.members, self._own, reading))
+        passed_over = (problem for item in self._of(FLEET, MultiClusterService) for problem in unserved(item))
         unowned = unowned_slices(owners, self._services)
-        return (*members, *kept, *shared, *sharing, *self._remotes.problems(), *unowned)
+        of_clusters = (*kept, *shared, *self._remotes.problems(), *unowned)
+        told = (problem for problem in of_clusters if problem.ref is None or problem.ref.cluster not in reading)
+        return (*members, *sharing, *passed_over, *told)
 
     # Writing
 
@@ -215,20 +232,21 @@ class Fleet:
                     self._replace(event.cluster, event.key, None)
                 case Synced():
                     self._cluster(event.cluster)
-                    self._membership.synced.add(event.cluster)
+                    self._membership.has_told(event.cluster)
                     self._members_changed = True
                 case Health():
                     cluster = self._cluster(event.cluster)
                     if cluster.standing is not event.standing:
                         self._dirty_all_of(event.cluster)
                     cluster.state, cluster.reason, cluster.standing = event.state, event.reason, event.standing
-                    self._membership.told.add(event.cluster)
+                    self._membership.has_state(cluster)
                     self._members_changed = True
                 case Aliases():
                     self._cluster(event.cluster).aliases = event.names
                     self._members_changed = True
                 case Remember():
                     self._cluster(event.cluster).seen |= event.seen
+                    self._membership.reading.discard(event.cluster)  # what was saved with it is all that there was
                 case Doubt():
                     cluster = self._cluster(event.cluster)
                     self._dirty.update(ServiceKey(*name, event.cluster) for name in cluster.doubted ^ event.services)
