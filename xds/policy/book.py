@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
-from weakref import WeakValueDictionary
 
 from xds.model.events import FLEET, ref_of
 from xds.model.service import CLUSTERSET, ServiceKey
@@ -23,7 +22,7 @@ from xds.policy.tiers import Place
 from xds.problems import Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
 
     from xds.model.fleet import Fleet
     from xds.model.members import Member
@@ -78,7 +77,7 @@ class PolicyBook:
         self._overrides = NONE
         self._override_problems: tuple[Problem, ...] = ()
         self._governances: dict[tuple[Policy, tuple[Policy, ...], tuple[Drain, ...]], Governance] = {}
-        self._ladders: WeakValueDictionary[tuple[Governance, Place], Ladder] = WeakValueDictionary()
+        self._ladders: dict[tuple[Governance, Place], Ladder] = {}
 
     @property
     def overrides(self) -> Overrides:
@@ -126,10 +125,20 @@ class PolicyBook:
         found = [policy for _, policy in self.candidates(service, port, cluster)]
         drains = self._overrides.of_service(service.key)
         if not found and not drains:
-            return _UNRULED[service.traffic_distribution, service.spans]
+            return self.unruled(service)
         policy = found[0] if found else NO_POLICY[service.traffic_distribution, service.spans]
         identity = policy, tuple(one for one in found if one.sovereignty), drains
         return self._governances.setdefault(identity, Governance(*identity))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in force."""
+        return not self._subjects and not self._overrides.drains
+
+    @staticmethod
+    def unruled(service: Service) -> Governance:
+        """Return what governs a service of which no policy speaks."""
+        return _UNRULED[service.traffic_distribution, service.spans]
 
     def candidates(self, service: Service, port: int, cluster: str) -> list[tuple[Subject, Policy]]:
         """Return what is in force for a port of a service and clients in a cluster, the most specific first."""
@@ -151,12 +160,19 @@ class PolicyBook:
 
     def ladder(self, service: Service, port: int, view: View) -> Ladder:
         """Return the ladder of a service port for the clients of a view: the same one for views that agree."""
-        governance = self.governing(service, port, view.cluster)
+        return self.ladder_by(self.governing(service, port, view.cluster), service, view)
+
+    def ladder_by(self, governance: Governance, service: Service, view: View) -> Ladder:
+        """Return the ladder of a service by what governs it, for the clients of a view."""
         place = governance.place_of(service, view)
         found = self._ladders.get((governance, place))
         if found is None:
             found = self._ladders[governance, place] = Ladder(governance, place, self._members)
         return found
+
+    def forget_ladders(self, in_use: Container[Ladder]) -> None:
+        """Drop ladders that nobody uses any more."""
+        self._ladders = {key: one for key, one in self._ladders.items() if one in in_use}
 
     def rank(self, service: Service, port: int, view: View) -> Ranking:
         """Return the tiers of a service port for the clients of a view, and what is left out."""

@@ -69,7 +69,7 @@ class Ladder:
         members: by name.
     """
 
-    __slots__ = ("__weakref__", "_members", "_rungs", "governance", "place")
+    __slots__ = ("_members", "_rungs", "governance", "place")
 
     def __init__(self, governance: Governance, place: Place, members: Mapping[str, Member]) -> None:
         self.governance = governance

@@ -82,6 +82,8 @@ class ClusterSettings:
     health_check: HealthCheckSpec | None = None
     panic_percent: int = 0
     slow_start_s: float = 0.0
+    origin: Ref | None = None
+    """Of the policy, if it says anything of this."""
 
 
 @dataclass(frozen=True, slots=True)
