@@ -90,6 +90,9 @@ class ControlPlane:
         self._ready = asyncio.Event()
         self._draining = False
         self._fleet = Fleet()
+        self._views = LiveViews(
+            self._fleet, self._publish, idle_s=config.view_idle_s, holders=self._accepted_versions if config.quarantine else None
+        )
         self._state_times = StateTimes()
         patience = Patience(config.demote_after_s, config.remove_after_s)
         written = {*config.mcs}
@@ -100,14 +103,12 @@ class ControlPlane:
             patience=patience,
             is_written=lambda name: bool({"*", name} & written),
             memory=self._fleet.memory,
+            accepted=self._views.policies.accepted,
         )
         hub = hub_access(config.hub, os.environ) if config.hub else None
         is_live = bool(config.kubeconfigs or hub)
         self._files = FileSource(config.clusters, is_alone=not is_live) if config.clusters else None
         self._live = LiveSource(config.kubeconfigs, config.contexts, care, hub, config.plugins) if is_live else None
-        self._views = LiveViews(
-            self._fleet, self._publish, idle_s=config.view_idle_s, holders=self._accepted_versions if config.quarantine else None
-        )
         self._zone = Zone(self._fleet)
         self._dns = DnsServer(self._zone, config.dns_address) if config.dns_address else None
         self._batch = Holdoff(self._build_batch, quiet_s=config.quiet_s, max_delay_s=config.max_delay_s)
@@ -200,6 +201,7 @@ class ControlPlane:
         """Take what discovery tells: endpoints go out at once, anything else with the next batch."""
         with self.timings["apply"].measured():
             change = self._fleet.apply(events)
+        self._views.policies.remember(events)
         self._state_times.note(self._fleet.members, time.time())
         self._writes.take(events)
         if self._live:

@@ -7,11 +7,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 from fake_api_server import FakeApiServer
+from fake_store import Resource
 from test_pipeline import OWN, SET, subscribe, tiers_of
 
 from xds.app import ControlPlane
 from xds.config import Config
 from xds.wire import CLUSTER, ENDPOINT
+
+POLICIES = Resource("TrafficPolicy", "traffic.isthmus.dev", "v1alpha1", "trafficpolicies")
 
 
 @pytest.fixture
@@ -71,6 +74,13 @@ def write(fleet):
             file.unlink()
         (fleet.path / cluster).rmdir()
     return fleet
+
+
+def put_policy(store, place):
+    """Write a policy by which clients of the cluster go to one place first."""
+    store.resources.setdefault("TrafficPolicy", POLICIES)
+    tiers = [{"name": "first", "places": [{"clusters": [place]}]}, {"name": "then", "places": [{"clusters": ["*"]}]}]
+    store.put("TrafficPolicy", "web", spec={"targetRefs": [{"kind": "Service", "name": "web"}], "tiers": tiers})
 
 
 def codes(plane):
@@ -140,3 +150,20 @@ async def test_a_directory_of_a_live_clusters_name_is_ignored_until_it_goes(live
             (fleet.path / cluster).rmdir()
         await soon(lambda: "XDS0304" not in codes(plane))
         assert set(plane.members) == {"east", "west"}
+
+
+async def test_the_last_good_version_of_a_policy_survives_a_restart(live, connect, clusters, soon, tmp_path):
+    put_policy(clusters["east"].store, "west")
+    west_first = {0: ["10.2.0.1"], 1: ["10.1.0.1"]}
+    async with live(state_directory=tmp_path / "state") as plane:
+        assert tiers_of((await subscribe(connect(plane), ENDPOINT, OWN))[OWN]) == west_first
+        put_policy(clusters["east"].store, "wets")
+        clusters["east"].wake()
+        await soon(lambda: "XDS0601" in codes(plane))
+    for _ in range(2):
+        async with live(state_directory=tmp_path / "state") as plane:
+            assert "XDS0601" in codes(plane)
+            assert tiers_of((await subscribe(connect(plane), ENDPOINT, OWN))[OWN]) == west_first
+    async with live() as plane:
+        assert "XDS0601" in codes(plane)
+        assert tiers_of((await subscribe(connect(plane), ENDPOINT, OWN))[OWN])[0] == ["10.1.0.1"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from xds.model.objects import KubernetesObject
+    from xds.model.traffic_objects import TrafficPolicy
 
 FLEET = ""
 """The `cluster` of fleet-wide objects."""
@@ -102,11 +103,13 @@ class Aliases:
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Which endpoints of a cluster have been ready, as far as was saved: told before its objects."""
+    """What was known of a cluster beside its objects, as far as was saved: told before these."""
 
     cluster: str
-    seen: Mapping[tuple[str, str, str], frozenset[str]]
-    """(namespace, service, source of copies) -> identities."""
+    seen: Mapping[tuple[str, str, str], frozenset[str]] = field(default_factory=dict)
+    """(namespace, service, source of copies) -> identities of endpoints that have been ready."""
+    accepted: tuple[TrafficPolicy, ...] = ()
+    """Its policies, each as it was accepted last: for the policy stage, which keeps that in force."""
 
 
 Event = Upsert | Delete | Synced | Health | Doubt | Aliases | Remember

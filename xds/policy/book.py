@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from xds.model.events import FLEET, ref_of
+from xds.model.events import FLEET, Remember, ref_of
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, faults
 from xds.policy.ladder import Governance, Ladder
@@ -22,8 +22,9 @@ from xds.policy.tiers import Place
 from xds.problems import Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
+    from xds.model.events import Event
     from xds.model.fleet import Fleet
     from xds.model.members import Member
     from xds.model.service import Endpoint, Service
@@ -72,6 +73,8 @@ class PolicyBook:
 
     def __init__(self) -> None:
         self._entries: dict[Identity, _Entry] = {}
+        self._remembered: dict[Identity, TrafficPolicy] = {}
+        """What was accepted before we started, until the objects are there."""
         self._subjects: dict[Subject, Policy] = {}
         self._members: Mapping[str, Member] = {}
         self._overrides = NONE
@@ -84,8 +87,24 @@ class PolicyBook:
         """What operators override."""
         return self._overrides
 
+    def remember(self, events: Iterable[Event]) -> None:
+        """Take what events say of versions that were accepted before: the next `refresh` needs it, if the objects are there."""
+        for event in events:
+            if isinstance(event, Remember):
+                self._remembered.update((_identity(event.cluster, item), item) for item in event.accepted)
+
+    def accepted(self, cluster: str) -> tuple[TrafficPolicy, ...]:
+        """Return a cluster's policies, each as it was accepted last (`Remember.accepted`)."""
+        found = {identity: entry.in_force[0] for identity, entry in self._entries.items() if entry.in_force}
+        return tuple(item for (holder, _, _), item in sorted((self._remembered | found).items()) if holder == cluster)
+
+    def told(self) -> list[Event]:
+        """Return events that, with those of `Fleet.told`, make the same book of an empty one."""
+        holders = {holder for holder, _, _ in self._remembered.keys() | self._entries.keys()}
+        return [Remember(one, accepted=found) for one in sorted(holders) if (found := self.accepted(one))]
+
     def refresh(self, fleet: Fleet) -> None:
-        """Find out anew which policies of a fleet are in force."""
+        """Find out anew which policies of a fleet are in force. A version is forgotten with the object that it was of."""
         members, services = fleet.members, fleet.services
         overriding = [*fleet.overrides()]
         self._overrides = Overrides.of(overriding)
@@ -97,18 +116,21 @@ class PolicyBook:
         for key, service in services.items():
             named[key.namespace, key.name].append(service)
         for cluster, item in fleet.policies():
-            identity = (cluster, item.metadata.namespace, item.metadata.name)
-            entry = before.get(identity) or _Entry(item)
+            identity = _identity(cluster, item)
+            entry = before.get(identity)
+            if entry is None or not _is_same(entry.item, item):
+                entry = _Entry(item)
             entry.item, entry.lost = item, []
             entry.faults = tuple(faults(cluster, item, members))
             # What an operator opens or closes holds even if the policy is not accepted as it stands now.
-            accepted = item if not entry.faults else entry.in_force[0] if entry.in_force else None
+            accepted = self._last(identity, entry) if entry.faults else item
             opened = self._overrides.gates.get(identity, frozenset())
             if accepted is not None and entry.in_force != (accepted, opened):
                 entry.policy, entry.in_force = read(cluster, accepted, opened), (accepted, opened)
             if not entry.faults:
                 entry.faults = tuple(_missing_targets(cluster, item, named))
             self._entries[identity] = entry
+        self._remembered.clear()
         named_policies = {identity: entry.item for identity, entry in self._entries.items()}
         self._override_problems = tuple(problems(overriding, members, named_policies))
         self._find_subjects()
@@ -206,6 +228,13 @@ class PolicyBook:
                 yield Problem("XDS0603", message, ref, "spec.targetRefs", "keep one of them")
         yield from self._override_problems
 
+    def _last(self, identity: Identity, entry: _Entry) -> TrafficPolicy | None:
+        """Return the version of a policy that was accepted last; None if none ever was."""
+        if entry.in_force:
+            return entry.in_force[0]
+        remembered = self._remembered.get(identity)
+        return remembered if remembered and _is_same(remembered, entry.item) else None
+
     def _find_subjects(self) -> None:
         """Enter what each policy that is in force is about; of two for one subject the older one counts (GEP-713)."""
         self._subjects = {}
@@ -223,6 +252,15 @@ class PolicyBook:
 
 
 _UNRULED = {key: Governance(policy) for key, policy in NO_POLICY.items()}
+
+
+def _identity(cluster: str, item: TrafficPolicy) -> Identity:
+    return cluster, item.metadata.namespace, item.metadata.name
+
+
+def _is_same(one: TrafficPolicy, other: TrafficPolicy) -> bool:
+    """Return whether two of one name are versions of one object: not if it was deleted, and made again, in between."""
+    return one.metadata.uid == other.metadata.uid
 
 
 def _subjects_of(key: ServiceKey, port: int, cluster: str) -> Iterator[Subject]:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from xds.discovery.live.scope import Name, Scope
     from xds.model.events import Event
     from xds.model.objects import KubernetesObject
+    from xds.model.traffic_objects import TrafficPolicy
 
 HUB: Final = ""
 """Stands for the hub where members stand by name."""
@@ -69,6 +70,8 @@ class Care:
     """Returns whether we write to a member: then all of it is read, since what we wrote is exported by nobody."""
     memory: Callable[[str], Mapping[tuple[str, str, str], frozenset[str]]] = lambda _: {}
     """Returns which endpoints of a member have been ready."""
+    accepted: Callable[[str], Iterable[TrafficPolicy]] = lambda _: ()
+    """Returns the policies of a member, or of the fleet for FLEET, each as it was accepted last."""
 
 
 class LiveSource:
@@ -102,8 +105,8 @@ class LiveSource:
         """Of members that have a MemberCluster."""
         self._shared: frozenset[Name] = frozenset()
         """Services that a MultiClusterService takes from clusters, so that they need no export."""
-        self._saved_changes: dict[str, int] = {}
-        """Member -> its changes when it was saved last."""
+        self._saved_states: dict[str, _State] = {}
+        """Member -> as it was saved last."""
         chosen = chosen_contexts(files, contexts) if files else []
         self._files: dict[str, Access] = {context.member: FileAccess(context) for context in chosen}
         self._plugins = plugins or {}
@@ -199,8 +202,9 @@ class LiveSource:
         """Keep up with what the hub registers, beginning with what was saved of that."""
         if self._saved:
             if (saved := await asyncio.to_thread(self._saved.load, FLEET_WIDE)) is not None:
+                self._tell([Remember(FLEET, accepted=tuple(saved.accepted))])
                 self._fleet_wide.restore(saved.objects)
-                self._saved_changes[FLEET_WIDE] = self._fleet_wide.changes
+                self._saved_states[FLEET_WIDE] = _State(self._fleet_wide.changes, tuple(saved.accepted))
             for name in await asyncio.to_thread(self._saved.names):
                 if name not in self._files:
                     await self._prepare(name)
@@ -331,9 +335,9 @@ class LiveSource:
         keeper = Keeper(name, scoping.take, self._tell_problems, share=self._care.share, delay_s=self._care.delay_s)
         self._keepers[name], self._scopings[name] = keeper, scoping
         if saved:
-            self._tell([Remember(name, saved.seen)])
+            self._tell([Remember(name, saved.seen, tuple(saved.accepted))])
             keeper.restore(saved.objects)
-        self._saved_changes[name] = keeper.changes
+        self._saved_states[name] = _State(keeper.changes, tuple(saved.accepted) if saved else ())
         self.regard(name)
 
     async def _keep_up(self, name: str, access: Access) -> bytes:
@@ -375,18 +379,24 @@ class LiveSource:
         now_s, found = time.time(), []
         for name, member in self.members.items():
             keeper = self._keepers[name]
-            if member.is_synced and keeper.changes != self._saved_changes[name]:
-                self._saved_changes[name] = keeper.changes
-                found.append(_Unsaved(name, list(keeper.objects), dict(self._care.memory(name)), now_s))
-        if self._hub_source and self._hub_source.is_synced and self._fleet_wide.changes != self._saved_changes.get(FLEET_WIDE):
-            self._saved_changes[FLEET_WIDE] = self._fleet_wide.changes
-            found.append(_Unsaved(FLEET_WIDE, self._fleet_wide.saved, {}, now_s))
+            state = _State(keeper.changes, self._accepted(name))
+            if member.is_synced and state != self._saved_states[name]:
+                self._saved_states[name] = state
+                found.append(_Unsaved(name, list(keeper.objects), dict(self._care.memory(name)), now_s, state.accepted))
+        state = _State(self._fleet_wide.changes, self._accepted(FLEET))
+        if self._hub_source and self._hub_source.is_synced and state != self._saved_states.get(FLEET_WIDE):
+            self._saved_states[FLEET_WIDE] = state
+            found.append(_Unsaved(FLEET_WIDE, self._fleet_wide.saved, {}, now_s, state.accepted))
         return found
+
+    def _accepted(self, cluster: str) -> tuple[TrafficPolicy, ...]:
+        """Return what was accepted last of the policies that API servers told: what has no uid, is of a file."""
+        return tuple(item for item in self._care.accepted(cluster) if item.metadata.uid)
 
     def _save(self, due: list[_Unsaved]) -> None:
         for one in due:
             if self._saved:
-                self._saved.save(*one)
+                self._saved.save(one.name, one.objects, one.seen, one.at_s, accepted=one.accepted)
                 if one.name != FLEET_WIDE and one.name not in self._keepers:  # it has left meanwhile
                     self._saved.forget(one.name)
 
@@ -418,6 +428,13 @@ class LiveSource:
             self._tell_problems()
 
 
+class _State(NamedTuple):
+    """What has changed if a member has to be saved again."""
+
+    changes: int
+    accepted: tuple[TrafficPolicy, ...]
+
+
 class _Unsaved(NamedTuple):
     """A member that has to be saved."""
 
@@ -425,6 +442,7 @@ class _Unsaved(NamedTuple):
     objects: list[KubernetesObject]
     seen: dict[tuple[str, str, str], frozenset[str]]
     at_s: float
+    accepted: tuple[TrafficPolicy, ...]
 
 
 def _described(name: str) -> str:
