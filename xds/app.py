@@ -114,7 +114,8 @@ class ControlPlane:
         self._batch = Holdoff(self._build_batch, quiet_s=config.quiet_s, max_delay_s=config.max_delay_s)
         self._problem_log = ProblemLog()
         self._report = Holdoff(self._log_problems, quiet_s=config.quiet_s, max_delay_s=REPORT_S)
-        self._writes = Writes(config, self._live, self._fleet, found=self._found, on_problems=self._report.changed)
+        book, told = self._views.policies, self._report.changed
+        self._writes = Writes(config, self._live, self._fleet, book, found=self._found, on_problems=told)
         self._pending: list[FleetChange] = []
         self._by_node = False
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
@@ -269,6 +270,7 @@ class ControlPlane:
         parts = [describe_services(services)] if services else []
         parts += ["gateways"] if any(change.gateways for change in pending) else []
         parts += ["members"] if any(change.members for change in pending) else []
+        parts += ["policies"] if any(change.policies for change in pending) else []
         by_node = self._fleet.prefers_node
         trigger = " and ".join(parts)
         with self.timings["translate"].measured(), self._telling(logging.INFO, trigger):

@@ -263,13 +263,14 @@ class Fleet:
         return self._clusters.setdefault(name, Cluster(name))
 
     def _replace(self, cluster: str, key: ObjectKey, item: objects.KubernetesObject | None) -> None:
+        old = self._cluster(cluster).items.get(key)
         touched = self._cluster(cluster).replace(key, item)
         self._remotes.touch(cluster, key)
         self._dirty |= touched.services
         if key.kind == SHARING:
             (self._shared_names.discard if item is None else self._shared_names.add)((key.namespace, key.name))
             self._dirty_everywhere(key.namespace, key.name)
-        if key.kind == POLICY:
+        if key.kind == POLICY and _said(old) != _said(item):
             self._policies_changed = True
             for name in self._targets.put(cluster, key, item):
                 self._dirty_everywhere(*name)
@@ -494,6 +495,11 @@ class Fleet:
 
     def _of(self, cluster: str, kind: type[Kind]) -> Iterator[Kind]:
         return self._clusters[cluster].of(kind) if cluster in self._clusters else iter(())
+
+
+def _said(item: objects.KubernetesObject | None) -> object:
+    """Return what counts of a policy: conditions are written into it, too, and change nothing."""
+    return (item.spec, item.metadata.uid, item.metadata.age) if isinstance(item, TrafficPolicy) else None
 
 
 def _as_service(item: objects.ServiceImport) -> objects.Service:

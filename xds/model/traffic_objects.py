@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from xds.model.labels import LabelSelector  # noqa: TC001 - msgspec reads annotations
-from xds.model.objects import KubernetesObject, Name, NamespaceName, Port
+from xds.model.objects import Condition, KubernetesObject, Name, NamespaceName, Port
 
 OWN = "@own"
 """Stands for where the client is."""
@@ -150,10 +150,24 @@ class TrafficPolicySpec(Struct, frozen=True, rename="camel", kw_only=True):
     """How long a place has to be well before what it lost comes back."""
 
 
+class PolicyCondition(Condition, frozen=True, rename="camel", kw_only=True):
+    """One entry of `status.conditions` of a TrafficPolicy."""
+
+    observed_generation: int = 0
+    """Of the policy, when it was judged."""
+
+
+class TrafficPolicyStatus(Struct, frozen=True, rename="camel", kw_only=True):
+    """`status` of a TrafficPolicy."""
+
+    conditions: list[PolicyCondition] = []
+
+
 class TrafficPolicy(KubernetesObject, frozen=True, rename="camel", kw_only=True):
     """traffic.isthmus.dev/v1alpha1 TrafficPolicy."""
 
     spec: TrafficPolicySpec
+    status: TrafficPolicyStatus = TrafficPolicyStatus()
 
 
 class DrainSpec(Struct, frozen=True, rename="camel", kw_only=True):

@@ -55,7 +55,7 @@ class Subject(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Entry:
+class Entry:
     """One object, and what became of it."""
 
     item: TrafficPolicy
@@ -72,7 +72,7 @@ class PolicyBook:
     """What `refresh` was told last."""
 
     def __init__(self) -> None:
-        self._entries: dict[Identity, _Entry] = {}
+        self._entries: dict[Identity, Entry] = {}
         self._remembered: dict[Identity, TrafficPolicy] = {}
         """What was accepted before we started, until the objects are there."""
         self._subjects: dict[Subject, Policy] = {}
@@ -119,7 +119,7 @@ class PolicyBook:
             identity = _identity(cluster, item)
             entry = before.get(identity)
             if entry is None or not _is_same(entry.item, item):
-                entry = _Entry(item)
+                entry = Entry(item)
             entry.item, entry.lost = item, []
             entry.faults = tuple(faults(cluster, item, members))
             # What an operator opens or closes holds even if the policy is not accepted as it stands now.
@@ -209,7 +209,12 @@ class PolicyBook:
         """Yield what is wrong with an override, as policies stand."""
         return problems([override], self._members, {identity: entry.item for identity, entry in self._entries.items()})
 
-    def entries(self) -> Iterator[tuple[Identity, _Entry]]:
+    def entry(self, cluster: str, item: TrafficPolicy) -> Entry | None:
+        """Return what became of a policy; None if it has not been judged yet, neither this version nor one before."""
+        found = self._entries.get(_identity(cluster, item))
+        return found if found and _is_same(found.item, item) else None
+
+    def entries(self) -> Iterator[tuple[Identity, Entry]]:
         """Yield every policy, and what became of it."""
         yield from sorted(self._entries.items(), key=lambda pair: pair[0])
 
@@ -228,7 +233,7 @@ class PolicyBook:
                 yield Problem("XDS0603", message, ref, "spec.targetRefs", "keep one of them")
         yield from self._override_problems
 
-    def _last(self, identity: Identity, entry: _Entry) -> TrafficPolicy | None:
+    def _last(self, identity: Identity, entry: Entry) -> TrafficPolicy | None:
         """Return the version of a policy that was accepted last; None if none ever was."""
         if entry.in_force:
             return entry.in_force[0]

@@ -34,6 +34,7 @@ from xds.errors import ConfigurationError
 from xds.model.events import FLEET, Aliases, Delete, Health, MemberState, Remember, Synced
 from xds.model.kinds import KINDS, Level
 from xds.model.objects import MemberCluster, MemberClusterSpec, ScopeSpec
+from xds.model.traffic_objects import TrafficPolicy
 from xds.problems import Problem, Ref
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from xds.discovery.live.scope import Name, Scope
     from xds.model.events import Event
     from xds.model.objects import KubernetesObject
-    from xds.model.traffic_objects import TrafficPolicy
 
 HUB: Final = ""
 """Stands for the hub where members stand by name."""
@@ -160,14 +160,19 @@ class LiveSource:
         """Return how to write to a member, by whatever connection there is at the time."""
         return MemberWriter(lambda: self.members.get(member))
 
-    def hub_writer(self) -> MemberWriter:
-        """Return how to write to the hub, by whatever connection there is at the time."""
-        return MemberWriter(lambda: self._hub_source.source(MEMBERS) if self._hub_source else None)
+    def hub_writer(self, kind: str) -> MemberWriter:
+        """Return how to write fleet-wide objects of a kind to the hub, by whatever connection there is at the time."""
+        return MemberWriter(lambda: self._hub_source.source(kind) if self._hub_source else None)
 
     @property
     def declared_members(self) -> Iterator[MemberCluster]:
         """The MemberClusters of the hub."""
         return (item for item in self._fleet_wide.of(MEMBERS) if isinstance(item, MemberCluster))
+
+    @property
+    def fleet_policies(self) -> Iterator[TrafficPolicy]:
+        """The TrafficPolicies of the hub."""
+        return (item for item in self._fleet_wide.of(TrafficPolicy.__name__) if isinstance(item, TrafficPolicy))
 
     async def run(
         self, sink: Callable[[list[Event]], None], problems: Callable[[tuple[Problem, ...]], None], *, is_alone: bool
