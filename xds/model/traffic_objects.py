@@ -30,7 +30,7 @@ StrategyType = Literal[
 ]
 
 
-class TargetRef(Struct, frozen=True, rename="camel", kw_only=True):
+class TargetRef(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """One service that a policy is about, in the policy's own namespace (GEP-713)."""
 
     group: Literal["", "multicluster.x-k8s.io"] = ""
@@ -40,7 +40,7 @@ class TargetRef(Struct, frozen=True, rename="camel", kw_only=True):
     """None: all."""
 
 
-class PlaceSpec(Struct, frozen=True, rename="camel", kw_only=True):
+class PlaceSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """Places: what holds for all fields that are given."""
 
     clusters: list[str] = []
@@ -52,7 +52,7 @@ class PlaceSpec(Struct, frozen=True, rename="camel", kw_only=True):
     """By the labels of their MemberClusters."""
 
 
-class WeightSpec(Struct, frozen=True, rename="camel", kw_only=True):
+class WeightSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """The weight of a place; one that names more counts before one that names less."""
 
     cluster: str = ""
@@ -62,7 +62,7 @@ class WeightSpec(Struct, frozen=True, rename="camel", kw_only=True):
     """Relative to the others of the tier; 0: none of it."""
 
 
-class TierSpec(Struct, frozen=True, rename="camel", kw_only=True):
+class TierSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """One tier: an endpoint belongs to the first that takes its place."""
 
     name: Annotated[str, Meta(min_length=1, max_length=63)]
@@ -76,7 +76,7 @@ class TierSpec(Struct, frozen=True, rename="camel", kw_only=True):
     """Closed: never used. Manual: not used until an override opens it."""
 
 
-class StrategySpec(Struct, frozen=True, rename="camel", kw_only=True):
+class StrategySpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """Tiers by the name of what they are for; `xdsctl policy expand` prints them."""
 
     type: StrategyType
@@ -92,7 +92,7 @@ class StrategySpec(Struct, frozen=True, rename="camel", kw_only=True):
     """Of the remote region."""
 
 
-class OutlierSpec(Struct, frozen=True, rename="camel", kw_only=True):
+class OutlierSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """Which endpoints a client takes out of use by what it sees itself."""
 
     consecutive_local_failures: Annotated[int, Meta(ge=0, le=1000)] = 5
@@ -105,7 +105,7 @@ class OutlierSpec(Struct, frozen=True, rename="camel", kw_only=True):
     max_ejection_percent: Annotated[int, Meta(ge=0, le=100)] = 100
 
 
-class HealthCheckSpec(Struct, frozen=True, rename="camel", kw_only=True):
+class HealthCheckSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """A question that clients ask every endpoint themselves."""
 
     path: str = ""
@@ -116,7 +116,7 @@ class HealthCheckSpec(Struct, frozen=True, rename="camel", kw_only=True):
     healthy_threshold: Annotated[int, Meta(ge=1, le=100)] = 2
 
 
-class RetrySpec(Struct, frozen=True, rename="camel", kw_only=True):
+class RetrySpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """What is tried again."""
 
     attempts: Annotated[int, Meta(ge=0, le=10)] = 2
@@ -124,7 +124,7 @@ class RetrySpec(Struct, frozen=True, rename="camel", kw_only=True):
     per_try_timeout_seconds: Seconds | None = None
 
 
-class TrafficPolicySpec(Struct, frozen=True, rename="camel", kw_only=True):
+class TrafficPolicySpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """`spec` of a TrafficPolicy."""
 
     target_refs: Annotated[list[TargetRef], Meta(max_length=16)] = []
@@ -150,13 +150,13 @@ class TrafficPolicySpec(Struct, frozen=True, rename="camel", kw_only=True):
     """How long a place has to be well before what it lost comes back."""
 
 
-class TrafficPolicy(KubernetesObject, frozen=True, rename="camel", kw_only=True):
+class TrafficPolicy(KubernetesObject, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """traffic.isthmus.dev/v1alpha1 TrafficPolicy."""
 
     spec: TrafficPolicySpec
 
 
-class DrainSpec(Struct, frozen=True, rename="camel", kw_only=True):
+class DrainSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """A place that is to get no requests; what holds for all fields that are given."""
 
     cluster: str = ""
@@ -169,7 +169,7 @@ class DrainSpec(Struct, frozen=True, rename="camel", kw_only=True):
     """How many of the steps have been made: of each the place gets as much less."""
 
 
-class GateSpec(Struct, frozen=True, rename="camel", kw_only=True):
+class GateSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """A tier whose gate is Manual and that is open now."""
 
     cluster: str = ""
@@ -179,7 +179,7 @@ class GateSpec(Struct, frozen=True, rename="camel", kw_only=True):
     tier: Annotated[str, Meta(min_length=1, max_length=63)]
 
 
-class TrafficOverrideSpec(Struct, frozen=True, rename="camel", kw_only=True):
+class TrafficOverrideSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """`spec` of a TrafficOverride: one of the two."""
 
     drain: DrainSpec | None = None
@@ -188,7 +188,7 @@ class TrafficOverrideSpec(Struct, frozen=True, rename="camel", kw_only=True):
     """For people."""
 
 
-class TrafficOverride(KubernetesObject, frozen=True, rename="camel", kw_only=True):
+class TrafficOverride(KubernetesObject, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """traffic.isthmus.dev/v1alpha1 TrafficOverride (fleet-wide object)."""
 
     spec: TrafficOverrideSpec
