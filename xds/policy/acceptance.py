@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,7 @@ INVALID: Final = "Invalid"
 """Reasons of the condition Accepted (GEP-713)."""
 TARGET_NOT_FOUND: Final = "TargetNotFound"
 CONFLICTED: Final = "Conflicted"
+_PATH: Final = re.compile(r"(/[!-~]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Known:
 def faults(cluster: str, item: TrafficPolicy, members: Mapping[str, Member]) -> Iterator[Fault]:
     """Yield what is wrong with a policy, whatever it is about.
 
+    `deploy/crds/trafficpolicies.yaml` has API servers say the same, in the same words, as far as that needs no fleet.
+
     Args:
         cluster: that holds it.
         item: the object.
@@ -83,6 +87,8 @@ def faults(cluster: str, item: TrafficPolicy, members: Mapping[str, Member]) -> 
         yield from _weights(spec.strategy.weights, "spec.strategy.weights", known)
     else:
         yield from _tiers(tiers_of(spec), known)
+    if spec.health_check and not _PATH.fullmatch(spec.health_check.path):
+        yield Fault("spec.healthCheck.path", "is not the path of a URL", "begin it with '/', and write no spaces")
     for index, place in enumerate(spec.sovereignty):
         yield from _place(place, f"spec.sovereignty[{index}]", known)
 
@@ -93,9 +99,8 @@ def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
     for index, tier in enumerate(tiers):
         at = f"spec.tiers[{index}]"
         if (first := names.setdefault(tier.name, index)) != index:
-            yield Fault(
-                f"{at}.name", f"tier {first} has the name {tier.name!r} already", "gates are opened by name: give it another"
-            )
+            hint = f"tier {first} is called {tier.name!r}, too, and gates are opened by name: give one another"
+            yield Fault(f"{at}.name", "two tiers have one name", hint)
         if not index and tier.gate != "Open":
             yield Fault(f"{at}.gate", f"the first tier is {tier.gate}", "something has to serve: gate a later one")
         for number, place in enumerate(tier.places):
@@ -117,7 +122,7 @@ def _weights(weights: list[WeightSpec], at: str, known: Known) -> Iterator[Fault
     for index, one in enumerate(weights):
         first = seen.setdefault((one.cluster, one.region, one.zone), index)
         if first != index:
-            yield Fault(f"{at}[{index}]", f"entry {first} weighs the same place", "keep one of them")
+            yield Fault(f"{at}[{index}]", "two weights are of the same place", f"entry {first} is the other: keep one of them")
         for field, name in (("cluster", one.cluster), ("region", one.region), ("zone", one.zone)):
             if name:
                 yield from _name(name, field, f"{at}[{index}].{field}", known)
@@ -128,6 +133,10 @@ def _place(place: PlaceSpec, at: str, known: Known) -> Iterator[Fault]:
         yield Fault(
             at, "selects nothing", 'name clusters, regions, zones, providers or a clusterSelector; clusters: ["*"] are all'
         )
+    for index, one in enumerate(place.cluster_selector.match_expressions if place.cluster_selector else ()):
+        if (one.operator in {"In", "NotIn"}) is not bool(one.values):
+            message = "In and NotIn need values, Exists and DoesNotExist have none"
+            yield Fault(f"{at}.clusterSelector.matchExpressions[{index}]", message)
     for field in ("clusters", "regions", "zones", "providers"):
         for index, name in enumerate(getattr(place, field)):
             yield from _name(name, field.removesuffix("s"), f"{at}.{field}[{index}]", known)
@@ -136,7 +145,7 @@ def _place(place: PlaceSpec, at: str, known: Known) -> Iterator[Fault]:
 def _named_clusters(names: list[str], at: str, known: Known) -> Iterator[Fault]:
     for index, name in enumerate(names):
         if name in names[:index]:
-            yield Fault(f"{at}[{index}]", f"cluster {name!r} is named twice", "keep one of them")
+            yield Fault(f"{at}[{index}]", "a cluster is named twice", f"{name!r} is there already: keep one of them")
         yield from _name(name, "cluster", f"{at}[{index}]", known)
 
 
@@ -144,8 +153,10 @@ def _name(name: str, what: str, at: str, known: Known) -> Iterator[Fault]:
     there: frozenset[str] = getattr(known, f"{what}s")
     if name in there or name == OWN or (name == ANY and what == "cluster"):
         return
-    hint = did_you_mean(name, there) or (f"known {what}s: {', '.join(sorted(there))}" if there else f"no {what} is known")
-    yield Fault(at, f"there is no {what} {name!r}", hint)
+    hint = f"known {what}s: {', '.join(sorted(there))}" if there else f"no {what} is known"
+    if name == ANY:
+        hint = f"leave the {what}s out to mean all"
+    yield Fault(at, f"there is no {what} {name!r}", did_you_mean(name, {*there, OWN}) or hint)
 
 
 def covers(wide: PlaceSpec, narrow: PlaceSpec) -> bool:
