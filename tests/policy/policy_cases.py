@@ -63,6 +63,7 @@ GOOD: dict[str, Spec] = {
     "nearest": strategy("Nearest"),
     "locality": strategy("Locality"),
     "fail-over": strategy("FailOver", clusters=["middle", "west"]),
+    "fail-over-to-all": strategy("FailOver", clusters=["middle", "*"]),
     "active-active": strategy(
         "ActiveActive", clusters=["east", "west"], weights=[{"cluster": "east", "weight": 3}, {"weight": 1}]
     ),
@@ -167,6 +168,12 @@ BAD: dict[str, Bad] = {
         strategy("SameCityActiveActive", primary="eu"), "spec.strategy.primary", "SameCityActiveActive has no use for primary"
     ),
     "remote-of-no-use": Bad(strategy("Nearest", remote="us"), "spec.strategy.remote", "Nearest has no use for remote"),
+    "own-again": Bad(
+        strategy("FailOver", clusters=["@own", "west"]), "spec.strategy.clusters", "FailOver begins with the client's own cluster"
+    ),
+    "after-all": Bad(
+        strategy("FailOver", clusters=["*", "west"]), "spec.strategy.clusters", "FailOver reaches no cluster after '*'"
+    ),
     "gate-of-no-use": Bad(strategy("FailOver", gate="Open"), "spec.strategy.gate", "FailOver has no gate"),
     "no-primary": Bad(strategy("RemoteDR", remote="us"), "spec.strategy.primary", "RemoteDR needs primary, the name of a region"),
     "no-remote": Bad(

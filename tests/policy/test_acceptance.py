@@ -1,7 +1,7 @@
 """Which policies are accepted, and what is said of the others."""
 
 import pytest
-from policy_cases import ANYWHERE, BAD, GOOD, MALFORMED, MEMBERS, OWN, document, of, place, strategy, weighed
+from policy_cases import ANYWHERE, BAD, GOOD, MALFORMED, MEMBERS, OWN, document, of, place, strategy, tier, weighed
 
 from xds.discovery.decoding import Decoded, Fault, decode, field_path
 from xds.model.kinds import KINDS
@@ -78,6 +78,38 @@ def test_what_the_fleet_lacks_is_told(spec, field, message, hint):
 def test_a_tier_of_which_earlier_ones_leave_nothing_is_told():
     ((field, message, _),) = found(of(tiers=[OWN, ANYWHERE, {"name": "eu", "places": [{"regions": ["eu"]}]}]))
     assert (field, message) == ("spec.tiers[2].places", "earlier tiers take everything that tier 'eu' selects")
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        (weighed({"weight": 1}, {"cluster": "west", "weight": 2}, places=[{"clusters": ["east"]}]), "spec.tiers[1].weights[1]"),
+        (weighed({"zone": "us-a", "weight": 2}, places=[{"regions": ["eu"]}, {"zones": ["eu-a"]}]), None),
+        (weighed({"cluster": "@own", "weight": 2}, {"weight": 1}, places=[{"clusters": ["east"]}]), None),
+        (weighed({"region": "us", "weight": 2}, places=[{"regions": ["@own"]}]), None),
+        (strategy("ActiveActive", clusters=["east"], weights=[{"cluster": "west", "weight": 1}]), "spec.strategy.weights[0]"),
+    ],
+)
+def test_a_weight_of_a_place_that_the_tier_does_not_take_is_told(spec, field):
+    says = "is of a place that the tier does not take"
+    assert [(at, message) for at, message, _ in found(spec)] == ([(field, says)] if field else [])
+
+
+@pytest.mark.parametrize(
+    ("spec", "is_told"),
+    [
+        (of(sovereignty=[{"clusters": ["*"]}]), True),
+        (of(sovereignty=[{"clusters": ["@own"]}]), False),
+        ({**strategy("Locality"), "sovereignty": [{"clusters": ["@own"]}]}, True),
+        ({**strategy("RemoteDR", primary="eu", remote="us"), "sovereignty": [{"regions": ["eu"]}]}, True),
+        ({**strategy("RemoteDR", primary="eu", remote="us", gate="Open"), "sovereignty": [{"regions": ["eu"]}]}, False),
+        ({**tier(places=[{"regions": ["us"]}]), "sovereignty": [{"regions": ["us"]}, {"clusters": ["@own"]}]}, True),
+        ({"defaultFor": "Namespace", "sovereignty": [{"regions": ["us"]}]}, False),
+    ],
+)
+def test_sovereignty_that_leaves_nothing_is_told(spec, is_told):
+    told = [("spec.sovereignty", "leaves nothing of the open tiers")]
+    assert [(field, message) for field, message, _ in found(spec)] == (told if is_told else [])
 
 
 def test_only_a_fleet_wide_policy_is_the_default_of_the_fleet():

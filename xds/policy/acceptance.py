@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from xds.model.members import Member
-    from xds.model.traffic_objects import TierSpec, TrafficPolicy, WeightSpec
+    from xds.model.traffic_objects import StrategySpec, TierSpec, TrafficPolicy, TrafficPolicySpec, WeightSpec
 
 INVALID: Final = "Invalid"
 """Reasons of the condition Accepted (GEP-713)."""
@@ -66,6 +66,19 @@ def faults(cluster: str, item: TrafficPolicy, members: Mapping[str, Member]) -> 
         members: by name.
     """
     spec, known = item.spec, Known.of(members)
+    yield from _targets(cluster, spec)
+    if spec.strategy and spec.tiers:
+        yield Fault("spec.tiers", "a policy has either tiers or a strategy", "take one of them out")
+    if spec.strategy:
+        yield from _strategy(spec.strategy, members, known)
+    else:
+        yield from _tiers(spec.tiers, known)
+    if spec.health_check and not _PATH.fullmatch(spec.health_check.path):
+        yield Fault("spec.healthCheck.path", "is not the path of a URL", "begin it with '/', and write no spaces")
+    yield from _sovereignty(spec, known)
+
+
+def _targets(cluster: str, spec: TrafficPolicySpec) -> Iterator[Fault]:
     if bool(spec.target_refs) is bool(spec.default_for):
         message = "names targets and is a default" if spec.default_for else "names no targets and is no default"
         yield Fault("spec.targetRefs", message, "give either targetRefs or defaultFor (Namespace, or Fleet on the hub)")
@@ -78,19 +91,22 @@ def faults(cluster: str, item: TrafficPolicy, members: Mapping[str, Member]) -> 
             yield Fault(
                 f"spec.targetRefs[{index}].group", f"{ref.kind} is not of the group {ref.group!r}", f"set it to {expected}"
             )
-    if spec.strategy and spec.tiers:
-        yield Fault("spec.tiers", "a policy has either tiers or a strategy", "take one of them out")
-    if spec.strategy:
-        for lack in lacks(spec.strategy, members):
-            yield Fault(".".join(filter(None, ("spec.strategy", lack.field))), lack.message, lack.hint)
-        yield from _named_clusters(spec.strategy.clusters, "spec.strategy.clusters", known)
-        yield from _weights(spec.strategy.weights, "spec.strategy.weights", known)
-    else:
-        yield from _tiers(tiers_of(spec), known)
-    if spec.health_check and not _PATH.fullmatch(spec.health_check.path):
-        yield Fault("spec.healthCheck.path", "is not the path of a URL", "begin it with '/', and write no spaces")
+
+
+def _strategy(strategy: StrategySpec, members: Mapping[str, Member], known: Known) -> Iterator[Fault]:
+    for lack in lacks(strategy, members):
+        yield Fault(".".join(filter(None, ("spec.strategy", lack.field))), lack.message, lack.hint)
+    yield from _named_clusters(strategy.clusters, "spec.strategy.clusters", known)
+    active = [PlaceSpec(clusters=strategy.clusters or [ANY])]
+    yield from _weights(strategy.weights, active, "spec.strategy.weights", known)
+
+
+def _sovereignty(spec: TrafficPolicySpec, known: Known) -> Iterator[Fault]:
     for index, place in enumerate(spec.sovereignty):
         yield from _place(place, f"spec.sovereignty[{index}]", known)
+    if PlaceSpec() not in spec.sovereignty and _leaves_nothing(spec.sovereignty, tiers_of(spec)):
+        hint = "something has to serve: narrow it, or open a tier that it leaves"
+        yield Fault("spec.sovereignty", "leaves nothing of the open tiers", hint)
 
 
 def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
@@ -112,10 +128,10 @@ def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
             before += tier.places
         if tier.weights and tier.weigh_by != "Endpoints":
             yield Fault(f"{at}.weighBy", "a tier has either weights or weighBy", "take one of them out")
-        yield from _weights(tier.weights, f"{at}.weights", known)
+        yield from _weights(tier.weights, tier.places, f"{at}.weights", known)
 
 
-def _weights(weights: list[WeightSpec], at: str, known: Known) -> Iterator[Fault]:
+def _weights(weights: list[WeightSpec], places: list[PlaceSpec], at: str, known: Known) -> Iterator[Fault]:
     if weights and not any(one.weight for one in weights):
         yield Fault(at, "the weights sum to nothing", "give one place a weight above 0")
     seen: dict[tuple[str, str, str], int] = {}
@@ -126,6 +142,10 @@ def _weights(weights: list[WeightSpec], at: str, known: Known) -> Iterator[Fault
         for field, name in (("cluster", one.cluster), ("region", one.region), ("zone", one.zone)):
             if name:
                 yield from _name(name, field, f"{at}[{index}].{field}", known)
+        if not any(_may_meet(one, place) for place in places):
+            yield Fault(
+                f"{at}[{index}]", "is of a place that the tier does not take", "take it out, or add the place to the tier"
+            )
 
 
 def _place(place: PlaceSpec, at: str, known: Known) -> Iterator[Fault]:
@@ -157,6 +177,18 @@ def _name(name: str, what: str, at: str, known: Known) -> Iterator[Fault]:
     if name == ANY:
         hint = f"leave the {what}s out to mean all"
     yield Fault(at, f"there is no {what} {name!r}", did_you_mean(name, {*there, OWN}) or hint)
+
+
+def _may_meet(weight: WeightSpec, place: PlaceSpec) -> bool:
+    """Return whether a weight may be of something at a place; where the client is, is not known."""
+    pairs = ((weight.cluster, place.clusters), (weight.region, place.regions), (weight.zone, place.zones))
+    return all(not names or name in ("", ANY, OWN, *names) or ANY in names or OWN in names for name, names in pairs)
+
+
+def _leaves_nothing(sovereignty: list[PlaceSpec], tiers: list[TierSpec]) -> bool:
+    """Return whether all that open tiers select is never used."""
+    selected = [place for tier in tiers if tier.gate == "Open" for place in tier.places] or [PlaceSpec(clusters=[ANY])]
+    return all(any(covers(never, place) for never in sovereignty) for place in selected)
 
 
 def covers(wide: PlaceSpec, narrow: PlaceSpec) -> bool:
