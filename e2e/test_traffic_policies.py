@@ -1,5 +1,6 @@
 """A real API server refuses the TrafficPolicies that the code would not accept, and takes the others."""
 
+import json
 from pathlib import Path
 
 import kubernetes_build
@@ -58,7 +59,8 @@ async def test_fields_that_do_not_exist_are_refused(api):
 
 
 async def test_kubectl_shows_what_matters(api):
-    item = document("shown", GOOD["fail-over"], NAMESPACE)
+    targets = [{"kind": "Service", "name": name} for name in ("web", "cart")]
+    item = document("shown", {**GOOD["fail-over"], "targetRefs": targets}, NAMESPACE)
     await api.apply(item)
     accepted = {
         "type": "Accepted",
@@ -72,5 +74,6 @@ async def test_kubectl_shows_what_matters(api):
     columns = [column["name"] for column in table["columnDefinitions"]]
     row = dict(zip(columns, table["rows"][0]["cells"], strict=True))
     await api.delete(item)
-    assert columns == ["Name", "Targets", "Default", "Strategy", "Accepted", "Age"]
-    assert (row["Targets"], row["Strategy"], row["Accepted"]) == ("web", "FailOver", "True")
+    assert columns == ["Name", "First target", "All targets", "Default", "Strategy", "Accepted", "Age"]
+    assert (row["First target"], row["Strategy"], row["Accepted"]) == ("web", "FailOver", "True")
+    assert json.loads(row["All targets"]) == targets
