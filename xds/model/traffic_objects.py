@@ -21,9 +21,11 @@ OWN = "@own"
 ANY = "*"
 """Stands for every cluster."""
 
+PlaceName = Annotated[str, Meta(max_length=63)]
+"""Of a cluster, an RFC 1123 label, or of a region or zone, as a node's label has it."""
+PlaceNames = Annotated[list[PlaceName], Meta(max_length=64)]
 Percent = Annotated[int, Meta(ge=1, le=100)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
-Count = Annotated[int, Meta(ge=0, le=1000)]
 Gate = Literal["Open", "Closed", "Manual"]
 StrategyType = Literal[
     "Nearest", "Locality", "FailOver", "ActiveActive", "SameCityActiveActive", "TwoSitesThreeCenters", "RemoteDR"
@@ -43,11 +45,11 @@ class TargetRef(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults
 class PlaceSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """Places: what holds for all fields that are given."""
 
-    clusters: list[str] = []
+    clusters: PlaceNames = []
     """Members by name; `@own`, or `*` for all."""
-    regions: list[str] = []
-    zones: list[str] = []
-    providers: list[str] = []
+    regions: PlaceNames = []
+    zones: PlaceNames = []
+    providers: PlaceNames = []
     cluster_selector: LabelSelector | None = None
     """By the labels of their MemberClusters."""
 
@@ -55,11 +57,14 @@ class PlaceSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults
 class WeightSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """The weight of a place; one that names more counts before one that names less."""
 
-    cluster: str = ""
-    region: str = ""
-    zone: str = ""
+    cluster: PlaceName = ""
+    region: PlaceName = ""
+    zone: PlaceName = ""
     weight: Annotated[int, Meta(ge=0, le=1_000_000)]
     """Relative to the others of the tier; 0: none of it."""
+
+
+Weights = Annotated[list[WeightSpec], Meta(max_length=64)]
 
 
 class TierSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
@@ -70,7 +75,7 @@ class TierSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=
     """One of them is enough."""
     weigh_by: Literal["Endpoints", "Capacity"] = "Endpoints"
     """What a place weighs: its endpoints, or what they can bear, by the annotation of their Services."""
-    weights: list[WeightSpec] = []
+    weights: Weights = []
     """What places weigh instead; then one that none names is not in this tier."""
     gate: Gate = "Open"
     """Closed: never used. Manual: not used until an override opens it."""
@@ -80,13 +85,13 @@ class StrategySpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defau
     """Tiers by the name of what they are for; `xdsctl policy expand` prints them."""
 
     type: StrategyType
-    clusters: list[str] = []
+    clusters: PlaceNames = []
     """FailOver: in this order after the own; ActiveActive: these alone."""
-    weights: list[WeightSpec] = []
+    weights: Weights = []
     """ActiveActive: what the places weigh."""
-    primary: str = ""
+    primary: PlaceName = ""
     """TwoSitesThreeCenters, RemoteDR: the region that serves."""
-    remote: str = ""
+    remote: PlaceName = ""
     """TwoSitesThreeCenters, RemoteDR: the region that takes over."""
     gate: Gate = "Manual"
     """Of the remote region."""
@@ -108,7 +113,7 @@ class OutlierSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaul
 class HealthCheckSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """A question that clients ask every endpoint themselves."""
 
-    path: str = ""
+    path: Annotated[str, Meta(max_length=1024)] = ""
     """Of an HTTP GET that has to answer 200; "": a TCP connection is enough."""
     interval_seconds: Annotated[float, Meta(gt=0, le=3600)] = 10
     timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = 2
