@@ -122,6 +122,9 @@ BAD: dict[str, Bad] = {
     "place-of-nothing": Bad(place(), "spec.tiers[1].places[0]", "selects nothing"),
     "place-of-empty-lists": Bad(place(clusters=[], zones=[]), "spec.tiers[1].places[0]", "selects nothing"),
     "sovereignty-of-nothing": Bad(of(sovereignty=[{}]), "spec.sovereignty[0]", "selects nothing"),
+    "selector-of-nothing": Bad(
+        place(clusters=["*"], clusterSelector={}), "spec.tiers[1].places[0].clusterSelector", "selects every cluster"
+    ),
     "in-without-values": Bad(
         requires(key="tier", operator="In"),
         "spec.tiers[1].places[0].clusterSelector.matchExpressions[0]",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from xds.model.events import FLEET
+from xds.model.labels import LabelSelector
 from xds.model.traffic_objects import ANY, OWN, PlaceSpec
 from xds.policy.reading import tiers_of
 from xds.policy.strategies import lacks
@@ -153,6 +154,8 @@ def _place(place: PlaceSpec, at: str, known: Known) -> Iterator[Fault]:
         yield Fault(
             at, "selects nothing", 'name clusters, regions, zones, providers or a clusterSelector; clusters: ["*"] are all'
         )
+    if place.cluster_selector == LabelSelector():
+        yield Fault(f"{at}.clusterSelector", "selects every cluster", "give matchLabels or matchExpressions, or take it out")
     for index, one in enumerate(place.cluster_selector.match_expressions if place.cluster_selector else ()):
         if (one.operator in {"In", "NotIn"}) is not bool(one.values):
             message = "In and NotIn need values, Exists and DoesNotExist have none"
