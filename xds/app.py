@@ -260,7 +260,7 @@ class ControlPlane:
 
     def _begin(self) -> None:
         self._by_node = self._fleet.prefers_node
-        self._views.rebuild("the first reading")  # no view is live yet, and the policies have to be in force before one is
+        self._views.rebuild("everything was told")
         self._log_problems()
         self._ready.set()
 

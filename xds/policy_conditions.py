@@ -35,7 +35,7 @@ CHARS: Final = 4096
 def condition_of(entry: Entry) -> PolicyCondition:
     """Return the condition Accepted of a policy."""
     if not entry.faults:
-        lost = [f"{subject} is governed by {winner.name}, which is older" for subject, winner in entry.lost]
+        lost = [f"{subject} is governed by {winner.name}" for subject, winner in entry.lost]
         return _accepted(entry, "True", "Accepted", lost)
     found = {fault.reason for fault in entry.faults}
     reason = next(one for one in ORDER if one in found)

@@ -515,4 +515,4 @@ def _as_service(item: objects.ServiceImport) -> objects.Service:
 def _shape(service: Service) -> tuple[object, ...]:
     """Return everything but endpoints and origins: what a change of needs more than the fast lane."""
     names = (service.ports, service.vips, service.visible_in, service.age)
-    return (*names, service.headless, service.has_copies, service.is_widened, service.traffic_distribution, service.capacities)
+    return (*names, service.headless, service.has_copies, service.traffic_distribution, service.capacities)
