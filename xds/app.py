@@ -12,6 +12,7 @@ import os
 import time
 from collections import defaultdict
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from xds.model.objects import MemberCluster, ScopeSpec
 from xds.problem_log import ProblemLog
 from xds.problems import Problem, worst_first
 from xds.protocol import Encoder
+from xds.recoveries import Recoveries
 from xds.server.address import is_local
 from xds.server.ending import clipped
 from xds.server.limits import Limits
@@ -109,6 +111,7 @@ class ControlPlane:
         is_live = bool(config.kubeconfigs or hub)
         self._files = FileSource(config.clusters, is_alone=not is_live) if config.clusters else None
         self._live = LiveSource(config.kubeconfigs, config.contexts, care, hub, config.plugins) if is_live else None
+        self._recoveries = Recoveries(lambda found: self.on_events([found]))
         self._zone = Zone(self._fleet)
         self._dns = DnsServer(self._zone, config.dns_address) if config.dns_address else None
         self._batch = Holdoff(self._build_batch, quiet_s=config.quiet_s, max_delay_s=config.max_delay_s)
@@ -176,6 +179,7 @@ class ControlPlane:
                 found = found.exceptions[0]
             raise found from None
         finally:
+            self._recoveries.close()
             self._batch.cancel()
             self._report.cancel()
             if self._dns:
@@ -203,6 +207,7 @@ class ControlPlane:
         with self.timings["apply"].measured():
             change = self._fleet.apply(events)
         self._views.policies.remember(events)
+        change = self._soaked(change)
         self._state_times.note(self._fleet.members, time.time())
         self._writes.take(events)
         if self._live:
@@ -220,6 +225,13 @@ class ControlPlane:
         if change.needs_batch:
             self._pending.append(change)
             self._batch.changed()
+
+    def _soaked(self, change: FleetChange) -> FleetChange:
+        """Have places that are well again wait for their traffic, before anybody hears that they are."""
+        found = self._recoveries.look(self._fleet.services, change.endpoints | change.services, self._views.policies.soaks_s)
+        if found is None:
+            return change
+        return replace(change, endpoints=change.endpoints | (self._fleet.apply([found]).endpoints - change.services))
 
     def _tell_live(self, live: LiveSource, events: list[Event]) -> None:
         """Have live clusters treated as fleet-wide objects demand."""
@@ -261,6 +273,7 @@ class ControlPlane:
     def _begin(self) -> None:
         self._by_node = self._fleet.prefers_node
         self._views.rebuild("everything was told")
+        self._look_for_soaks()
         self._log_problems()
         self._ready.set()
 
@@ -278,7 +291,13 @@ class ControlPlane:
                 self._by_node = by_node
                 self.server.reassign()
             self._views.rebuild(trigger)
+        self._look_for_soaks()
         self._report.changed()
+
+    def _look_for_soaks(self) -> None:
+        """Take into account that policies may give traffic back after other times."""
+        if found := self._recoveries.look(self._fleet.services, (), self._views.policies.soaks_s):
+            self.on_events([found])
 
     @contextmanager
     def _telling(self, level: int, trigger: str) -> Iterator[None]:

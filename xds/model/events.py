@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from xds.problems import Ref
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from xds.model.objects import KubernetesObject
+    from xds.model.service import Locality
     from xds.model.traffic_objects import TrafficPolicy
 
 FLEET = ""
@@ -112,7 +113,25 @@ class Remember:
     """Its policies, each as it was accepted last: for the policy stage, which keeps that in force."""
 
 
-Event = Upsert | Delete | Synced | Health | Doubt | Aliases | Remember
+class PortPlace(NamedTuple):
+    """A locality of a service port, under whichever of its names clients ask for it."""
+
+    namespace: str
+    service: str
+    port: int
+    locality: Locality
+
+
+@dataclass(frozen=True, slots=True)
+class Recovering:
+    """Which places had lost all their traffic, and are well again; replaces what was told before."""
+
+    places: Mapping[PortPlace, float]
+    """-> for how many seconds at least; told anew when that reaches what a policy asks for."""
+    cluster: str = FLEET
+
+
+Event = Upsert | Delete | Synced | Health | Doubt | Aliases | Remember | Recovering
 
 
 def ref_of(cluster: str, item: KubernetesObject) -> Ref:

@@ -7,7 +7,7 @@ owned by one task.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from xds.model import gateway_objects, objects
@@ -21,6 +21,8 @@ from xds.model.events import (
     Event,
     Health,
     ObjectKey,
+    PortPlace,
+    Recovering,
     Remember,
     Synced,
     Upsert,
@@ -32,7 +34,7 @@ from xds.model.local import LocalInput, LocalResult, build_local
 from xds.model.members import Member
 from xds.model.membership import Membership
 from xds.model.remotes import Remotes
-from xds.model.service import CLUSTERSET, Service, ServiceKey
+from xds.model.service import CLUSTERSET, Locality, Service, ServiceKey
 from xds.model.sharing import Sharing, share, unserved
 from xds.model.slices import owner_of
 from xds.model.traffic_objects import TrafficOverride, TrafficPolicy
@@ -92,6 +94,10 @@ class Fleet:
         self._targets = Targets()
         self._sharing_problems: dict[ServiceKey, tuple[Problem, ...]] = {}
         """Of services that are shared, beside those that they have alone."""
+        self._recovering: dict[tuple[str, str], dict[tuple[int, Locality], float]] = {}
+        """(namespace, name) of services -> their places that are well again."""
+        self._recovered: set[ServiceKey] = set()
+        """Services of which that has changed."""
         self._unowned: set[ServiceKey] = set()
         """What slices belong to that is no Service."""
         self._dirty: set[ServiceKey] = set()
@@ -202,7 +208,8 @@ class Fleet:
                 events.append(Health(name, one.state, one.reason, one.standing))
             events += [Aliases(name, one.aliases)] if one.aliases else []
             events += [Doubt(name, one.doubted)] if one.doubted else []
-        return [*events, *map(Synced, self._membership.synced)]
+        places = {PortPlace(*name, *at): well_s for name, found in self._recovering.items() for at, well_s in found.items()}
+        return [*events, *map(Synced, self._membership.synced), *([Recovering(places)] if places else [])]
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the objects as they stand; nothing of a cluster that is read for the first time."""
@@ -235,18 +242,15 @@ class Fleet:
                     self._membership.has_told(event.cluster)
                     self._members_changed = True
                 case Health():
-                    cluster = self._cluster(event.cluster)
-                    if cluster.standing is not event.standing:
-                        self._dirty_all_of(event.cluster)
-                    cluster.state, cluster.reason, cluster.standing = event.state, event.reason, event.standing
-                    self._membership.has_state(cluster)
-                    self._members_changed = True
+                    self._take_state(event)
                 case Aliases():
                     self._cluster(event.cluster).aliases = event.names
                     self._members_changed = True
                 case Remember():
                     self._cluster(event.cluster).seen |= event.seen
                     self._membership.reading.discard(event.cluster)  # what was saved with it is all that there was
+                case Recovering():
+                    self._recover(event)
                 case Doubt():
                     cluster = self._cluster(event.cluster)
                     self._dirty.update(ServiceKey(*name, event.cluster) for name in cluster.doubted ^ event.services)
@@ -258,6 +262,22 @@ class Fleet:
         gateways, self._gateways_changed = self._gateways_changed, False
         policies, self._policies_changed = self._policies_changed, False
         return FleetChange(frozenset(endpoints), frozenset(services), gateways, members, policies)
+
+    def _take_state(self, told: Health) -> None:
+        cluster = self._cluster(told.cluster)
+        if cluster.standing is not told.standing:
+            self._dirty_all_of(told.cluster)
+        cluster.state, cluster.reason, cluster.standing = told.state, told.reason, told.standing
+        self._membership.has_state(cluster)
+        self._members_changed = True
+
+    def _recover(self, told: Recovering) -> None:
+        """Take which places are well again."""
+        before, self._recovering = self._recovering, {}
+        for place, well_s in told.places.items():
+            self._recovering.setdefault((place.namespace, place.service), {})[place.port, place.locality] = well_s
+        names = {name for name in before.keys() | self._recovering.keys() if before.get(name) != self._recovering.get(name)}
+        self._recovered.update(ServiceKey(*name, scope) for name in names for scope in (CLUSTERSET, *self.members))
 
     def _cluster(self, name: str) -> Cluster:
         return self._clusters.setdefault(name, Cluster(name))
@@ -337,19 +357,23 @@ class Fleet:
             self._put(key, self._merged(key), endpoints, services)
         for key in sorted(self._depending(own, merged)):
             self._put(key, self._given(key), endpoints, services)
-        return endpoints, services
+        for key in self._recovered & self._services.keys():
+            self._put(key, self._services[key], endpoints, services)
+        self._recovered.clear()
+        return endpoints - services, services
 
     def _put(self, key: ServiceKey, new: Service | None, endpoints: set[ServiceKey], services: set[ServiceKey]) -> None:
         old = self._services.pop(key, None)
         if new is not None:
-            self._services[key] = new
+            recovering = self._recovering.get((key.namespace, key.name), {})
+            new = self._services[key] = replace(new, recovering=recovering) if new.recovering != recovering else new
         if old is None or new is None:
             if old is not new:
                 services.add(key)
                 self._order = None
         elif _shape(old) != _shape(new):
             services.add(key)
-        elif (old.endpoints, old.has_degraded) != (new.endpoints, new.has_degraded):
+        elif (old.endpoints, old.has_degraded, old.recovering) != (new.endpoints, new.has_degraded, new.recovering):
             endpoints.add(key)
 
     def _depending(self, own: set[ServiceKey], merged: set[ServiceKey]) -> set[ServiceKey]:

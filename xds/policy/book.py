@@ -76,6 +76,8 @@ class PolicyBook:
         self._remembered: dict[Identity, TrafficPolicy] = {}
         """What was accepted before we started, until the objects are there."""
         self._subjects: dict[Subject, Policy] = {}
+        self.soaks_s: frozenset[float] = frozenset()
+        """After how long policies in force give places that are well again their traffic back."""
         self._sovereign: dict[Subject, tuple[Policy, ...]] = {}
         """Whose sovereignty holds: that of policies that do not govern, too."""
         self._members: Mapping[str, Member] = {}
@@ -141,6 +143,7 @@ class PolicyBook:
         named_policies = {identity: entry.item for identity, entry in self._entries.items()}
         self._override_problems = tuple(problems(overriding, members, named_policies))
         self._find_subjects()
+        self.soaks_s = frozenset(one.fail_back_s for one in self._subjects.values() if one.fail_back_s)
         in_force = {one.policy for one in self._entries.values() if one.policy} | {*NO_POLICY.values()}
         drains = {*self._overrides.drains}
         self._governances = {
