@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from xds.model.members import Member
-    from xds.model.traffic_objects import TierSpec, TrafficPolicy, WeightSpec
+    from xds.model.traffic_objects import TierSpec, TrafficPolicy, TrafficPolicySpec, WeightSpec
 
 INVALID: Final = "Invalid"
 """Reasons of the condition Accepted (GEP-713)."""
 TARGET_NOT_FOUND: Final = "TargetNotFound"
 CONFLICTED: Final = "Conflicted"
+_PATH: Final = re.compile("/[!-~]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,24 @@ def faults(cluster: str, item: TrafficPolicy, members: Mapping[str, Member]) -> 
         members: by name.
     """
     spec, known = item.spec, Known.of(members)
+    yield from _targets(cluster, spec)
+    if spec.strategy and spec.tiers:
+        yield Fault("spec.tiers", "a policy has either tiers or a strategy", "take one of them out")
+    if spec.strategy:
+        for lack in lacks(spec.strategy, members):
+            yield Fault(".".join(filter(None, ("spec.strategy", lack.field))), lack.message, lack.hint)
+        yield from _named_clusters(spec.strategy.clusters, "spec.strategy.clusters", known)
+        for _, tier in _unreached(tiers_of(spec) if spec.strategy.clusters else []):
+            message = f"earlier clusters take everything that {tier.name!r} selects"
+            yield Fault("spec.strategy.clusters", message, "the own cluster comes first anyway, and after '*' nothing is left")
+        yield from _weights(spec.strategy.weights, "spec.strategy.weights", known)
+    else:
+        yield from _tiers(tiers_of(spec), known)
+    yield from _sovereignty(spec.sovereignty, known)
+    yield from _settings(spec)
+
+
+def _targets(cluster: str, spec: TrafficPolicySpec) -> Iterator[Fault]:
     if bool(spec.target_refs) is bool(spec.default_for):
         message = "names targets and is a default" if spec.default_for else "names no targets and is no default"
         yield Fault("spec.targetRefs", message, "give either targetRefs or defaultFor (Namespace, or Fleet on the hub)")
@@ -74,22 +94,30 @@ def faults(cluster: str, item: TrafficPolicy, members: Mapping[str, Member]) -> 
             yield Fault(
                 f"spec.targetRefs[{index}].group", f"{ref.kind} is not of the group {ref.group!r}", f"set it to {expected}"
             )
-    if spec.strategy and spec.tiers:
-        yield Fault("spec.tiers", "a policy has either tiers or a strategy", "take one of them out")
-    if spec.strategy:
-        for lack in lacks(spec.strategy, members):
-            yield Fault(".".join(filter(None, ("spec.strategy", lack.field))), lack.message, lack.hint)
-        yield from _named_clusters(spec.strategy.clusters, "spec.strategy.clusters", known)
-        yield from _weights(spec.strategy.weights, "spec.strategy.weights", known)
-    else:
-        yield from _tiers(tiers_of(spec), known)
-    for index, place in enumerate(spec.sovereignty):
-        yield from _place(place, f"spec.sovereignty[{index}]", known)
+
+
+def _sovereignty(places: list[PlaceSpec], known: Known) -> Iterator[Fault]:
+    for index, place in enumerate(places):
+        at = f"spec.sovereignty[{index}]"
+        yield from _place(place, at, known)
+        if place != PlaceSpec() and covers(place, PlaceSpec(clusters=[ANY])):
+            yield Fault(at, "no place is left that may be used", "name the places that must not be used")
+
+
+def _settings(spec: TrafficPolicySpec) -> Iterator[Fault]:
+    """Yield what clients would refuse a whole cluster for."""
+    outlier, check = spec.outlier_detection, spec.health_check
+    if outlier is not None and outlier.max_ejection_seconds < outlier.base_ejection_seconds:
+        at = "spec.outlierDetection.maxEjectionSeconds"
+        message = f"{outlier.max_ejection_seconds:g} is less than baseEjectionSeconds, {outlier.base_ejection_seconds:g}"
+        yield Fault(at, message, "an ejection begins with the one and never lasts longer than the other")
+    if check is not None and check.path and not _PATH.fullmatch(check.path):
+        hint = "begin it with /, and write spaces and other letters as %20 and the like"
+        yield Fault("spec.healthCheck.path", f"{check.path!r} is no path of a request", hint)
 
 
 def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
     names: dict[str, int] = {}
-    before: list[PlaceSpec] = []
     for index, tier in enumerate(tiers):
         at = f"spec.tiers[{index}]"
         if (first := names.setdefault(tier.name, index)) != index:
@@ -100,14 +128,22 @@ def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
             yield Fault(f"{at}.gate", f"the first tier is {tier.gate}", "something has to serve: gate a later one")
         for number, place in enumerate(tier.places):
             yield from _place(place, f"{at}.places[{number}]", known)
-        if tier.places and all(any(covers(wide, place) for wide in before) for place in tier.places):
-            hint = "an endpoint belongs to the first tier that takes its place: put this one before, or narrow those"
-            yield Fault(f"{at}.places", f"earlier tiers take everything that tier {tier.name!r} selects", hint)
-        if not tier.weights:  # with weights a tier may leave places to later ones
-            before += tier.places
         if tier.weights and tier.weigh_by != "Endpoints":
             yield Fault(f"{at}.weighBy", "a tier has either weights or weighBy", "take one of them out")
         yield from _weights(tier.weights, f"{at}.weights", known)
+    for index, tier in _unreached(tiers):
+        hint = "an endpoint belongs to the first tier that takes its place: put this one before, or narrow those"
+        yield Fault(f"spec.tiers[{index}].places", f"earlier tiers take everything that tier {tier.name!r} selects", hint)
+
+
+def _unreached(tiers: list[TierSpec]) -> Iterator[tuple[int, TierSpec]]:
+    """Yield the tiers that certainly get nothing, wherever the client is."""
+    before: list[PlaceSpec] = []
+    for index, tier in enumerate(tiers):
+        if all(any(covers(wide, place) for wide in before) for place in tier.places):
+            yield index, tier
+        if not tier.weights:  # with weights a tier may leave places to later ones
+            before += tier.places
 
 
 def _weights(weights: list[WeightSpec], at: str, known: Known) -> Iterator[Fault]:
@@ -115,7 +151,7 @@ def _weights(weights: list[WeightSpec], at: str, known: Known) -> Iterator[Fault
         yield Fault(at, "the weights sum to nothing", "give one place a weight above 0")
     seen: dict[tuple[str, str, str], int] = {}
     for index, one in enumerate(weights):
-        first = seen.setdefault((one.cluster, one.region, one.zone), index)
+        first = seen.setdefault((one.cluster.replace(ANY, ""), one.region, one.zone), index)
         if first != index:
             yield Fault(f"{at}[{index}]", f"entry {first} weighs the same place", "keep one of them")
         for field, name in (("cluster", one.cluster), ("region", one.region), ("zone", one.zone)):
