@@ -312,7 +312,7 @@ class Fleet:
                 self._order = None
         elif _shape(old) != _shape(new):
             services.add(key)
-        elif (old.endpoints, old.has_degraded) != (new.endpoints, new.has_degraded):
+        elif (old.endpoints, old.has_degraded, old.lent) != (new.endpoints, new.has_degraded, new.lent):
             endpoints.add(key)
 
     def _depending(self, own: set[ServiceKey], merged: set[ServiceKey]) -> set[ServiceKey]:
@@ -473,4 +473,4 @@ def _as_service(item: objects.ServiceImport) -> objects.Service:
 def _shape(service: Service) -> tuple[object, ...]:
     """Return everything but endpoints and origins: what a change of needs more than the fast lane."""
     names = (service.ports, service.vips, service.visible_in, service.age)
-    return (*names, service.headless, service.has_copies, service.is_widened, service.traffic_distribution, service.capacities)
+    return (*names, service.headless, service.has_copies, service.traffic_distribution, service.capacities)

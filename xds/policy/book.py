@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from xds.model.events import FLEET, ref_of
 from xds.model.service import CLUSTERSET, ServiceKey
-from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, faults
+from xds.policy.acceptance import CONFLICTED, INVALID, TARGET_NOT_FOUND, Fault, faults
 from xds.policy.ladder import Governance, Ladder
 from xds.policy.policies import NO_POLICY, Policy
 from xds.policy.reading import read
@@ -90,10 +90,10 @@ class PolicyBook:
             entry = before.get(identity) or _Entry(item)
             entry.item, entry.lost = item, []
             entry.faults = tuple(faults(cluster, item, members))
-            if not entry.faults and entry.in_force != item:
-                entry.policy, entry.in_force = read(cluster, item), item
             if not entry.faults:
                 entry.faults = tuple(_missing_targets(cluster, item, named))
+                if entry.in_force != item and (not entry.faults or not _has_targets(cluster, entry.in_force, named)):
+                    entry.policy, entry.in_force = read(cluster, item), item
             self._entries[identity] = entry
         self._find_subjects()
         in_force = {*self._subjects.values()}
@@ -134,15 +134,17 @@ class PolicyBook:
         """Yield what is wrong with policies."""
         for (cluster, _, _), entry in self.entries():
             ref = ref_of(cluster, entry.item)
-            rest = "the version that was accepted last stays in force" if entry.policy else "nothing of it is in force"
+            rest = "; the version that was accepted last stays in force" if entry.policy else "; nothing of it is in force"
             for fault in entry.faults:
                 if fault.reason == TARGET_NOT_FOUND:
-                    yield Problem("XDS0602", fault.message, ref, fault.field, fault.hint)
-                else:
-                    yield Problem("XDS0601", f"{fault.message}; {rest}", ref, fault.field, fault.hint)
+                    more = rest if entry.in_force != entry.item else ""  # for the targets that there are, it is in force
+                    yield Problem("XDS0602", f"{fault.message}{more}", ref, fault.field, fault.hint)
+                elif fault.reason == INVALID:
+                    yield Problem("XDS0601", f"{fault.message}{rest}", ref, fault.field, fault.hint)
             for subject, winner in entry.lost:
                 message = f"{_words(subject)} is governed by {winner.name}, which is older"
-                yield Problem("XDS0603", message, ref, "spec.targetRefs", "keep one of them")
+                at = "spec.targetRefs" if subject.kind else "spec.defaultFor"
+                yield Problem("XDS0603", message, ref, at, "keep one of them")
 
     def _find_subjects(self) -> None:
         """Enter what each policy that is in force is about; of two for one subject the older one counts (GEP-713)."""
@@ -157,7 +159,8 @@ class PolicyBook:
                     entry.lost.append((subject, winner))
             if entry.lost and not any(one is entry.policy for one in self._subjects.values()) and not entry.faults:
                 winner = entry.lost[0][1]
-                entry.faults = (Fault("spec.targetRefs", f"{winner.name} is older and governs the same", "", CONFLICTED),)
+                at = "spec.targetRefs" if entry.lost[0][0].kind else "spec.defaultFor"
+                entry.faults = (Fault(at, f"{winner.name} is older and governs the same", "", CONFLICTED),)
 
 
 def _unruled(service: Service) -> Governance:
@@ -204,6 +207,10 @@ def _missing_targets(cluster: str, item: TrafficPolicy, services: Mapping[tuple[
             ports = ", ".join(sorted({str(port.number) for one in found for port in one.ports}, key=int))
             message = f"{ref.kind} {namespace}/{ref.name} has no port {ref.port}"
             yield Fault(f"{at}.port", message, f"it has {ports}" if ports else "", TARGET_NOT_FOUND)
+
+
+def _has_targets(cluster: str, item: TrafficPolicy | None, services: Mapping[tuple[str, str], list[Service]]) -> bool:
+    return item is not None and not any(_missing_targets(cluster, item, services))
 
 
 def _is_meant(key: ServiceKey, ref: TargetRef, cluster: str) -> bool:

@@ -91,7 +91,12 @@ class Ladder:
         groups: list[dict[Locality, list[Endpoint]]] = [defaultdict(list) for _ in range(len(rungs) + place.drops_degraded)]
         left_out: dict[tuple[Locality, str], int] = defaultdict(int)
         for found in service.endpoints[port]:
-            index = self._rung(found) if found.network == place.network else f"in network {found.network!r}, which is another"
+            if found.network != place.network:
+                index: int | str = f"in network {found.network!r}, which is another"
+            elif found.locality.cluster in service.lent and not self.policy.names_targets:
+                index = "of another cluster, and no policy that is in force names the service"
+            else:
+                index = self._rung(found)
             if not isinstance(index, int):
                 left_out[found.locality, index] += 1
                 continue

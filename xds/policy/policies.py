@@ -106,6 +106,8 @@ class Policy:
     cluster: ClusterSettings = ClusterSettings()
     route: RouteSettings = RouteSettings()
     fail_back_s: float = 0.0
+    names_targets: bool = False
+    """It is about services by name, so that what they are lent counts; a default is not."""
     origin: Ref | None = None
     """None: nobody wrote it."""
     needs_region: bool = field(init=False)
@@ -151,5 +153,5 @@ NO_POLICY: Final = {
 """(trafficDistribution, whether endpoints of other clusters count) -> where no policy speaks.
 
 A cluster's own service has its own endpoints, so its ladder ends there, unless another system copies those of other clusters
-into it. Endpoints by which a policy widens it count only if that policy is in force.
+into it. What it is lent for a policy counts only if that policy is in force.
 """

@@ -42,6 +42,7 @@ def read(cluster: str, item: TrafficPolicy) -> Policy:
         ),
         route=RouteSettings(spec.retry, spec.timeout_seconds or 0.0),
         fail_back_s=spec.fail_back_after_seconds or 0.0,
+        names_targets=bool(spec.target_refs),
         origin=ref,
     )
 
