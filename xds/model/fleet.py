@@ -376,7 +376,7 @@ class Fleet:
             member=member,
             service=item,
             slices=ordered,
-            nodes=cluster.nodes,
+            nodes={} if source else cluster.nodes,  # the source's nodes are others, even those of the same names
             known=self._membership.known,
             seen=cluster.seen.get(memory, frozenset()),
             doubted=not source and memory[:2] in cluster.doubted,
