@@ -106,7 +106,7 @@ class HealthCheckSpec(Struct, frozen=True, rename="camel", kw_only=True):
     """A question that clients ask every endpoint themselves."""
 
     path: str = ""
-    """Of an HTTP GET that has to answer 200; "": a TCP connection is enough."""
+    """Of an HTTP GET that has to answer 200; "", and on ports that do not speak HTTP: a TCP connection is enough."""
     interval_seconds: Annotated[float, Meta(gt=0, le=3600)] = 10
     timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = 2
     unhealthy_threshold: Annotated[int, Meta(ge=1, le=100)] = 3
