@@ -82,6 +82,8 @@ class Fleet:
         self._unowned: set[ServiceKey] = set()
         """What slices belong to that is no Service."""
         self._dirty: set[ServiceKey] = set()
+        self._given_anew: set[ServiceKey] = set()
+        """Clusters' services that stay as they are, but may be lent something else."""
         self._gateways_changed = False
         self._members_changed = False
         self._policies_changed = False
@@ -236,9 +238,10 @@ class Fleet:
             self._dirty_everywhere(key.namespace, key.name)
         if key.kind == POLICY:
             self._policies_changed = True
+            governed = self._clusters.keys() - {FLEET} if cluster == FLEET else (cluster,)
             for name in self._targets.put(cluster, key, item):
-                self._dirty_everywhere(*name)
-        if touched.namespace:
+                self._given_anew.update(ServiceKey(*name, one) for one in governed)
+        if touched.namespace and cluster != FLEET:  # nobody imports there
             self._dirty.update(found for found in self._clusterset() if found.namespace == touched.namespace)
         if touched.everything:
             self._dirty_all_of(cluster)
@@ -298,7 +301,8 @@ class Fleet:
             merged.add(ServiceKey(key.namespace, key.name, CLUSTERSET))
         for key in sorted(merged):
             self._put(key, self._merged(key), endpoints, services)
-        for key in sorted(self._depending(own, merged)):
+        given, self._given_anew = self._given_anew, set()
+        for key in sorted(self._depending(own, merged) | given):
             self._put(key, self._given(key), endpoints, services)
         return endpoints, services
 
