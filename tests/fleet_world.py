@@ -96,7 +96,7 @@ def book_of(fleet: Fleet) -> PolicyBook:
 
 
 def refresh(book: PolicyBook, fleet: Fleet) -> None:
-    book.refresh(fleet.policies(), fleet.members, fleet.services)
+    book.refresh(fleet)
 
 
 def fleet_of(clusters: dict[str, list[KubernetesObject]], *fleet_wide: KubernetesObject) -> Fleet:

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from xds.model.service import Service, ServiceKey
     from xds.model.sharing import Sharing
     from xds.model.view import View
+    from xds.policy.book import PolicyBook
     from xds.protocol import Nack, StreamInfo
     from xds.quarantine import Suspect
     from xds.server.admission import Admission
@@ -88,7 +89,6 @@ class ControlPlane:
         self.timings: dict[str, Timing] = {"apply": Timing(), "endpoints": Timing(), "translate": Timing()}
         self._ready = asyncio.Event()
         self._draining = False
-        self._files = FileSource(config.clusters) if config.clusters else None
         self._fleet = Fleet()
         self._state_times = StateTimes()
         patience = Patience(config.demote_after_s, config.remove_after_s)
@@ -103,6 +103,7 @@ class ControlPlane:
         )
         hub = hub_access(config.hub, os.environ) if config.hub else None
         is_live = bool(config.kubeconfigs or hub)
+        self._files = FileSource(config.clusters, is_alone=not is_live) if config.clusters else None
         self._live = LiveSource(config.kubeconfigs, config.contexts, care, hub, config.plugins) if is_live else None
         self._views = LiveViews(
             self._fleet, self._publish, idle_s=config.view_idle_s, holders=self._accepted_versions if config.quarantine else None
@@ -256,6 +257,7 @@ class ControlPlane:
 
     def _begin(self) -> None:
         self._by_node = self._fleet.prefers_node
+        self._views.rebuild("everything was told")
         self._log_problems()
         self._ready.set()
 
@@ -265,6 +267,7 @@ class ControlPlane:
         parts = [describe_services(services)] if services else []
         parts += ["gateways"] if any(change.gateways for change in pending) else []
         parts += ["members"] if any(change.members for change in pending) else []
+        parts += ["policies"] if any(change.policies for change in pending) else []
         by_node = self._fleet.prefers_node
         trigger = " and ".join(parts)
         with self.timings["translate"].measured(), self._telling(logging.INFO, trigger):
@@ -353,6 +356,26 @@ class ControlPlane:
         files = [str(self.config.clusters)] if self.config.clusters else []
         hub = [f"the clusters that {self.config.hub} registers"] if self.config.hub else []
         return " and ".join([*files, *map(str, self.config.kubeconfigs), *hub])
+
+    @property
+    def fleet(self) -> Fleet:
+        """Everything that is known."""
+        return self._fleet
+
+    @property
+    def policies(self) -> PolicyBook:
+        """The policies that are in force."""
+        return self._views.policies
+
+    @property
+    def hub(self) -> str:
+        """Where further members are registered."""
+        return self.config.hub or ""
+
+    @property
+    def hub_failure(self) -> str:
+        """Why the hub cannot be kept up with; "" if it can."""
+        return self._live.hub_failure if self._live else ""
 
     @property
     def members(self) -> Mapping[str, Member]:
@@ -454,6 +477,7 @@ class ControlPlane:
             *self._source_problems.values(),
             self._writes.problems(),
             self._fleet.problems(),
+            self._views.policies.problems(),
             views,
             self.server.problems(),
             nodes,

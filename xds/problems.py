@@ -60,6 +60,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0216": (Severity.WARNING, "slice belongs to no service"),
     "XDS0217": (Severity.WARNING, "member cluster has no objects"),
     "XDS0218": (Severity.WARNING, "shared service has no counterpart"),
+    "XDS0219": (Severity.WARNING, "type of sharing is not served"),
     "XDS0230": (Severity.WARNING, "imported port is not HTTP"),
     "XDS0231": (Severity.ERROR, "gateway of an import cannot be used"),
     "XDS0232": (Severity.ERROR, "cluster key is not one"),
@@ -84,6 +85,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0312": (Severity.INFO, "registry takes a cluster for not ready"),
     "XDS0313": (Severity.INFO, "conditions of members are not written"),
     "XDS0314": (Severity.WARNING, "kind has no version that is read"),
+    "XDS0315": (Severity.WARNING, "scope selects no namespace"),
     # 04xx: translation (xds/translate)
     "XDS0401": (Severity.ERROR, "route refers to what does not exist"),
     "XDS0402": (Severity.ERROR, "gateway or route field is not supported"),
@@ -103,6 +105,8 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0601": (Severity.ERROR, "policy is not accepted"),
     "XDS0602": (Severity.WARNING, "policy has no target"),
     "XDS0603": (Severity.WARNING, "two policies have one target"),
+    "XDS0604": (Severity.ERROR, "override is not in force"),
+    "XDS0605": (Severity.WARNING, "capacity is not declared"),
 }
 """Code -> (severity, title)."""
 

@@ -108,6 +108,8 @@ class FakePlane:
         self.started_at_s = NOW_S
         self.xds_address = "127.0.0.1:18000"
         self.not_ready = ""
+        self.hub = ""
+        self.hub_failure = ""
         self.members = {
             "west": Member("west", "us", ("us-1",), state=MemberState.STALE, reason="no answer for 3 m"),
             "east": Member("east", "eu", ("eu-1", "eu-2"), state=MemberState.CONNECTED),

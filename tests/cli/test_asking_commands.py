@@ -211,6 +211,13 @@ def test_status_exits_with_one_when_degraded(asked, plane):
     plane.members = {"east": plane.members["east"]}
     plane.open = []
     assert json.loads(asked("status", "-o", "json").stdout)["degraded"] is False
+    plane.hub = "hub.yaml:main"
+    assert "hub        hub.yaml:main\n" in asked("status").stdout
+    plane.hub_failure = "cannot connect to https://hub:6443"
+    result = asked("status", exits=1)
+    assert "hub        hub.yaml:main, unreachable: cannot connect to https://hub:6443\n" in result.stdout
+    assert result.stderr == "degraded: the hub is unreachable: cannot connect to https://hub:6443\n"
+    plane.hub = plane.hub_failure = ""
     plane.not_ready = "the first reading of clusters"
     result = asked("status", exits=1)
     assert "no: waiting for the first reading" in result.stdout

@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from xds.discovery.files import read_directory
+from xds.discovery.readings import Readings
 from xds.errors import ConfigurationError
 from xds.model.events import Health, MemberState, Synced, Upsert
 
@@ -243,6 +244,16 @@ def test_a_directory_without_clusters_says_what_was_expected(tmp_path):
     assert message == f"{tmp_path} holds no cluster directories; expected {tmp_path}/<cluster>/….yaml"
     (tmp_path / "east").mkdir()
     assert read_directory(tmp_path).problems == ()
+
+
+def test_beside_live_clusters_a_directory_may_hold_what_is_fleet_wide_alone(tmp_path, write):
+    def codes(**options):
+        return [problem.code for problem in Readings(tmp_path, **options).next_pass().problems]
+
+    assert codes(is_alone=False) == ["XDS0111"], "there is nothing in it"
+    write("members.yaml", MEMBER)
+    assert codes(is_alone=False) == []
+    assert codes() == ["XDS0111"]
 
 
 def test_a_directory_one_level_too_high_says_which_was_meant(tmp_path, write, service_text):

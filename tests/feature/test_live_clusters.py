@@ -111,7 +111,7 @@ async def test_fleet_wide_objects_come_from_a_directory(live, connect, clusters,
         await subscribe(client, CLUSTER)
         found = await subscribe(client, ENDPOINT, SET)
         assert tiers_of(found[SET]) == {0: ["10.1.0.1"], 1: [], 2: ["10.2.0.1"]}
-        assert codes(plane) & {"XDS0201", "XDS0217", "XDS0301", "XDS0304"} == set()
+        assert codes(plane) & {"XDS0111", "XDS0201", "XDS0217", "XDS0301", "XDS0304"} == set()
 
 
 @pytest.mark.parametrize("how", ["refused", "silent"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fleet_world import codes, endpoint, endpoint_slice, export, fleet_of, make, member, node, service
 
-from xds.model.events import FLEET, Delete, Health, MemberState, ObjectKey, Synced, Upsert
+from xds.model.events import FLEET, Delete, Health, MemberState, ObjectKey, Remember, Synced, Upsert
 from xds.model.fleet import Fleet, FleetChange
 from xds.model.service import CLUSTERSET, ServiceKey
 
@@ -234,4 +234,38 @@ def test_a_declared_member_without_objects_is_told():
     fleet = fleet_of({"east": []}, member("east"), member("esat"))
     assert [ref for ref, _, _ in told(fleet, "XDS0217")] == ["MemberCluster east in the fleet", "MemberCluster esat in the fleet"]
     fleet.apply([Upsert("east", make("Namespace", "shop")), Delete(FLEET, ObjectKey("MemberCluster", "", "esat"))])
+    assert codes(fleet) == []
+
+
+def test_what_is_still_being_read_misses_nothing():
+    fleet = Fleet()
+    fleet.apply([Health("east", MemberState.SYNCING), Upsert(FLEET, member("east")), Upsert(FLEET, member("west"))])
+    fleet.apply([Upsert("east", endpoint_slice("web", [endpoint("10.1.0.1")])), Upsert("east", export("api"))])
+    assert codes(fleet) == []
+    fleet.apply([Synced(FLEET)])
+    assert codes(fleet) == ["XDS0217"], "whatever else is read, nothing comes of west"
+    fleet.apply([Health("east", MemberState.STALE, "it is silent")])
+    assert codes(fleet) == ["XDS0217"], "its Services may not have been told"
+    fleet.apply([Synced("east"), Health("east", MemberState.CONNECTED)])
+    assert codes(fleet) == ["XDS0204", "XDS0216", "XDS0217"]
+    for state in (MemberState.STALE, MemberState.SYNCING):
+        fleet.apply([Health("east", state)])
+        assert codes(fleet) == ["XDS0204", "XDS0216", "XDS0217"], "what was found stays found"
+
+
+def test_what_was_saved_of_a_cluster_is_all_of_it():
+    fleet = Fleet()
+    fleet.apply([Synced(FLEET), Upsert(FLEET, member("east")), Health("east", MemberState.SYNCING)])
+    fleet.apply([Remember("east", {}), Upsert("east", export("api"))])
+    assert codes(fleet) == ["XDS0204"]
+
+
+def test_a_cluster_that_comes_back_is_read_anew_before_anything_is_missed():
+    fleet = fleet_of({"east": web("10.1.0.1")}, member("east"))
+    gone = [Delete("east", key) for key in fleet.clusters["east"].items]
+    fleet.apply([*gone, Health("east", MemberState.LOST, "no longer registered")])
+    fleet.apply([Health("east", MemberState.SYNCING)])
+    fleet.apply([Upsert("east", endpoint_slice("web", []))])
+    assert codes(fleet) == []
+    fleet.apply([Upsert("east", service("web")), Synced("east"), Health("east", MemberState.CONNECTED)])
     assert codes(fleet) == []

@@ -6,7 +6,7 @@ import pytest
 from fleet_world import codes, endpoint, endpoint_slice, export, fleet_of, make, member, service
 
 from xds.model.events import FLEET, Aliases, Delete, Health, MemberState, ObjectKey, Standing, Synced, Upsert
-from xds.model.fleet import FleetChange
+from xds.model.fleet import Fleet, FleetChange
 from xds.model.service import ServiceKey
 from xds.model.view import View
 from xds.policy.book import PolicyBook
@@ -199,3 +199,30 @@ def test_a_name_that_no_cluster_has_is_told():
 def test_clusters_of_other_networks_are_told():
     fleet = fleet_of({"m1": pay("10.1.0.1"), "m2": pay("10.2.0.1")}, member("m1"), member("m2", network="blue"), sharing())
     assert codes(fleet) == ["XDS0209"]
+
+
+def test_nothing_is_missed_in_a_cluster_that_is_being_read():
+    fleet = Fleet()
+    any_of_them = make("MultiClusterService", "any", spec={"types": ["CrossCluster"]})
+    fleet.apply([Upsert(FLEET, one) for one in (member("m1"), sharing(["m1"], ["m1"]), any_of_them)])
+    fleet.apply([Health("m1", MemberState.SYNCING)])
+    assert codes(fleet) == []
+    fleet.apply([Synced(FLEET)])
+    assert codes(fleet) == []
+    fleet.apply([Synced("m1")])
+    assert codes(fleet).count("XDS0218") == 3
+
+
+@pytest.mark.parametrize(
+    ("types", "message"),
+    [
+        (["LoadBalancer"], "is of the type LoadBalancer, which is not served: it shares nothing"),
+        (["LoadBalancer", "CrossCluster"], "its type LoadBalancer is not served; what it shares by its type CrossCluster is"),
+    ],
+)
+def test_load_balancers_outside_are_not_served_and_that_is_told(types, message):
+    fleet = three(sharing(types=types))
+    (found,) = [problem for problem in fleet.problems() if problem.code == "XDS0219"]
+    assert (str(found.ref), found.field, found.message) == ("MultiClusterService shop/pay in the fleet", "spec.types", message)
+    fleet.apply([Delete(FLEET, ObjectKey("MultiClusterService", "shop", "pay"))])
+    assert "XDS0219" not in codes(fleet)

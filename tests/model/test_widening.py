@@ -58,7 +58,7 @@ def test_a_service_that_a_policy_names_is_given_what_others_export():
     fleet = world(traffic_policy("web", "web", **FAIL_OVER))
     assert clusters(fleet) == ["east", "north", "west"]
     assert clusters(fleet, port=9000) == ["east", "west"], "port by port"
-    assert fleet.services[EAST].lent == {"north", "west"}
+    assert fleet.services[EAST].widened_by == {"north", "west"}
     assert used(fleet) == [["east"], ["north", "west"]]
 
 
@@ -95,7 +95,7 @@ def test_a_policy_that_is_not_accepted_leads_to_own_endpoints_alone(distribution
     book = book_of(fleet)
     assert {cluster for found in used(fleet, book) for cluster in found} == {"east"}
     reasons = {one.locality.cluster: one.reason for one in book.rank(fleet.services[EAST], 80, View("east")).left_out}
-    reason = "of another cluster, and no policy that is in force names the service"
+    reason = "exported, but what governs does not name the service"
     assert reasons == {"north": reason, "west": reason}
 
 
@@ -124,7 +124,7 @@ def test_endpoints_of_another_cluster_come_by_the_fast_lane():
     # Even the last one that a cluster has, and its first.
     for last in ((), (1,)):
         assert not fleet.apply([Upsert("west", addresses(2, *last))]).needs_batch
-        assert fleet.services[EAST].lent == ({"north", "west"} if last else {"north"})
+        assert fleet.services[EAST].widened_by == ({"north", "west"} if last else {"north"})
 
 
 def test_a_policy_makes_anew_what_it_names_and_nothing_else():
@@ -139,7 +139,7 @@ def test_a_policy_makes_anew_what_it_names_and_nothing_else():
         assert change.policies
         assert change.needs_batch
         assert {key.name for key in change.endpoints | change.services} <= {"web"}
-        assert fleet.services[EAST].lent == lent
+        assert fleet.services[EAST].widened_by == lent
     assert fleet.apply([Upsert(FLEET, traffic_policy("all", defaultFor="Fleet"))]) == FleetChange(policies=True)
 
 

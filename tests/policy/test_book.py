@@ -127,7 +127,7 @@ def test_of_two_defaults_of_one_age_the_first_by_name_governs():
     fleet = world(traffic_policy("b", defaultFor="Fleet"), traffic_policy("a", defaultFor="Fleet"))
     book = book_of(fleet)
     assert governor(fleet, book) == "TrafficPolicy shop/a in the fleet"
-    message = "the default of the fleet is governed by TrafficPolicy shop/a in the fleet, which is older"
+    message = "the default of the fleet is governed by TrafficPolicy shop/a in the fleet, which comes first by name"
     assert told(book) == [("XDS0603", "TrafficPolicy shop/b in the fleet", "spec.defaultFor", message, "keep one of them")]
 
 

@@ -12,6 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from xds.model.events import FLEET, Delete, Health, MemberState, ObjectKey, Standing, Synced, Upsert
 from xds.model.fleet import Fleet
 from xds.model.view import Role, View
+from xds.policy.acceptance import faults
 from xds.policy.book import PolicyBook
 
 CLUSTERS = ("bj1", "bj2", "sh1")
@@ -72,7 +73,7 @@ class SovereigntyMachine(RuleBasedStateMachine):
         super().__init__()
         self.fleet, self.book = Fleet(), PolicyBook()
         self.accepted = {}
-        """(holder, name) -> (age, spec) of the policy as it was accepted last."""
+        """(holder, name) -> spec of the policy as it was accepted last."""
         self.number = 0
         begin = [Upsert(FLEET, declared(name)) for name in CLUSTERS]
         for name in CLUSTERS:
@@ -108,15 +109,15 @@ class SovereigntyMachine(RuleBasedStateMachine):
     def put_policy(self, one, ladder, sovereignty, created):
         holder, name, about = one
         spec = {**about, **ladder, "sovereignty": sovereignty}
-        self.tell(Upsert(holder, traffic_policy(name, created=created, **spec)))
-        if about != {"defaultFor": "Fleet"} or holder == FLEET:
-            self.accepted[holder, name] = (created, spec)
+        policy = traffic_policy(name, created=created, **spec)
+        self.tell(Upsert(holder, policy))
+        if not any(faults(holder, policy, self.fleet.members)):
+            self.accepted[holder, name] = spec
 
     @rule(one=held, fault=st.sampled_from(({"sovereignty": [{"regions": ["mars"]}]}, {"tiers": [tier("a", ALL, gate="Closed")]})))
     def put_policy_that_is_not_accepted(self, one, fault):
         holder, name, about = one
-        created = self.accepted.get((holder, name), (None,))[0]
-        self.tell(Upsert(holder, traffic_policy(name, created=created, **about, **fault)))
+        self.tell(Upsert(holder, traffic_policy(name, **about, **fault)))
 
     @rule(one=held)
     def delete_policy(self, one):
@@ -154,14 +155,13 @@ class SovereigntyMachine(RuleBasedStateMachine):
                         assert not any(forbids(place, share.locality, view) for place in rules), (view, one, rules)
 
     def forbidden(self, scope, port, own):
-        """Return the places that the clients of a cluster must not use: those of all policies that are about a service port."""
-        oldest = {}
-        for (holder, name), (created, spec) in self.accepted.items():
-            if holder in (FLEET, own) and is_about(spec, scope, port):
-                subject = (holder, str(spec.get("targetRefs", spec.get("defaultFor"))))
-                oldest.setdefault(subject, []).append((created or "9999", holder, name, spec))
-        # Of two policies for one target the older counts; the first by name where both are of one age.
-        return [place for found in oldest.values() for place in min(found, key=lambda one: one[:3])[3]["sovereignty"]]
+        """Return what clients of a cluster must not use: the places of all policies about a service port, whichever governs."""
+        return [
+            place
+            for (holder, _), spec in self.accepted.items()
+            if holder in (FLEET, own) and is_about(spec, scope, port)
+            for place in spec["sovereignty"]
+        ]
 
 
 def is_about(spec, scope, port):

@@ -51,14 +51,12 @@ def strategy(type_, **fields):
 
 def expanded(type_, **fields):
     """Return the tiers, as they would be written."""
-    tiers = expand(msgspec.convert({"type": type_, **fields}, StrategySpec))
-    return [{key: value for key, value in msgspec.to_builtins(one).items() if value} for one in tiers]
+    return msgspec.to_builtins(expand(msgspec.convert({"type": type_, **fields}, StrategySpec)))
 
 
 def written(name, gate="Open", weights=(), **places):
-    place = {"clusters": [], "regions": [], "zones": [], "providers": [], "clusterSelector": None, **places}
-    found = {"name": name, "places": [place], "weighBy": "Endpoints", "gate": gate}
-    return found | ({"weights": list(weights)} if weights else {})
+    found = {"name": name, "places": [places]}
+    return found | ({"weights": list(weights)} if weights else {}) | ({"gate": gate} if gate != "Open" else {})
 
 
 OWN = written("own cluster", clusters=["@own"])
@@ -80,8 +78,8 @@ ANYWHERE = written("anywhere", clusters=["*"])
                     "active",
                     clusters=["a", "b"],
                     weights=[
-                        {"cluster": "a", "region": "", "zone": "", "weight": 3},
-                        {"cluster": "", "region": "", "zone": "", "weight": 1},
+                        {"cluster": "a", "weight": 3},
+                        {"weight": 1},
                     ],
                 )
             ],
@@ -190,8 +188,6 @@ def test_two_sites_and_three_centers_are_three_clusters():
 def test_every_strategy_is_the_ladder_of_the_tiers_that_it_stands_for(name):
     policy, expected = LADDERS[name]
     tiers = msgspec.to_builtins(expand(policy.spec.strategy))
-    for one in tiers:
-        one["places"] = [{key: value for key, value in place.items() if value} for place in one["places"]]
     assert ladders(FOUR, traffic_policy("web", "web", tiers=tiers)) == expected
 
 

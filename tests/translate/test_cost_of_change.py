@@ -133,7 +133,7 @@ def test_a_policy_costs_the_services_that_it_targets(fleet, assigned, clustered)
     assert cost(Upsert(FLEET, traffic_policy("p", "s7", tiers=tiers, **settings))) == ({*own.values()}, {*own.values()}, {name})
     assert cost(Upsert(FLEET, traffic_policy("p", "s7", strategy={"type": "Locality"}, **settings)))[1] == set()
     # A cluster's own policy is about its own clients.
-    assert cost(Upsert("east", traffic_policy("p", "s7", tiers=tiers, **settings))) == ({own["east"]}, set(), {name})
+    assert cost(Upsert("east", traffic_policy("p", "s7", tiers=tiers, **settings))) == ({own["east"]}, {own["east"]}, {name})
     # What is not accepted, or comes to the same, changes nothing that is sent.
     assert cost(Upsert("west", traffic_policy("p", "s7", tiers=[tier("a", {})]))) == ({own["west"]}, set(), set())
     assert cost(Upsert("east", traffic_policy("p", "s7", tiers=tiers, **settings))) == (set(), set(), set())

@@ -59,6 +59,8 @@ def status(plane: ControlPlane) -> admin.Status:
         ready=not plane.not_ready,
         not_ready_reason=plane.not_ready,
         xds_address=plane.xds_address,
+        hub=plane.hub,
+        hub_failure=plane.hub_failure,
         members=len(plane.members),
         members_connected=sum(member.state is MemberState.CONNECTED for member in plane.members.values()),
         services=len(plane.services),

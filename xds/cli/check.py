@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xds.cli.options import no_headers, output_option
-from xds.cli.output import note, plural, print_list, print_table
+from xds.cli.output import note, plural, print_list, print_table, terminal_width
 
 if TYPE_CHECKING:
     from xds.discovery.remote.findings import Finding
@@ -66,7 +66,7 @@ def check(files: tuple[Path, ...], contexts: tuple[str, ...], hub: str, **option
 def _print(found: list[Finding], *, show_headers: bool) -> None:
     rows = [(finding.cluster, finding.check, finding.result, finding.found) for finding in found]
     below = [f"→ {finding.remedy}" * bool(finding.remedy) for finding in found]
-    print_table(("CLUSTER", "CHECK", "RESULT", "FOUND"), rows, show_headers=show_headers, below=below)
+    print_table(("CLUSTER", "CHECK", "RESULT", "FOUND"), rows, show_headers=show_headers, below=below, limit=terminal_width())
     counted = Counter(str(finding.result) for finding in found)
     clusters = plural(len({finding.cluster for finding in found}), "cluster")
     bad = [f"{counted['failed']} failed"] if counted["failed"] else []

@@ -22,20 +22,21 @@ if TYPE_CHECKING:
 def status(client: Client, *, output: str) -> int:
     """Summarise a running control plane on one screen.
 
-    Exits with 1 if it is degraded: it is not ready, a cluster is not connected, or a proxy rejects something.
+    Exits with 1 if it is degraded: it is not ready, the hub or a cluster is not connected, or a proxy rejects something.
     """
     found = client.get("/v1/status")
     degraded = _degraded(found)
     if output != "table":
         print_data({"apiVersion": API_VERSION, "kind": "Status", "degraded": bool(degraded), **found}, output)
         return int(bool(degraded))
-    rejecting = found["streams_rejecting"]
+    rejecting, failure = found["streams_rejecting"], found["hub_failure"]
     services = count_services(found["services"] - found["services_clusterset"], found["services_clusterset"])
     rows = [
         ("version", found["version"]),
         ("up for", age(found["started_at"])),
         ("ready", "yes" if found["ready"] else f"no: waiting for {found['not_ready_reason']}"),
         ("xDS", found["xds_address"]),
+        *([("hub", f"{found['hub']}{failure and f', unreachable: {failure}'}")] if found["hub"] else []),
         ("clusters", f"{found['members_connected']} of {found['members']} connected"),
         ("services", f"{services}, with {plural(found['endpoints'], 'endpoint')}"),
         ("proxies", f"{found['streams']} in {plural(found['views'], 'view')}, {rejecting or 'none'} rejecting"),
@@ -52,6 +53,8 @@ def _degraded(found: dict[str, Any]) -> list[str]:
     reasons = []
     if not found["ready"]:
         reasons.append(f"not ready: {found['not_ready_reason']}")
+    if failure := found["hub_failure"]:
+        reasons.append(f"the hub is unreachable: {failure}")
     if missing := found["members"] - found["members_connected"]:
         reasons.append(f"{plural(missing, 'cluster')} not connected (xdsctl clusters)")
     if rejecting := found["streams_rejecting"]:

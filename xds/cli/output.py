@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import shutil
 import sys
+import textwrap
 import unicodedata
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 API_VERSION = "xdsctl/v1"
 """Of the lists that we print as JSON or YAML; their shape changes only with it."""
 
+LEAST_ROOM = 40
+"""Letters of a line that the last cell of a row may have however wide the others are."""
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories of characters that a terminal obeys instead of showing them."""
 _COLOURS = {
@@ -39,7 +43,7 @@ _COLOURS = {
 }
 
 
-def print_table(
+def print_table(  # noqa: PLR0913 - each has its own default
     headers: Sequence[str],
     rows: Iterable[Sequence[object]],
     *,
@@ -47,10 +51,11 @@ def print_table(
     indent: str = "",
     below: Sequence[str] = (),
     widths: Sequence[int] = (),
+    limit: int | None = None,
 ) -> list[int]:
     """Print aligned columns, three spaces apart, the last one as wide as it needs; empty cells become `-`.
 
-    A row stays one line, whatever its cells contain.
+    A row stays one line, whatever its cells contain, unless there is a limit.
 
     Args:
         headers: the first line.
@@ -59,6 +64,7 @@ def print_table(
         indent: begins each line.
         below: text for each row, printed under it.
         widths: of rows printed before, to which these are to align.
+        limit: of what a line may have; the last cell goes on in further ones, under its column.
 
     Returns:
         The widths of the columns.
@@ -70,11 +76,25 @@ def print_table(
     for position, line in enumerate(lines):
         padded = [cell.ljust(width) for cell, width in zip(line[:-1], aligned, strict=False)]
         paint = str if show_headers and position == 0 else coloured
-        click.echo(indent + "   ".join([*map(paint, padded), paint(line[-1])]))
+        before = "".join(f"{paint(cell)}   " for cell in padded)
+        blank = " " * sum(len(cell) + 3 for cell in padded)
+        last, *more = _wrapped(line[-1], limit - len(indent) - len(blank)) if limit else [line[-1]]
+        click.echo(indent + before + paint(last))
+        for text in more:
+            click.echo(indent + blank + text)
         row = position - 1 if show_headers else position
         if below and row >= 0 and below[row]:
             say_indented(below[row], f"{indent}    ")
     return aligned
+
+
+def _wrapped(text: str, room: int) -> list[str]:
+    return textwrap.wrap(text, max(room, LEAST_ROOM), break_long_words=False, break_on_hyphens=False)
+
+
+def terminal_width() -> int | None:
+    """Return how wide the terminal is; None where stdout is something else, which may be searched by lines."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:

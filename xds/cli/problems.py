@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xds.cli.options import asks_server, output_option
-from xds.cli.output import coloured, note, plural, print_list, say, visible
+from xds.cli.output import coloured, note, plural, print_list, say, terminal_width, visible
 from xds.cli.resources import object_name
 
 if TYPE_CHECKING:
@@ -66,8 +64,7 @@ def print_problem(item: dict[str, Any], place: str, *, indent: str = "") -> None
     # The message may be a proxy's own words, in several lines.
     message = " ".join(item["message"].split())
     text = indent + visible(f"{head}{item['severity']} {item['code']}{' ' if where else ''}{where}: {message}{hint}")
-    if sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns
+    if width := terminal_width():
         text = textwrap.fill(text, width, subsequent_indent=f"{indent}    ", break_long_words=False, break_on_hyphens=False)
     # Coloured last: wrapping would count the colours as letters.
     start = text.find(item["severity"], len(indent + place))

@@ -59,8 +59,12 @@ class Listing:
         return any(path.startswith(directory) for directory in self.opaque)
 
 
-def list_directory(root: Path) -> Listing:
+def list_directory(root: Path, *, is_alone: bool = True) -> Listing:
     """List the manifests below a directory. Follows symbolic links; leaves out names that begin with a dot.
+
+    Args:
+        root: the directory.
+        is_alone: whether no other source tells of clusters, so that files without a cluster are of no use.
 
     Raises:
         OSError: the directory itself cannot be listed.
@@ -75,7 +79,7 @@ def list_directory(root: Path) -> Listing:
             message = "a file stands where the directory of a cluster is expected; ignored"
             hint = f"make {entry.name} a directory, or give the file the suffix .yaml"
             listing.problems.append(Problem("XDS0109", message, hint=hint, source=entry.name))
-    if not listing.clusters and not listing.problems:
+    if not (listing.clusters or listing.problems or (listing.files and not is_alone)):
         message = f"{root} holds no cluster directories; expected {root}/<cluster>/….yaml"
         hint = "name the directory that holds a directory of manifests for each cluster"
         listing.problems.append(Problem("XDS0111", message, hint=hint))

@@ -64,12 +64,21 @@ def read_directory(path: Path, *, max_file_bytes: int = MAX_FILE_BYTES) -> Readi
 
 
 class FileSource:
-    """Tells what a directory holds, and then what changes in it."""
+    """Tells what a directory holds, and then what changes in it.
 
-    def __init__(self, path: Path, *, max_file_bytes: int = MAX_FILE_BYTES, rescan_s: float = RESCAN_S) -> None:
+    Args:
+        path: the directory.
+        max_file_bytes: larger files are not read.
+        rescan_s: how often everything is looked at in any case.
+        is_alone: whether no other source tells of clusters.
+    """
+
+    def __init__(
+        self, path: Path, *, max_file_bytes: int = MAX_FILE_BYTES, rescan_s: float = RESCAN_S, is_alone: bool = True
+    ) -> None:
         self._path = path
         self._rescan_s = rescan_s
-        self._readings = Readings(path, max_file_bytes=max_file_bytes)
+        self._readings = Readings(path, max_file_bytes=max_file_bytes, is_alone=is_alone)
 
     def check(self) -> None:
         """See whether there is anything to read.

@@ -45,10 +45,17 @@ class _Known:
 
 
 class Readings:
-    """One directory, its inventory and what is known of its files. Not thread-safe: one pass at a time."""
+    """One directory, its inventory and what is known of its files. Not thread-safe: one pass at a time.
 
-    def __init__(self, root: Path, *, max_file_bytes: int = MAX_FILE_BYTES) -> None:
+    Args:
+        root: the directory.
+        max_file_bytes: larger files are not read.
+        is_alone: whether no other source tells of clusters.
+    """
+
+    def __init__(self, root: Path, *, max_file_bytes: int = MAX_FILE_BYTES, is_alone: bool = True) -> None:
         self.root = root
+        self._is_alone = is_alone
         self.max_file_bytes = max_file_bytes
         self.inventory = Inventory()
         self.clusters: frozenset[str] = frozenset()
@@ -76,7 +83,7 @@ class Readings:
             ConfigurationError: the directory cannot be listed, and never could.
         """
         try:
-            listing = list_directory(self.root)
+            listing = list_directory(self.root, is_alone=self._is_alone)
         except OSError as error:
             return self._unlisted(error)
         events: list[Event] = [*self.inventory.apply(self._changed(listing))]

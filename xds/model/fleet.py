@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, TypeVar
 from xds.model import gateway_objects, objects
 from xds.model.cluster import Cluster
 from xds.model.clusterset import Export, merge_exports
-from xds.model.events import FLEET, Aliases, Delete, Doubt, Event, Health, ObjectKey, Remember, Synced, Upsert, ref_of
+from xds.model.events import (
+    FLEET,
+    Aliases,
+    Delete,
+    Doubt,
+    Event,
+    Health,
+    ObjectKey,
+    Remember,
+    Synced,
+    Upsert,
+    ref_of,
+)
 from xds.model.imports import INVALID_TYPE, Exported, Import, invalid
 from xds.model.karmada_objects import MultiClusterService
 from xds.model.local import LocalInput, LocalResult, build_local
@@ -21,9 +33,9 @@ from xds.model.members import Member
 from xds.model.membership import Membership
 from xds.model.remotes import Remotes
 from xds.model.service import CLUSTERSET, Service, ServiceKey
-from xds.model.sharing import Sharing, share
+from xds.model.sharing import Sharing, share, unserved
 from xds.model.slices import owner_of
-from xds.model.traffic_objects import TrafficPolicy
+from xds.model.traffic_objects import TrafficOverride, TrafficPolicy
 from xds.model.unowned import unowned_slices
 from xds.model.widening import Targets, widened
 from xds.problems import Problem
@@ -35,6 +47,7 @@ if TYPE_CHECKING:
 
 SHARING = MultiClusterService.__name__
 POLICY = TrafficPolicy.__name__
+OVERRIDE = TrafficOverride.__name__
 Kind = TypeVar("Kind", bound=objects.KubernetesObject)
 
 
@@ -51,7 +64,7 @@ class FleetChange:
     members: bool = False
     """A member appeared, went, or changed place or network: nodes may belong to other views now."""
     policies: bool = False
-    """A TrafficPolicy changed."""
+    """A TrafficPolicy or TrafficOverride changed."""
 
     @property
     def needs_batch(self) -> bool:
@@ -155,6 +168,10 @@ class Fleet:
             for item in self._of(cluster, TrafficPolicy):
                 yield cluster, item
 
+    def overrides(self) -> Iterator[TrafficOverride]:
+        """Yield what operators have overridden."""
+        return self._of(FLEET, TrafficOverride)
+
     @property
     def prefers_node(self) -> bool:
         """True if some service wants endpoints on the client's own node first."""
@@ -177,16 +194,33 @@ class Fleet:
         """Return the HTTPRoutes of a member, in order of namespace and name."""
         return tuple(self._of(cluster, gateway_objects.HTTPRoute))
 
+    def told(self) -> list[Event]:
+        """Return events that make the same fleet of an empty one: what to begin with when asking what if."""
+        events: list[Event] = []
+        for name, one in self._clusters.items():
+            events += [Remember(name, dict(one.seen))] if one.seen else []
+            events += [Upsert(name, item) for item in one.items.values()]
+            if name in self._membership.told:
+                events.append(Health(name, one.state, one.reason, one.standing))
+            events += [Aliases(name, one.aliases)] if one.aliases else []
+            events += [Doubt(name, one.doubted)] if one.doubted else []
+        return [*events, *map(Synced, self._membership.synced)]
+
     def problems(self) -> tuple[Problem, ...]:
-        """Return what is wrong with the objects as they stand."""
+        """Return what is wrong with the objects as they stand; nothing of a cluster that is read for the first time."""
+        reading = self._membership.reading
         kept = (problem for found in self._problems.values() for problem in found)
         members = self._membership.problems()
         # Which names are near depends on all Services of the namespace: found when asked for.
         owners = {key: self._clusters[key.scope].slices[key.namespace, key.name].values() for key in self._unowned}
         shared = (problem for found in self._sharing_problems.values() for problem in found)
-        sharing = (problem for one in self.sharings() for problem in one.problems(self.members, self._own))
+        sharings = self.sharings() if FLEET in self._membership.synced else ()
+        sharing = (problem for one in sharings for problem in one.problems(self.members, self._own, reading))
+        passed_over = (problem for item in self._of(FLEET, MultiClusterService) for problem in unserved(item))
         unowned = unowned_slices(owners, self._services)
-        return (*members, *kept, *shared, *sharing, *self._remotes.problems(), *unowned)
+        of_clusters = (*kept, *shared, *self._remotes.problems(), *unowned)
+        told = (problem for problem in of_clusters if problem.ref is None or problem.ref.cluster not in reading)
+        return (*members, *sharing, *passed_over, *told)
 
     # Writing
 
@@ -200,20 +234,21 @@ class Fleet:
                     self._replace(event.cluster, event.key, None)
                 case Synced():
                     self._cluster(event.cluster)
-                    self._membership.synced.add(event.cluster)
+                    self._membership.has_told(event.cluster)
                     self._members_changed = True
                 case Health():
                     cluster = self._cluster(event.cluster)
                     if cluster.standing is not event.standing:
                         self._dirty_all_of(event.cluster)
                     cluster.state, cluster.reason, cluster.standing = event.state, event.reason, event.standing
-                    self._membership.told.add(event.cluster)
+                    self._membership.has_state(cluster)
                     self._members_changed = True
                 case Aliases():
                     self._cluster(event.cluster).aliases = event.names
                     self._members_changed = True
                 case Remember():
                     self._cluster(event.cluster).seen |= event.seen
+                    self._membership.reading.discard(event.cluster)  # what was saved with it is all that there was
                 case Doubt():
                     cluster = self._cluster(event.cluster)
                     self._dirty.update(ServiceKey(*name, event.cluster) for name in cluster.doubted ^ event.services)
@@ -241,6 +276,7 @@ class Fleet:
             governed = self._clusters.keys() - {FLEET} if cluster == FLEET else (cluster,)
             for name in self._targets.put(cluster, key, item):
                 self._given_anew.update(ServiceKey(*name, one) for one in governed)
+        self._policies_changed |= key.kind == OVERRIDE
         if touched.namespace and cluster != FLEET:  # nobody imports there
             self._dirty.update(found for found in self._clusterset() if found.namespace == touched.namespace)
         if touched.everything:
@@ -316,7 +352,7 @@ class Fleet:
                 self._order = None
         elif _shape(old) != _shape(new):
             services.add(key)
-        elif (old.endpoints, old.has_degraded, old.lent) != (new.endpoints, new.has_degraded, new.lent):
+        elif (old.endpoints, old.has_degraded, old.widened_by) != (new.endpoints, new.has_degraded, new.widened_by):
             endpoints.add(key)
 
     def _depending(self, own: set[ServiceKey], merged: set[ServiceKey]) -> set[ServiceKey]:

@@ -71,6 +71,14 @@ KINDS = {
         Kind(
             "TrafficPolicy", "traffic.isthmus.dev", ("v1alpha1",), traffic_objects.TrafficPolicy, level=Level.FLEET | Level.MEMBER
         ),
+        Kind(
+            "TrafficOverride",
+            "traffic.isthmus.dev",
+            ("v1alpha1",),
+            traffic_objects.TrafficOverride,
+            namespaced=False,
+            level=Level.FLEET,
+        ),
         *(
             Kind(kind, group, ("v1alpha1",), struct, is_qualified=True)
             for group in flomesh_objects.GROUPS

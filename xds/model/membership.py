@@ -45,6 +45,8 @@ class Membership:
         """Clusters of which everything was told, and FLEET."""
         self.told: set[str] = set()
         """Clusters whose state was told."""
+        self.reading: set[str] = set()
+        """Those among them of which a part may have been told: what is missing of it may only come later."""
         self._sources: dict[str, tuple[str, bool, Standing]] = {}
         """Each name that is known -> the member's, whether it tells of its endpoints itself, its standing."""
         self._declared: dict[str, objects.MemberCluster] = {}
@@ -54,6 +56,17 @@ class Membership:
         """Return whether everything has been told, but for clusters that cannot be reached."""
         due = (name for name, cluster in clusters.items() if cluster.state not in {MemberState.STALE, MemberState.LOST})
         return FLEET in self.synced and self.synced.issuperset(due)
+
+    def has_told(self, name: str) -> None:
+        """Take into account that everything was told of a cluster, or of the fleet."""
+        self.synced.add(name)
+        self.reading.discard(name)
+
+    def has_state(self, cluster: Cluster) -> None:
+        """Take into account that the state of a cluster was told; one that is read and of which nothing is known begins anew."""
+        self.told.add(cluster.name)
+        if cluster.state is MemberState.SYNCING and not cluster.items:
+            self.reading.add(cluster.name)
 
     def source(self, name: str) -> tuple[str, bool]:
         """Return which cluster a slice means by a name, and whether that tells of its endpoints itself."""
@@ -79,7 +92,9 @@ class Membership:
         return Moved(moved, bool(moved) or self._sources != before, frozenset(renamed))
 
     def problems(self) -> Iterator[Problem]:
-        """Yield what is wrong with the members."""
+        """Yield what is wrong with the members, once all that is fleet-wide was told."""
+        if FLEET not in self.synced:
+            return
         unread = {name for name, member in self.members.items() if name in self.told and member.state in _UNREAD}
         for name in sorted(self._declared.keys() & (self.members.keys() - self._holders - unread)):
             hint = f"add its manifests, {name}/….yaml, or a kubeconfig for it, or delete the MemberCluster"

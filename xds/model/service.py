@@ -81,6 +81,8 @@ class Endpoint:
     hostname: str = ""
     standing: Standing = Standing.FULL
     """Of its cluster, for clients of other clusters."""
+    note: str = ""
+    """Why its health is not what its cluster says, where a policy sees it otherwise."""
     origin: Ref | None = field(default=None, compare=False)
     """The EndpointSlice."""
 
@@ -88,7 +90,8 @@ class Endpoint:
     def reasons(self) -> tuple[str, ...]:
         """Why its health is what it is, and what else clients of other clusters are told, in words."""
         of_cluster = _OF_STANDING.get(self.standing)
-        return (_OF_HEALTH[self.health], of_cluster) if of_cluster else (_OF_HEALTH[self.health],)
+        of_health = self.note or _OF_HEALTH[self.health]
+        return (of_health, of_cluster) if of_cluster else (of_health,)
 
     def without(self, addresses: Collection[str]) -> Endpoint | None:
         """Return the endpoint without some of its addresses; None if its primary is among them.
@@ -150,8 +153,8 @@ class Service:
     """Some of its endpoints are DEGRADED, or of a cluster without full standing."""
     has_copies: bool = False
     """A cluster's own, into which endpoints of other clusters are copied."""
-    lent: frozenset[str] = frozenset()
-    """Of a cluster's own that a policy names: the clusters whose exported endpoints it has. They count if it is in force."""
+    widened_by: frozenset[str] = frozenset()
+    """Other clusters whose exports a cluster's own has because a policy names it: they count if that is in force."""
     capacities: Mapping[str, float] = field(default_factory=dict)
     """Cluster -> what one endpoint there can bear, in requests a second, where its Service says so."""
 

@@ -60,12 +60,15 @@ class Sharing:
         ports = self.item.spec.ports
         return not ports or any(one.port == port.number for one in ports)
 
-    def problems(self, members: Mapping[str, Member], services: Mapping[ServiceKey, Service]) -> Iterator[Problem]:
+    def problems(
+        self, members: Mapping[str, Member], services: Mapping[ServiceKey, Service], reading: Container[str] = ()
+    ) -> Iterator[Problem]:
         """Yield what is wrong with the object as the fleet stands.
 
         Args:
             members: by name.
             services: what each cluster has of its own.
+            reading: clusters that may have more.
         """
         ref, meta = ref_of(FLEET, self.item), self.item.metadata
         for role, field, named in (("provider", "Provider", self.providers), ("consumer", "Consumer", self.consumers)):
@@ -74,11 +77,12 @@ class Sharing:
                 if name not in members:
                     hint = did_you_mean(name, members) or "register the cluster, or take it out of the list"
                     yield Problem("XDS0218", f"{role} {name!r} is no member of the fleet", ref, at, hint)
-                elif ServiceKey(meta.namespace, meta.name, name) not in services:
+                elif name not in reading and ServiceKey(meta.namespace, meta.name, name) not in services:
                     message = f"there is no Service {meta.namespace}/{meta.name} in {name}, a {role}"
                     hint = "create it there, as Karmada does when it works, or let spec.scope of the MemberCluster take it"
                     yield Problem("XDS0218", message, ref, at, hint)
-        if self.providers is None and not any(ServiceKey(meta.namespace, meta.name, name) in services for name in members):
+        having = (name in reading or ServiceKey(meta.namespace, meta.name, name) in services for name in members)
+        if self.providers is None and not any(having):
             message = f"there is no Service {meta.namespace}/{meta.name} in any cluster"
             yield Problem("XDS0218", message, ref, hint="create the Service, or delete the MultiClusterService")
         networks = {members[name].network for name in members if self.provides(name) or self.consumes(name)}
@@ -87,6 +91,19 @@ class Sharing:
                 f"its clusters are in networks {', '.join(sorted(networks))}; clients reach endpoints of their own network alone"
             )
             yield Problem("XDS0209", message, ref, hint="no gateway leads there; they are left out for those clients")
+
+
+def unserved(item: MultiClusterService) -> Iterator[Problem]:
+    """Yield what is passed over of an object as it is."""
+    if "LoadBalancer" in item.spec.types:
+        message, hint = (
+            "is of the type LoadBalancer, which is not served: it shares nothing",
+            "add CrossCluster to share endpoints",
+        )
+        if item.spec.is_cross_cluster:
+            message = "its type LoadBalancer is not served; what it shares by its type CrossCluster is"
+            hint = "nothing has to be done: a load balancer outside is Karmada's"
+        yield Problem("XDS0219", message, ref_of(FLEET, item), "spec.types", hint)
 
 
 class Shared(NamedTuple):

@@ -10,25 +10,28 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
-from weakref import WeakValueDictionary
 
 from xds.model.events import FLEET, ref_of
 from xds.model.service import CLUSTERSET, ServiceKey
-from xds.policy.acceptance import CONFLICTED, INVALID, TARGET_NOT_FOUND, Fault, faults
+from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, faults
 from xds.policy.ladder import Governance, Ladder
+from xds.policy.overrides import NONE, Drain, Overrides, problems
 from xds.policy.policies import NO_POLICY, Policy
 from xds.policy.reading import read
+from xds.policy.tiers import Place
 from xds.problems import Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Container, Iterator, Mapping
 
+    from xds.model.fleet import Fleet
     from xds.model.members import Member
-    from xds.model.service import Service
-    from xds.model.traffic_objects import TargetRef, TrafficPolicy
+    from xds.model.service import Endpoint, Service
+    from xds.model.traffic_objects import TargetRef, TrafficOverride, TrafficPolicy
     from xds.model.view import View
     from xds.policy.policies import RouteSettings
-    from xds.policy.tiers import Place, Ranking
+    from xds.policy.tiers import Ranking
+    from xds.problems import Ref
 
 Identity = tuple[str, str, str]
 """(cluster, namespace, name) of a policy."""
@@ -43,6 +46,12 @@ class Subject(NamedTuple):
     name: str = ""
     port: int = 0
 
+    def __str__(self) -> str:
+        """Return it for people."""
+        if self.kind:
+            return f"{self.kind} {self.namespace}/{self.name}" + (f" port {self.port}" if self.port else "")
+        return f"the default of namespace {self.namespace!r}" if self.namespace else "the default of the fleet"
+
 
 @dataclass(slots=True)
 class _Entry:
@@ -52,8 +61,8 @@ class _Entry:
     faults: tuple[Fault, ...] = ()
     policy: Policy | None = None
     """What is in force of it: as it is, or as it was when it was accepted last."""
-    in_force: TrafficPolicy | None = None
-    """The object that says so."""
+    in_force: tuple[TrafficPolicy, frozenset[str]] | None = None
+    """The object that says so, and its tiers that overrides open."""
     lost: list[tuple[Subject, Policy]] = field(default_factory=list)
     """What an older policy governs in its stead."""
 
@@ -64,50 +73,103 @@ class PolicyBook:
     def __init__(self) -> None:
         self._entries: dict[Identity, _Entry] = {}
         self._subjects: dict[Subject, Policy] = {}
+        self._sovereign: dict[Subject, tuple[Policy, ...]] = {}
+        """Whose sovereignty holds: that of policies that do not govern, too."""
         self._members: Mapping[str, Member] = {}
-        self._governances: dict[tuple[Policy, tuple[Policy, ...]], Governance] = {}
-        self._ladders: WeakValueDictionary[tuple[Governance, Place], Ladder] = WeakValueDictionary()
+        self._services: Collection[Service] = ()
+        """All services."""
+        self._overrides = NONE
+        self._override_problems: tuple[Problem, ...] = ()
+        self._governances: dict[tuple[Policy, tuple[Policy, ...], tuple[Drain, ...], bool], Governance] = {}
+        self._ladders: dict[tuple[Governance, Place], Ladder] = {}
 
-    def refresh(
-        self, policies: Iterable[tuple[str, TrafficPolicy]], members: Mapping[str, Member], services: Mapping[ServiceKey, Service]
-    ) -> None:
-        """Find out anew which policies are in force.
+    @property
+    def overrides(self) -> Overrides:
+        """What operators override."""
+        return self._overrides
 
-        Args:
-            policies: (cluster that holds it, or FLEET; object).
-            members: by name.
-            services: all that there are.
-        """
+    def refresh(self, fleet: Fleet) -> None:
+        """Find out anew which policies of a fleet are in force."""
+        members, services = fleet.members, fleet.services
+        overriding = [*fleet.overrides()]
+        self._overrides = Overrides.of(overriding)
         if _facts(members) != _facts(self._members):
             self._ladders.clear()
-        self._members = members
+        self._members, self._services = members, services.values()
         before, self._entries = self._entries, {}
         named: dict[tuple[str, str], list[Service]] = defaultdict(list)
         for key, service in services.items():
             named[key.namespace, key.name].append(service)
-        for cluster, item in policies:
+        for cluster, item in fleet.policies():
             identity = (cluster, item.metadata.namespace, item.metadata.name)
             entry = before.get(identity) or _Entry(item)
             entry.item, entry.lost = item, []
             entry.faults = tuple(faults(cluster, item, members))
-            if not entry.faults:
-                entry.faults = tuple(_missing_targets(cluster, item, named))
-                if entry.in_force != item and (not entry.faults or not _has_targets(cluster, entry.in_force, named)):
-                    entry.policy, entry.in_force = read(cluster, item), item
+            # What an operator opens or closes holds even if the policy is not accepted as it stands now.
+            last = entry.in_force[0] if entry.in_force else None
+            missing = () if entry.faults else tuple(_missing_targets(cluster, item, named))
+            accepted = last if entry.faults or (missing and _has_targets(cluster, last, named)) else item
+            opened = self._overrides.gates.get(identity, frozenset())
+            if accepted is not None:
+                # A new version that says the same, e.g. with another status, makes nothing anew.
+                if entry.in_force is None or (entry.in_force[0].spec, entry.in_force[1]) != (accepted.spec, opened):
+                    entry.policy = read(cluster, accepted, opened)
+                entry.in_force = accepted, opened
+            entry.faults = entry.faults or missing
             self._entries[identity] = entry
+        named_policies = {identity: entry.item for identity, entry in self._entries.items()}
+        self._override_problems = tuple(problems(overriding, members, named_policies))
         self._find_subjects()
-        in_force = {*self._subjects.values()}
-        self._governances = {key: one for key, one in self._governances.items() if key[0] in in_force and in_force >= {*key[1]}}
+        in_force = {one.policy for one in self._entries.values() if one.policy} | {*NO_POLICY.values()}
+        drains = {*self._overrides.drains}
+        self._governances = {
+            key: one
+            for key, one in self._governances.items()
+            if key[0] in in_force and in_force >= {*key[1]} and drains >= {*key[2]}
+        }
 
     def governing(self, service: Service, port: int, cluster: str) -> Governance:
         """Return what governs a port of a service for clients in a cluster."""
-        if not self._subjects:
-            return _unruled(service)
-        found = [self._subjects[one] for one in _subjects_of(service.key, port, cluster) if one in self._subjects]
-        if not found:
-            return _unruled(service)
-        identity = found[0], tuple(one for one in found if one.sovereignty)
+        if self.is_empty:
+            return self.unruled(service)
+        found = self.candidates(service, port, cluster)
+        drains = self._overrides.of_service(service.key)
+        sovereign = self._sovereign_over(service, port, cluster)
+        if not found and not drains and not sovereign:
+            return self.unruled(service)
+        subject, policy = found[0] if found else (Subject(""), NO_POLICY[service.traffic_distribution, service.spans])
+        identity = policy, sovereign, drains, subject.kind == "Service"
         return self._governances.setdefault(identity, Governance(*identity))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in force."""
+        return not self._subjects and not self._overrides.drains
+
+    @staticmethod
+    def unruled(service: Service) -> Governance:
+        """Return what governs a service of which no policy speaks."""
+        return _UNRULED[service.traffic_distribution, service.spans]
+
+    def candidates(self, service: Service, port: int, cluster: str) -> list[tuple[Subject, Policy]]:
+        """Return what is in force for a port of a service and clients in a cluster, the most specific first."""
+        if not self._subjects:
+            return []
+        subjects = _subjects_of(service.key, port, cluster)
+        return [(one, self._subjects[one]) for one in subjects if one in self._subjects]
+
+    def _sovereign_over(self, service: Service, port: int, cluster: str) -> tuple[Policy, ...]:
+        if not self._sovereign:
+            return ()
+        subjects = _subjects_of(service.key, port, cluster)
+        return tuple(dict.fromkeys(one for subject in subjects for one in self._sovereign.get(subject, ())))
+
+    def refused(self, service: Service, port: int, cluster: str) -> Iterator[tuple[TrafficPolicy, Ref, tuple[Fault, ...]]]:
+        """Yield policies that would speak for a port of a service and clients in a cluster, but for what is wrong with them."""
+        subjects = {*_subjects_of(service.key, port, cluster)}
+        for (holder, _, _), entry in self.entries():
+            if entry.faults and not subjects.isdisjoint(_subjects(holder, entry.item)):
+                yield entry.item, ref_of(holder, entry.item), entry.faults
 
     def routing(self, service: Service, port: int, *, cluster: str) -> RouteSettings:
         """Return what policies say of the routes to a port for clients in a cluster."""
@@ -115,16 +177,32 @@ class PolicyBook:
 
     def ladder(self, service: Service, port: int, view: View) -> Ladder:
         """Return the ladder of a service port for the clients of a view: the same one for views that agree."""
-        governance = self.governing(service, port, view.cluster)
+        return self.ladder_by(self.governing(service, port, view.cluster), service, view)
+
+    def ladder_by(self, governance: Governance, service: Service, view: View) -> Ladder:
+        """Return the ladder of a service by what governs it, for the clients of a view."""
         place = governance.place_of(service, view)
         found = self._ladders.get((governance, place))
         if found is None:
             found = self._ladders[governance, place] = Ladder(governance, place, self._members)
         return found
 
+    def forget_ladders(self, in_use: Container[Ladder]) -> None:
+        """Drop ladders that nobody uses any more."""
+        self._ladders = {key: one for key, one in self._ladders.items() if one in in_use}
+
     def rank(self, service: Service, port: int, view: View) -> Ranking:
         """Return the tiers of a service port for the clients of a view, and what is left out."""
         return self.ladder(service, port, view).rank(service, port)
+
+    def is_forbidden(self, policy: Policy, endpoint: Endpoint, view: View) -> bool:
+        """Return whether the sovereignty of a policy forbids an endpoint to the clients of a view."""
+        place = Place(view.network, view.cluster, view.region, view.zone, view.node_name)
+        return any(one.fits(endpoint, place, self._members) for one in policy.sovereignty)
+
+    def check(self, override: TrafficOverride) -> Iterator[Problem]:
+        """Yield what is wrong with an override, as policies stand."""
+        return problems([override], self._members, {identity: entry.item for identity, entry in self._entries.items()})
 
     def entries(self) -> Iterator[tuple[Identity, _Entry]]:
         """Yield every policy, and what became of it."""
@@ -134,37 +212,64 @@ class PolicyBook:
         """Yield what is wrong with policies."""
         for (cluster, _, _), entry in self.entries():
             ref = ref_of(cluster, entry.item)
-            rest = "; the version that was accepted last stays in force" if entry.policy else "; nothing of it is in force"
+            rest = "the version that was accepted last stays in force" if entry.policy else "nothing of it is in force"
             for fault in entry.faults:
+                if fault.reason == CONFLICTED:
+                    continue  # told below, subject by subject
                 if fault.reason == TARGET_NOT_FOUND:
-                    more = rest if entry.in_force != entry.item else ""  # for the targets that there are, it is in force
-                    yield Problem("XDS0602", f"{fault.message}{more}", ref, fault.field, fault.hint)
-                elif fault.reason == INVALID:
-                    yield Problem("XDS0601", f"{fault.message}{rest}", ref, fault.field, fault.hint)
+                    is_in_force = entry.in_force is not None and entry.in_force[0] == entry.item  # for the targets that there are
+                    message = fault.message if is_in_force else f"{fault.message}; {rest}"
+                    yield Problem("XDS0602", message, ref, fault.field, fault.hint)
+                else:
+                    yield Problem("XDS0601", f"{fault.message}; {rest}", ref, fault.field, fault.hint)
+            yield from self._undeclared(entry, ref)
             for subject, winner in entry.lost:
-                message = f"{_words(subject)} is governed by {winner.name}, which is older"
-                at = "spec.targetRefs" if subject.kind else "spec.defaultFor"
-                yield Problem("XDS0603", message, ref, at, "keep one of them")
+                message = f"{subject} is governed by {winner.name}, {self._why(entry, winner)}"
+                yield Problem(
+                    "XDS0603", message, ref, "spec.targetRefs" if subject.kind else "spec.defaultFor", "keep one of them"
+                )
+        yield from self._override_problems
+
+    def _undeclared(self, entry: _Entry, ref: Ref) -> Iterator[Problem]:
+        """Yield services that a policy weighs by capacities that are not declared everywhere."""
+        if entry.policy is None or not any(rung.by_capacity for rung in entry.policy.rungs):
+            return
+        for service in self._services:
+            if not any(policy is entry.policy for port in service.ports for policy in self._policies_of(service, port.number)):
+                continue
+            clusters = {one.locality.cluster for found in service.endpoints.values() for one in found}
+            if missing := sorted(clusters - service.capacities.keys()):
+                message = f"{service.key.fqdn} has no capacity in {', '.join(missing)}, so its places weigh by their endpoints"
+                hint = "give its Service there the annotation traffic.isthmus.dev/endpoint-capacity, in requests a second"
+                yield Problem("XDS0605", message, ref, "spec.tiers", hint)
+
+    def _policies_of(self, service: Service, port: int) -> Iterator[Policy]:
+        """Yield what governs a port of a service for clients of all clusters that see it."""
+        for cluster in service.visible_in:
+            yield self.governing(service, port, cluster).policy
+
+    def _why(self, loser: _Entry, winner: Policy) -> str:
+        """Return why one of two policies governs."""
+        ages = {one.item.metadata.age for one in self._entries.values() if one.policy is winner}
+        return "which comes first by name" if ages == {loser.item.metadata.age} else "which is older"
 
     def _find_subjects(self) -> None:
         """Enter what each policy that is in force is about; of two for one subject the older one counts (GEP-713)."""
-        self._subjects = {}
+        self._subjects, self._sovereign = {}, {}
         ordered = sorted(self._entries.items(), key=lambda pair: (pair[1].item.metadata.age, pair[0]))
         for (cluster, _, _), entry in ordered:
             if entry.policy is None or entry.in_force is None:
                 continue
-            for subject in _subjects(cluster, entry.in_force):
+            for subject in _subjects(cluster, entry.in_force[0]):
                 winner = self._subjects.setdefault(subject, entry.policy)
+                if entry.policy.sovereignty:
+                    self._sovereign[subject] = (*self._sovereign.get(subject, ()), entry.policy)
                 if winner is not entry.policy:
                     entry.lost.append((subject, winner))
             if entry.lost and not any(one is entry.policy for one in self._subjects.values()) and not entry.faults:
                 winner = entry.lost[0][1]
-                at = "spec.targetRefs" if entry.lost[0][0].kind else "spec.defaultFor"
-                entry.faults = (Fault(at, f"{winner.name} is older and governs the same", "", CONFLICTED),)
-
-
-def _unruled(service: Service) -> Governance:
-    return _UNRULED[service.traffic_distribution, service.spans]
+                message = f"{winner.name} governs the same, {self._why(entry, winner)}"
+                entry.faults = (Fault("spec.targetRefs", message, "keep one of them", CONFLICTED),)
 
 
 _UNRULED = {key: Governance(policy) for key, policy in NO_POLICY.items()}
@@ -222,9 +327,3 @@ def _is_meant(key: ServiceKey, ref: TargetRef, cluster: str) -> bool:
 def _facts(members: Mapping[str, Member]) -> dict[str, tuple[object, ...]]:
     """Return what ladders depend on."""
     return {name: (one.provider, one.labels) for name, one in members.items()}
-
-
-def _words(subject: Subject) -> str:
-    if subject.kind:
-        return f"{subject.kind} {subject.namespace}/{subject.name}" + (f" port {subject.port}" if subject.port else "")
-    return f"the default of namespace {subject.namespace!r}" if subject.namespace else "the default of the fleet"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from xds.model.events import Standing
 from xds.model.service import Health
 from xds.model.view import Role
+from xds.policy.draining import eased
 from xds.policy.policies import Rung
 from xds.policy.tiers import LeftOut, Place, Ranking, Tier
 from xds.policy.weights import shares, weight_of
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from xds.model.members import Member
     from xds.model.service import Endpoint, Locality, Service
     from xds.model.view import View
+    from xds.policy.overrides import Drain
     from xds.policy.policies import Policy
 
 _LAST: Final = Rung("perhaps gone", ())
@@ -33,6 +35,10 @@ class Governance:
     """The most specific one, whole."""
     sovereignty: tuple[Policy, ...] = ()
     """All whose sovereignty holds, the governing one's included."""
+    drains: tuple[Drain, ...] = ()
+    """What is drained of the service."""
+    is_explicit: bool = False
+    """The policy names the service: what other clusters export counts, too, under its cluster's own name."""
 
     @property
     def needs_region(self) -> bool:
@@ -65,7 +71,7 @@ class Ladder:
         members: by name.
     """
 
-    __slots__ = ("__weakref__", "_members", "_rungs", "governance", "place")
+    __slots__ = ("_members", "_rungs", "governance", "place")
 
     def __init__(self, governance: Governance, place: Place, members: Mapping[str, Member]) -> None:
         self.governance = governance
@@ -90,11 +96,12 @@ class Ladder:
         rungs, place = self.policy.rungs, self.place
         groups: list[dict[Locality, list[Endpoint]]] = [defaultdict(list) for _ in range(len(rungs) + place.drops_degraded)]
         left_out: dict[tuple[Locality, str], int] = defaultdict(int)
+        apart = frozenset() if self.governance.is_explicit else service.widened_by
         for found in service.endpoints[port]:
             if found.network != place.network:
                 index: int | str = f"in network {found.network!r}, which is another"
-            elif found.locality.cluster in service.lent and not self.policy.names_targets:
-                index = "of another cluster, and no policy that is in force names the service"
+            elif found.locality.cluster in apart:
+                index = "exported, but what governs does not name the service"
             else:
                 index = self._rung(found)
             if not isinstance(index, int):
@@ -110,6 +117,8 @@ class Ladder:
         tiers = []
         for index, rung in enumerate(rungs):
             weighed = shares(rung, {at: tuple(found) for at, found in groups[index].items()}, place, service.capacities)
+            if self.governance.drains:
+                weighed = eased(weighed, self._left, self.policy.overprovisioning)
             tiers.append(Tier(index, rung.name, weighed, rung.closed))
         if place.drops_degraded:
             last = {at: tuple(found) for at, found in groups[-1].items()}
@@ -137,8 +146,14 @@ class Ladder:
                 continue
             if rung.closed:
                 return f"tier {index} ({rung.name}) is closed: {rung.closed}"
+            if drain := next((one for one in self.governance.drains if not one.left and one.is_at(endpoint.locality)), None):
+                return f"drained by {drain}"
             return index if weight is None or weight.weight else f"weight 0 in tier {index} ({rung.name})"
         return "no tier takes its place"
+
+    def _left(self, at: Locality) -> float:
+        """Return what drains leave of a locality."""
+        return min((one.left for one in self.governance.drains if one.is_at(at)), default=1.0)
 
     def _as_seen(self, endpoint: Endpoint) -> Endpoint | None:
         """Return an endpoint as clients here are to take it, None if not at all."""

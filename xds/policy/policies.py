@@ -82,6 +82,8 @@ class ClusterSettings:
     health_check: HealthCheckSpec | None = None
     panic_percent: int = 0
     slow_start_s: float = 0.0
+    origin: Ref | None = None
+    """Of the policy, if it says anything of this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,6 @@ class Policy:
     cluster: ClusterSettings = ClusterSettings()
     route: RouteSettings = RouteSettings()
     fail_back_s: float = 0.0
-    names_targets: bool = False
-    """It is about services by name, so that what they are lent counts; a default is not."""
     origin: Ref | None = None
     """None: nobody wrote it."""
     needs_region: bool = field(init=False)

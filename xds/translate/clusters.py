@@ -46,7 +46,8 @@ def service_cluster(service: Service, port: Port, settings: ClusterSettings = DE
         )
         message.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(pack(options))
     refs = {ENDPOINT: frozenset((message.name,))}
-    return Resource.of(CLUSTER, message.name, to_bytes(message), refs=refs, origins=service.origins)
+    origins = (*service.origins, settings.origin) if settings.origin else service.origins
+    return Resource.of(CLUSTER, message.name, to_bytes(message), refs=refs, origins=origins)
 
 
 def passthrough_cluster() -> Resource:

@@ -172,6 +172,18 @@ async def test_a_kind_that_may_not_be_read_is_named_and_the_rest_is_served(serve
         assert member.found() == {}
 
 
+async def test_a_member_of_which_nothing_may_be_read_says_so_beside_its_state(server, member_of):
+    def told(member):
+        return [(event.state, event.reason) for event in member.events if isinstance(event, Health)]
+
+    server.forbidden = set(server.store.resources)
+    async with member_of(server) as member:
+        await member.until(lambda: told(member)[-1:] == [(CONNECTED, "nothing of it may be read (XDS0302)")])
+        assert "XDS0302" in member.found()
+        server.forbidden = server.forbidden - {"Service"}
+        await member.until(lambda: told(member)[-1] == (CONNECTED, ""))
+
+
 async def test_a_kind_that_may_not_be_read_any_more_keeps_what_was_read(server, member_of):
     async with member_of(server) as member:
         await member.until_synced()

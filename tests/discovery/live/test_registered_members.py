@@ -12,7 +12,7 @@ from fake_store import Resource
 from xds.discovery.live.access import FileAccess
 from xds.discovery.live.kubeconfig import Context
 from xds.discovery.live.source import LiveSource
-from xds.model.events import MemberState
+from xds.model.events import FLEET, MemberState
 
 pytestmark = pytest.mark.looptime(noop_cycles=100)  # as in test_member
 KUBEFED = Resource("KubeFedCluster", "core.kubefed.io", "v1beta1", "kubefedclusters")
@@ -68,6 +68,23 @@ async def test_a_hub_that_is_down_is_told_once_though_each_registry_misses_it(hu
         told = [problem for problem in follower.problems if problem.code == "XDS0301"]
         assert len(told) == 1
         assert "'the hub' cannot be kept up with since" in told[0].message
+
+
+async def test_why_the_hub_is_not_reached_is_known_as_long_as_it_is_not(hub, server, following):
+    credentials(hub, server.token)
+    register(hub, server)
+    started = following()
+    hub.token, mine = "other", hub.token
+    async with started as follower:
+        await follower.until(lambda: follower.source.hub_failure)
+        assert follower.source.hub_failure.startswith("401")
+        await follower.until_synced(FLEET)
+        hub.token = mine
+        await follower.until_synced("east")
+        await follower.until(lambda: not follower.source.hub_failure)
+        await hub.stop()
+        await follower.until(lambda: follower.source.hub_failure)
+        assert hub.url in follower.source.hub_failure
 
 
 async def test_a_member_whose_credentials_are_gone_or_broken_stays_as_it_was(hub, server, following):

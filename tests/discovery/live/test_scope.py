@@ -108,6 +108,27 @@ async def test_a_namespace_that_is_new_is_read_if_it_is_chosen(several, followin
         await follower.until(lambda: "late" not in namespaces(follower, "Service"))
 
 
+async def test_a_selector_that_selects_nothing_is_told(several, following):
+    async with following(namespaceSelector={"matchLabels": {"team": "shpo"}}) as follower:
+        told = follower.found()["XDS0315"]
+        assert str(told.ref) == "MemberCluster east in the fleet"
+        assert told.message == "no namespace of cluster 'east' matches team=shpo, so nothing in namespaces is read of it"
+        assert told.is_about("east")
+        several.store.put("Namespace", "late", labels={"team": "shpo"})
+        await follower.until(lambda: "XDS0315" not in follower.found())
+        several.store.delete("Namespace", "late")
+        await follower.until(lambda: "XDS0315" in follower.found())
+        follower.source.declared("east", declared(**TEAM))
+        await follower.until(lambda: "XDS0315" not in follower.found())
+
+
+async def test_what_a_selector_selects_is_not_known_where_namespaces_may_not_be_read(server, following):
+    server.forbidden.add("Namespace")
+    async with following(**TEAM) as follower:
+        await follower.until(lambda: "XDS0302" in follower.found())
+        assert "XDS0315" not in follower.found()
+
+
 async def test_only_what_is_exported_is_asked_for(several, following):
     several.store.put("ServiceExport", "web", "pay")
     async with following(**EXPORTED) as follower:

@@ -62,7 +62,7 @@ async def test_a_cluster_that_is_in_order(start, tmp_path):
     assert found["east", "identity"].found == "id c1, kube-system u-1"
     v1, beta = "Namespace, Node, Service, EndpointSlice, Gateway, HTTPRoute", "ServiceExport, ServiceImport, ClusterProperty"
     assert found["east", "apis"].found == f"v1.37.2; v1: {v1}; v1beta1: {beta}; not installed: {ABSENT}"
-    assert found["east", "rights"].found == "all 44 that are needed"
+    assert found["east", "rights"].found == "all 46 that are needed"
     assert not found["east", "rights"].remedy
 
 
@@ -107,10 +107,16 @@ async def test_rights_that_are_missing(start, tmp_path):
     server = await start()
     server.forbidden |= {"list services", "watch services", "patch serviceexports/status", "create leases"}
     found = (await checked(tmp_path, east=server))["east", "rights"]
-    assert (found.result, found.found) == (Result.FAILED, "may not list, watch services")
+    assert (found.result, found.found) == (Result.FAILED, "2 of 32 are missing: may not list, watch services")
     assert "deploy/remote/read-only.yaml and bind it" in found.remedy
     found = (await checked(tmp_path, east=server, mcs=True))["east", "rights"]
-    assert "patch serviceexports/status.multicluster.x-k8s.io; create leases.coordination.k8s.io in isthmus-system" in found.found
+    assert found.found == (
+        "4 of 46 are missing: may not list, watch services; patch serviceexports/status.multicluster.x-k8s.io; "
+        "create leases.coordination.k8s.io in isthmus-system"
+    )
+    server.forbidden |= {"list nodes", "watch nodes", "list endpointslices"}
+    found = (await checked(tmp_path, east=server))["east", "rights"]
+    assert found.found == "5 of 32 are missing: may not list, watch services, nodes; list endpointslices.discovery.k8s.io"
 
 
 async def test_rights_to_what_is_not_installed_are_a_warning(start, tmp_path):
@@ -121,7 +127,9 @@ async def test_rights_to_what_is_not_installed_are_a_warning(start, tmp_path):
     found = await checked(tmp_path, east=server)
     assert found["east", "rights"].result is Result.WARNING
     assert found["east", "apis"].result is Result.OK
-    assert found["east", "apis"].found.endswith("; not installed: flomesh.io, gateway.networking.k8s.io, multicluster.flomesh.io")
+    assert found["east", "apis"].found.endswith(
+        f"; not installed: flomesh.io, gateway.networking.k8s.io, {ABSENT.partition(', ')[2]}"
+    )
 
 
 async def test_apis_that_are_missing(start, tmp_path):
@@ -166,7 +174,13 @@ async def test_a_range_that_something_has(start, tmp_path):
     found = (await checked(tmp_path, east=server, ranges=["10.9.0.0/16"]))["east", "range"]
     assert found.found == "10.9.0.0/16 overlaps ServiceCIDR kubernetes (10.8.0.0/15), and 1 more"
     server.forbidden |= {"ServiceCIDR", "Node"}
-    assert (await checked(tmp_path, east=server, ranges=["10.9.0.0/16"]))["east", "range"].result is Result.OK
+    found = (await checked(tmp_path, east=server, ranges=["10.9.0.0/16"]))["east", "range"]
+    assert found.result is Result.WARNING
+    assert found.found == "nothing else has addresses of 10.9.0.0/16, but ranges of Services were not compared"
+    assert found.remedy == "let it list servicecidrs in networking.k8s.io"
+    server.store.put("Service", "web", spec={"clusterIP": "10.9.0.1"})
+    found = (await checked(tmp_path, east=server, ranges=["10.9.0.0/16"]))["east", "range"]
+    assert (found.result, found.found) == (Result.FAILED, "10.9.0.0/16 overlaps Service shop/web (10.9.0.1)")
     server.forbidden.add("Service")
     found = (await checked(tmp_path, east=server, ranges=["10.9.0.0/16"]))["east", "range"]
     assert (found.result, found.remedy) == (Result.WARNING, "let it list services")
@@ -237,7 +251,7 @@ async def test_a_hub_and_what_it_registers(start, tmp_path):
     assert found["the hub", "apis"].found.startswith("v1.37.2; v1alpha1: MemberCluster; v1: Secret; v1beta1: KubeFedCluster; not")
     assert found["the hub", "apis"].result is Result.OK
     assert found["east", "identity"].found == "kube-system u-member"
-    assert found["the hub", "rights"].found == "may not watch secrets"
+    assert found["the hub", "rights"].found == "1 of 5 is missing: may not watch secrets"
     assert found["the hub", "registrations"].result is Result.WARNING
     assert "registers east; Secret mesh/broken" in found["the hub", "registrations"].found
     assert 'cannot list resource "kubefedclusters"' in found["the hub", "registrations"].found

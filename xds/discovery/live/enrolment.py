@@ -78,7 +78,7 @@ class Enrolment:
         self.remembered.add(name)
         self._population.add(("", name), "")
 
-    def take(self, found: Registered, *, is_complete: bool) -> None:
+    def take(self, found: Registered, is_complete: bool) -> None:  # noqa: FBT001 - a callback
         """Begin with members that are registered, and end with those that are no longer.
 
         Args:

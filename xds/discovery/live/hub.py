@@ -92,6 +92,11 @@ class HubSource:
         """Whether everything was told once."""
         return all(source.is_synced for source in self._sources.values())
 
+    @property
+    def failure(self) -> str:
+        """Why it cannot be kept up with; "" if it can."""
+        return next((source.failure for source in self._sources.values() if source.failure), "")
+
     def source(self, what: str) -> MemberSource:
         """Return what keeps up with one of `READ`."""
         return self._sources[what]

@@ -127,6 +127,11 @@ class MemberSource:
         return self._synced
 
     @property
+    def failure(self) -> str:
+        """Why it cannot be kept up with; "" if it can."""
+        return self._error if self.state is MemberState.STALE else ""
+
+    @property
     def is_settled(self) -> bool:
         """Whether no kind is being listed, so that what is gone is known of all."""
         return all(collection.is_watching for collection in self.collections.values())
@@ -403,6 +408,8 @@ class MemberSource:
             self._synced = True
             events.append(Synced(self.cluster))
         state, reason = MemberState.CONNECTED if self._synced else MemberState.SYNCING, ""
+        if self._synced and self.collections and self._refused.keys() >= self.collections.keys():
+            reason = "nothing of it may be read (XDS0302)"
         if self._failures:
             what = min(self._failures)
             self._error = str(self._failures[what])

@@ -114,6 +114,11 @@ class Scoping:
         """What it is restricted to."""
         return self._spec
 
+    @property
+    def selects_nothing(self) -> bool:
+        """Whether no namespace that the cluster has is selected."""
+        return self._spec.namespace_selector is not None and bool(self._namespaces) and not self._told
+
     def restrict(self, spec: ScopeSpec, shared: frozenset[Name]) -> None:
         """Read no more than this.
 

@@ -34,7 +34,7 @@ from xds.errors import ConfigurationError
 from xds.model.events import FLEET, Aliases, Delete, Health, MemberState, Remember, Synced
 from xds.model.kinds import KINDS, Level
 from xds.model.objects import MemberCluster, MemberClusterSpec, ScopeSpec
-from xds.problems import Problem
+from xds.problems import Problem, Ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from xds.discovery.live.access import Access
     from xds.discovery.live.api_server import ApiServer
     from xds.discovery.live.scope import Name, Scope
-    from xds.discovery.registry.registrations import Registered
     from xds.model.events import Event
     from xds.model.objects import KubernetesObject
 
@@ -138,6 +137,11 @@ class LiveSource:
         """Whether there may be more members later."""
         return self._hub is not None
 
+    @property
+    def hub_failure(self) -> str:
+        """Why the hub cannot be kept up with; "" if it can, or there is none."""
+        return self._hub_source.failure if self._hub_source else ""
+
     def origin(self, member: str) -> str:
         """Return where it is said how to reach a member, for people; "" if it is none of ours."""
         registered = self._enrolment.accesses.get(member) if self._enrolment else None
@@ -202,7 +206,7 @@ class LiveSource:
                     await self._prepare(name)
                     enrolment.remember(name)
                     self._keepers[name].take([Health(name, MemberState.STALE, "the hub has not said yet how to reach it")])
-        hub = HubSource(self._fleet_wide, self._hub_is_told, self._take_registered, self._tell_problems, self._plugins)
+        hub = HubSource(self._fleet_wide, self._hub_is_told, enrolment.take, self._tell_problems, self._plugins)
         self._hub_source = hub
         await keep_connected(access, hub, self._scratch / ".hub", Watch(partial(self._note, HUB)))
 
@@ -236,10 +240,6 @@ class LiveSource:
 
     def _hub_is_told(self) -> None:
         self._tell([Synced(FLEET)])
-
-    def _take_registered(self, found: Registered, is_complete: bool) -> None:  # noqa: FBT001 - a callback
-        assert self._enrolment
-        self._enrolment.take(found, is_complete=is_complete)
 
     def begin(self, name: str, access: Access) -> None:
         """Keep up with a member that is registered."""
@@ -291,6 +291,15 @@ class LiveSource:
                 where, there = self.origin(name), self.origin(first)
                 message = f"{name!r} ({where}) is another name of cluster {first!r} ({there}), and read under that one alone"
                 yield Problem("XDS0309", message, hint="both names may be used; register it once to be rid of this")
+
+    def _empty_scopes(self) -> Iterator[Problem]:
+        """Yield what is wrong with scopes of members of which all namespaces are known."""
+        for name, scoping in sorted(self._scopings.items()):
+            if scoping.selects_nothing and name in self.members and self.members[name].is_synced:
+                selector = scoping.spec.namespace_selector
+                message = f"no namespace of cluster {name!r} matches {selector}, so nothing in namespaces is read of it"
+                hint = "correct the selector, or label the namespaces that are meant"
+                yield Problem("XDS0315", message, Ref(FLEET, MEMBERS, "", name), "spec.scope.namespaceSelector", hint)
 
     # One member
 
@@ -393,7 +402,9 @@ class LiveSource:
         of_files = self._saved.problems.values() if self._saved else ()
         of_hub = [*self._hub_source.problems(), *self._fleet_wide.problems()] if self._hub_source else []
         of_hub += self._enrolment.problems() if self._enrolment else ()
-        self._take_problems((*self._credentials.values(), *self._same_clusters(), *of_members, *of_files, *of_hub))
+        self._take_problems(
+            (*self._credentials.values(), *self._same_clusters(), *self._empty_scopes(), *of_members, *of_files, *of_hub)
+        )
 
     def _note(self, member: str, error: Exception | None, is_used: bool) -> None:  # noqa: FBT001
         """Remember what is wrong with a member's credentials."""

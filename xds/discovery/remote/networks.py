@@ -77,7 +77,8 @@ async def compare_range(server: ApiServer, cluster: str, ranges: Sequence[Networ
         services = await _listed(server, "/api/v1/services")
     except Refusal as error:
         return Finding("range", cluster, Result.WARNING, f"cannot be compared: {error}", "let it list services")
-    used = [f"ServiceCIDR {name} ({cidr})" for name, cidr in await _service_cidrs(server) if _overlaps(cidr, ranges)]
+    cidrs = await _service_cidrs(server)
+    used = [f"ServiceCIDR {name} ({cidr})" for name, cidr in cidrs or () if _overlaps(cidr, ranges)]
     used += [
         f"Service {item.metadata.namespace}/{item.metadata.name} ({address})"
         for item in services
@@ -86,6 +87,9 @@ async def compare_range(server: ApiServer, cluster: str, ranges: Sequence[Networ
     ]
     used += [f"pods on node {one.node} ({one.range})" for one in pods if _overlaps(one.range, ranges)]
     told = " and ".join(map(str, ranges))
+    if not used and cidrs is None:
+        unseen = f"nothing else has addresses of {told}, but ranges of Services were not compared"
+        return Finding("range", cluster, Result.WARNING, unseen, "let it list servicecidrs in networking.k8s.io")
     if not used:
         return Finding("range", cluster, Result.OK, f"nothing has addresses of {told}")
     more = f", and {len(used) - 1} more" if len(used) > 1 else ""
@@ -122,14 +126,14 @@ def _pairs(pods: Iterable[Pods], network_of: Mapping[str, str]) -> Iterator[tupl
             around.append(one)
 
 
-async def _service_cidrs(server: ApiServer) -> list[tuple[str, Network]]:
-    """Return (name, range) of those that there are: older servers have no such kind, and the reader's role has no right to it."""
+async def _service_cidrs(server: ApiServer) -> list[tuple[str, Network]] | None:
+    """Return (name, range) of those that there are: older servers have no such kind. None: they may not be read."""
     try:
         items = await _listed(server, SERVICE_CIDRS)
     except Refusal as error:
         if error.status not in (NOT_FOUND, FORBIDDEN):
             raise
-        return []
+        return None if error.status == FORBIDDEN else []
     return [(item.metadata.name, network) for item in items for network in networks(item.spec.cidrs)]
 
 

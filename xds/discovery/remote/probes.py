@@ -204,7 +204,8 @@ class Probes:
         # What is not installed needs no rights yet.
         matters = any(right[0] in self._groups | ALWAYS for right in missing)
         result = Result.FAILED if matters else Result.WARNING
-        return self._found("rights", result, f"may not {listed(missing)}", self._wanted.remedy)
+        number = f"{len(missing)} of {len(self._wanted.rights)} {'is' if len(missing) == 1 else 'are'} missing"
+        return self._found("rights", result, f"{number}: may not {listed(missing)}", self._wanted.remedy)
 
     async def _identify(self) -> Finding:
         try:

@@ -48,12 +48,15 @@ async def lacking(server: ApiServer, rights: Sequence[Right]) -> list[Right]:
 
 
 def listed(rights: Iterable[Right]) -> str:
-    """Return `list, watch nodes; patch services`."""
+    """Return `list, watch nodes, services; patch leases.coordination.k8s.io in NAMESPACE`."""
     verbs: dict[str, list[str]] = defaultdict(list)
     for group, resource, sub, verb, namespace in rights:
         name = "/".join(part for part in (resource, sub) if part) + f".{group}" * bool(group)
         verbs[f"{name}{f' in {namespace}' * bool(namespace)}"].append(verb)
-    return "; ".join(f"{', '.join(found)} {name}" for name, found in verbs.items())
+    names: dict[str, list[str]] = defaultdict(list)
+    for name, found in verbs.items():
+        names[", ".join(found)].append(name)
+    return "; ".join(f"{found} {', '.join(alike)}" for found, alike in names.items())
 
 
 async def _is_allowed(server: ApiServer, right: Right) -> bool:
