@@ -7,7 +7,7 @@ import pytest
 from fleet_world import fleet_of, make, member, tier, traffic_policy
 
 from xds.model.traffic_objects import PlaceSpec
-from xds.policy.acceptance import covers, faults
+from xds.policy.acceptance import Known, covers, faults
 
 EVERY = {"clusters": ["*"]}
 OWN = {"clusters": ["@own"]}
@@ -29,7 +29,7 @@ def members():
 
 def found(members, *, holder="", refs=(SERVICE,), **spec):
     policy = traffic_policy("web", *refs, **spec)
-    return [(fault.field, fault.message, fault.hint) for fault in faults(holder, policy, members)]
+    return [(fault.field, fault.message, fault.hint) for fault in faults(holder, policy, Known(members))]
 
 
 def strategy(type_, **fields):

@@ -12,7 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from xds.model.events import FLEET, Delete, Health, MemberState, ObjectKey, Standing, Synced, Upsert
 from xds.model.fleet import Fleet
 from xds.model.view import Role, View
-from xds.policy.acceptance import faults
+from xds.policy.acceptance import Known, faults
 from xds.policy.book import PolicyBook
 
 CLUSTERS = ("bj1", "bj2", "sh1")
@@ -111,7 +111,7 @@ class SovereigntyMachine(RuleBasedStateMachine):
         spec = {**about, **ladder, "sovereignty": sovereignty}
         policy = traffic_policy(name, created=created, **spec)
         self.tell(Upsert(holder, policy))
-        if not any(faults(holder, policy, self.fleet.members)):
+        if not any(faults(holder, policy, Known(self.fleet.members))):
             self.accepted[holder, name] = spec
 
     @rule(one=held, fault=st.sampled_from(({"sovereignty": [{"regions": ["mars"]}]}, {"tiers": [tier("a", ALL, gate="Closed")]})))
