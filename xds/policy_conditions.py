@@ -41,7 +41,8 @@ def condition_of(entry: Entry) -> PolicyCondition:
     reason = next(one for one in ORDER if one in found)
     told = [f"{one.field}: {one.message}{f' ({one.hint})' * bool(one.hint)}" for one in entry.faults]
     parts = [*told[:SHOWN], *([f"{len(told) - SHOWN} more faults"] if len(told) > SHOWN else [])]
-    if reason == INVALID:
+    is_in_force = entry.in_force is not None and entry.in_force[0] == entry.item  # for the targets that there are
+    if reason == INVALID or (reason == TARGET_NOT_FOUND and not is_in_force):
         parts.append("the version that was accepted last stays in force" if entry.policy else "nothing of it is in force")
     return _accepted(entry, "False", reason, parts)
 
