@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from dataclasses import replace
 
+import looptime
 import pytest
 from fleet_world import endpoint, endpoint_slice, export, make, member, service
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from xds.model.events import FLEET, Delete, ObjectKey, Synced, Upsert
 from xds.model.fleet import Fleet
@@ -16,7 +20,7 @@ from xds.policy.book import PolicyBook
 from xds.policy.explanation import predicted
 from xds.recoveries import Recoveries
 
-pytestmark = pytest.mark.looptime
+virtual = pytest.mark.looptime
 SOAK_S = 60
 WEB = ServiceKey("shop", "web")
 CLIENTS = View("east", region="r-east")
@@ -71,6 +75,7 @@ async def world():
     return World().begin()
 
 
+@virtual
 async def test_what_was_lost_comes_back_after_the_soak_and_completely(world):
     assert world.shares() == HOME
     world.ready("east")
@@ -86,6 +91,7 @@ async def test_what_was_lost_comes_back_after_the_soak_and_completely(world):
     assert world.fleet.services[WEB].recovering == {}
 
 
+@virtual
 async def test_clients_of_other_clusters_come_back_to_it_as_well(world):
     view = View("south", region="r-east")
     assert world.shares(view) == HOME
@@ -97,6 +103,7 @@ async def test_clients_of_other_clusters_come_back_to_it_as_well(world):
     assert world.shares(view) == HOME
 
 
+@virtual
 async def test_one_pod_that_flaps_moves_nothing_beyond_the_arithmetic(world):
     for _ in range(100):
         world.ready("east", "a")
@@ -107,6 +114,7 @@ async def test_one_pod_that_flaps_moves_nothing_beyond_the_arithmetic(world):
         await asyncio.sleep(1)
 
 
+@virtual
 async def test_a_place_of_one_pod_that_flaps_gets_nothing_until_it_stops(world):
     for _ in range(100):
         world.ready("east", "a", of=("a",))
@@ -121,6 +129,7 @@ async def test_a_place_of_one_pod_that_flaps_gets_nothing_until_it_stops(world):
     assert world.shares() == HOME
 
 
+@virtual
 async def test_a_place_that_is_well_is_still_used_if_what_has_its_traffic_fails(world):
     world.ready("east")
     world.ready("east", "a", "b")
@@ -131,6 +140,7 @@ async def test_a_place_that_is_well_is_still_used_if_what_has_its_traffic_fails(
     assert world.shares() == HOME
 
 
+@virtual
 async def test_a_last_tier_has_nobody_to_wait_for(world):
     for name in ("Service", "ServiceExport"):
         world.take(Delete("west", ObjectKey(name, "shop", "web")))
@@ -140,6 +150,7 @@ async def test_a_last_tier_has_nobody_to_wait_for(world):
     assert {one.health for one in share.endpoints} == {"HEALTHY"}
 
 
+@virtual
 async def test_clients_that_drop_what_is_degraded_wait_as_well(world):
     proxyless = replace(CLIENTS, role=Role.PROXYLESS)
     assert world.shares(proxyless) == HOME
@@ -153,6 +164,7 @@ async def test_clients_that_drop_what_is_degraded_wait_as_well(world):
     assert len(world.book.rank(world.fleet.services[WEB], 80, proxyless).tiers) == 3
 
 
+@virtual
 async def test_pods_that_are_gone_have_lost_it_too_and_a_new_place_has_not(world):
     world.ready("east", of=())
     assert world.shares() == AWAY
@@ -167,6 +179,7 @@ async def test_pods_that_are_gone_have_lost_it_too_and_a_new_place_has_not(world
     assert world.shares() == HOME, "the service is another"
 
 
+@virtual
 async def test_a_place_that_was_ill_when_a_policy_first_asked_waits(world):
     world.ask(0)
     world.ready("east")
@@ -177,6 +190,7 @@ async def test_a_place_that_was_ill_when_a_policy_first_asked_waits(world):
     assert world.shares() == HOME, "nobody asks any more"
 
 
+@virtual
 async def test_times_may_differ_and_change(world):
     spec = {"targetRefs": [{"kind": "Service", "name": "web"}], "failBackAfterSeconds": 10}
     world.take(Upsert("east", make("TrafficPolicy", "web", spec=spec)))
@@ -197,6 +211,7 @@ async def test_times_may_differ_and_change(world):
     assert world.shares() == HOME
 
 
+@virtual
 async def test_a_rehearsal_and_a_second_fleet_know_what_is_held_back(world):
     world.ready("east")
     world.ready("east", "a", "b")
@@ -205,9 +220,32 @@ async def test_a_rehearsal_and_a_second_fleet_know_what_is_held_back(world):
     assert again.services[WEB].recovering == world.fleet.services[WEB].recovering != {}
 
 
+@virtual
 async def test_without_a_policy_that_asks_nothing_is_kept():
     world = World().begin(soak_s=0)
     world.ready("east")
     world.ready("east", "a", "b")
     assert world.shares() == HOME
     assert world.recoveries._records == {}
+
+
+pods = st.sets(st.sampled_from("ab"))
+steps = st.tuples(st.sampled_from(("east", "west")), pods, st.sampled_from(("ab", "a", "")), st.sampled_from((0, 1, 30, 70)))
+
+
+@settings(max_examples=50)
+@given(st.lists(steps, max_size=15))
+def test_nothing_is_ever_unserved_for_a_soak_and_all_comes_back(history):
+    async def play():
+        soaked, plain = World().begin(), World().begin(soak_s=0)
+        for cluster, ready, of, wait_s in history:
+            for world in (soaked, plain):
+                world.ready(cluster, *ready & {*of}, of=of)
+            assert sum(soaked.shares().values()) == pytest.approx(sum(plain.shares().values()), abs=0.01)
+            await asyncio.sleep(wait_s)
+        await asyncio.sleep(SOAK_S + 1)
+        assert soaked.shares() == plain.shares()
+        assert soaked.fleet.services[WEB].recovering == {}
+
+    with closing(looptime.new_event_loop(start=0, end=10_000)) as loop:
+        loop.run_until_complete(play())

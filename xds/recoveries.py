@@ -18,7 +18,7 @@ from xds.model.service import CLUSTERSET, Health, ServiceKey
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from xds.model.service import Service
+    from xds.model.service import Locality, Service
 
 Wellness = dict[PortPlace, bool]
 """Place with endpoints -> whether one of them is healthy."""
@@ -118,10 +118,11 @@ def _wellness(service: Service, services: Mapping[ServiceKey, Service]) -> Welln
     """Return which places of a service are well, of those that are its own to tell: what a cluster has counts there."""
     key, found = service.key, Wellness()
     for port, endpoints in service.endpoints.items():
+        well: dict[Locality, bool] = {}
         for one in endpoints:
-            at = one.locality
+            well[one.locality] = well.get(one.locality, False) or one.health is Health.HEALTHY
+        for at, is_well in well.items():
             owner = at.cluster if ServiceKey(key.namespace, key.name, at.cluster) in services else CLUSTERSET
             if owner == key.scope:
-                place = PortPlace(key.namespace, key.name, port, at)
-                found[place] = found.get(place, False) or one.health is Health.HEALTHY
+                found[PortPlace(key.namespace, key.name, port, at)] = is_well
     return found
