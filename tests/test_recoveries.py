@@ -54,11 +54,12 @@ class World:
         spec = {"defaultFor": "Fleet", "failBackAfterSeconds": soak_s}
         self.take(Upsert(FLEET, make("TrafficPolicy", "all", spec=spec)))
 
-    def ready(self, cluster, *names, of=("a", "b")):
-        """Say which pods of a cluster are ready; the others of those that there are, are not."""
+    def ready(self, cluster, *names, of=("a", "b"), zones=None):
+        """Say which pods of a cluster are ready; the others of those that there are, are not. And in which zones they are."""
         number = {"east": 1, "west": 2}[cluster]
         pods = {name: f"10.{number}.0.{index}" for index, name in enumerate("abcd", start=1)}
-        found = [endpoint(pods[name], ready=name in names, target=f"web-{name}") for name in of]
+        at = {name: {"zone": f"{cluster}-{zone}"} for name, zone in (zones or {}).items()}
+        found = [endpoint(pods[name], ready=name in names, target=f"web-{name}", **at.get(name, {})) for name in of]
         self.take(Upsert(cluster, endpoint_slice("web", found)))
 
     def shares(self, view=CLIENTS):
@@ -137,6 +138,47 @@ async def test_a_place_that_is_well_is_still_used_if_what_has_its_traffic_fails(
     world.ready("west", "a")
     assert world.shares() == {"west": 0.7, "east": 0.3}
     world.ready("west")
+    assert world.shares() == HOME
+
+
+@virtual
+async def test_pods_that_move_between_the_zones_of_a_tier_take_nothing_out_of_it(world):
+    zones = {"a": 1, "b": 2, "c": 3, "d": 1}
+    before = "a"
+    world.ready("east", before, of=(before,), zones=zones)
+    for after in "bcdabcacbd":
+        world.ready("east", before, after, of=(before, after), zones=zones)
+        assert world.shares() == HOME
+        await asyncio.sleep(1)
+        world.ready("east", after, of=(after,), zones=zones)
+        assert world.shares() == HOME
+        await asyncio.sleep(1)
+        before = after
+
+
+@virtual
+async def test_a_zone_that_comes_back_to_a_tier_that_had_not_lost_its_traffic_is_back_at_once(world):
+    zones = {"a": 1, "b": 2}
+    world.ready("east", "a", "b", zones=zones)
+    for _ in range(5):
+        world.ready("east", "a", zones=zones)
+        assert world.shares() == {"east": 0.7, "west": 0.3}
+        await asyncio.sleep(1)
+        world.ready("east", "a", "b", zones=zones)
+        assert world.shares() == HOME
+        await asyncio.sleep(1)
+
+
+@virtual
+async def test_zones_of_a_tier_that_lost_everything_wait_each_for_itself(world):
+    zones = {"a": 1, "b": 2}
+    world.ready("east", zones=zones)
+    world.ready("east", "a", zones=zones)
+    await asyncio.sleep(SOAK_S / 2)
+    world.ready("east", "a", "b", zones=zones)
+    await asyncio.sleep(SOAK_S / 2 + 1)
+    assert world.shares() == {"east": 0.7, "west": 0.3}
+    await asyncio.sleep(SOAK_S / 2)
     assert world.shares() == HOME
 
 
@@ -229,8 +271,11 @@ async def test_without_a_policy_that_asks_nothing_is_kept():
     assert world.recoveries._records == {}
 
 
+zones = st.sampled_from((None, {"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": 1}))
 pods = st.sets(st.sampled_from("ab"))
-steps = st.tuples(st.sampled_from(("east", "west")), pods, st.sampled_from(("ab", "a", "")), st.sampled_from((0, 1, 30, 70)))
+steps = st.tuples(
+    st.sampled_from(("east", "west")), pods, st.sampled_from(("ab", "a", "")), zones, st.sampled_from((0, 1, 30, 70))
+)
 
 
 @settings(max_examples=50)
@@ -238,9 +283,9 @@ steps = st.tuples(st.sampled_from(("east", "west")), pods, st.sampled_from(("ab"
 def test_nothing_is_ever_unserved_for_a_soak_and_all_comes_back(history):
     async def play():
         soaked, plain = World().begin(), World().begin(soak_s=0)
-        for cluster, ready, of, wait_s in history:
+        for cluster, ready, of, places, wait_s in history:
             for world in (soaked, plain):
-                world.ready(cluster, *ready & {*of}, of=of)
+                world.ready(cluster, *ready & {*of}, of=of, zones=places)
             assert sum(soaked.shares().values()) == pytest.approx(sum(plain.shares().values()), abs=0.01)
             await asyncio.sleep(wait_s)
         await asyncio.sleep(SOAK_S + 1)

@@ -122,12 +122,20 @@ class PortPlace(NamedTuple):
     locality: Locality
 
 
+class Recovery(NamedTuple):
+    """Of a place that had lost all its traffic, and is well again."""
+
+    well_s: float
+    """For how many seconds at least; told anew when that reaches what a policy asks for."""
+    beside: frozenset[Locality] = frozenset()
+    """Places of the port that were well all along when this one became so: a tier that takes one of them had lost nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recovering:
     """Which places had lost all their traffic, and are well again; replaces what was told before."""
 
-    places: Mapping[PortPlace, float]
-    """-> for how many seconds at least; told anew when that reaches what a policy asks for."""
+    places: Mapping[PortPlace, Recovery]
     cluster: str = FLEET
 
 

@@ -45,6 +45,7 @@ from xds.problems import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from xds.model.events import Recovery
     from xds.model.flomesh import Remote
 
 SHARING = MultiClusterService.__name__
@@ -94,7 +95,7 @@ class Fleet:
         self._targets = Targets()
         self._sharing_problems: dict[ServiceKey, tuple[Problem, ...]] = {}
         """Of services that are shared, beside those that they have alone."""
-        self._recovering: dict[tuple[str, str], dict[tuple[int, Locality], float]] = {}
+        self._recovering: dict[tuple[str, str], dict[tuple[int, Locality], Recovery]] = {}
         """(namespace, name) of services -> their places that are well again."""
         self._recovered: set[ServiceKey] = set()
         """Services of which that has changed."""
@@ -210,7 +211,7 @@ class Fleet:
                 events.append(Health(name, one.state, one.reason, one.standing))
             events += [Aliases(name, one.aliases)] if one.aliases else []
             events += [Doubt(name, one.doubted)] if one.doubted else []
-        places = {PortPlace(*name, *at): well_s for name, found in self._recovering.items() for at, well_s in found.items()}
+        places = {PortPlace(*name, *at): one for name, found in self._recovering.items() for at, one in found.items()}
         return [*events, *map(Synced, self._membership.synced), *([Recovering(places)] if places else [])]
 
     def problems(self) -> tuple[Problem, ...]:
@@ -276,8 +277,8 @@ class Fleet:
     def _recover(self, told: Recovering) -> None:
         """Take which places are well again."""
         before, self._recovering = self._recovering, {}
-        for place, well_s in told.places.items():
-            self._recovering.setdefault((place.namespace, place.service), {})[place.port, place.locality] = well_s
+        for place, recovery in told.places.items():
+            self._recovering.setdefault((place.namespace, place.service), {})[place.port, place.locality] = recovery
         names = {name for name in before.keys() | self._recovering.keys() if before.get(name) != self._recovering.get(name)}
         self._recovered.update(ServiceKey(*name, scope) for name in names for scope in (CLUSTERSET, *self.members))
 

@@ -1,4 +1,4 @@
-"""Fail-back: a place that had lost its traffic to later tiers gets it back, all of it, once it has been well for long enough.
+"""Fail-back: a place of a tier that had lost its traffic to later ones gets it back, all of it, once it has been well for long.
 
 Until then its endpoints are DEGRADED, so that they are used before anything fails for good: if what is later cannot bear the
 traffic, Envoy sends them the rest. How long a place has been well is a fact that the model has (`Recovering`).
@@ -12,34 +12,23 @@ from typing import TYPE_CHECKING
 from xds.model.service import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping
 
+    from xds.model.events import Recovery
     from xds.model.service import Endpoint, Locality, Service
     from xds.policy.policies import Policy
 
 Groups = dict["Locality", list["Endpoint"]]
+"""Endpoints of a tier."""
 
 
-def held(service: Service, port: int, policy: Policy) -> frozenset[Locality]:
-    """Return the places of a service port that a policy holds back."""
+def waiting_places(service: Service, port: int, policy: Policy) -> Mapping[Locality, Recovery]:
+    """Return the places of a service port that have not been well for as long as a policy asks."""
     found = service.recovering.items() if policy.fail_back_s else ()
-    return frozenset(at for (number, at), well_s in found if number == port and well_s < policy.fail_back_s)
+    return {at: one for (number, at), one in found if number == port and one.well_s < policy.fail_back_s}
 
 
-def hold_back(groups: Sequence[Groups], places: frozenset[Locality], policy: Policy) -> None:
-    """Have places used last, where a later tier is there that has their traffic now.
-
-    Args:
-        groups: the endpoints of each tier by locality; changed.
-        places: those to hold back.
-        policy: says for how long.
-    """
+def degraded(endpoints: Iterable[Endpoint], policy: Policy) -> list[Endpoint]:
+    """Return endpoints of a place that a policy holds back."""
     note = f"well again, and held back until it has been so for {policy.fail_back_s:g} s"
-    last = max((index for index, group in enumerate(groups) if group), default=0)
-    for group in groups[:last]:
-        for at in places & group.keys():
-            group[at] = [_degraded(one, note) for one in group[at]]
-
-
-def _degraded(endpoint: Endpoint, note: str) -> Endpoint:
-    return replace(endpoint, health=Health.DEGRADED, note=note) if endpoint.health is Health.HEALTHY else endpoint
+    return [replace(one, health=Health.DEGRADED, note=note) if one.health is Health.HEALTHY else one for one in endpoints]

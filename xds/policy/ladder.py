@@ -10,7 +10,7 @@ from xds.model.events import Standing
 from xds.model.service import Health
 from xds.model.view import Role
 from xds.policy.draining import eased
-from xds.policy.holding import held, hold_back
+from xds.policy.holding import degraded, waiting_places
 from xds.policy.policies import Rung
 from xds.policy.tiers import LeftOut, Place, Ranking, Tier
 from xds.policy.weights import shares, weight_of
@@ -18,6 +18,7 @@ from xds.policy.weights import shares, weight_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from xds.model.events import Recovery
     from xds.model.members import Member
     from xds.model.service import Endpoint, Locality, Service
     from xds.model.view import View
@@ -101,8 +102,8 @@ class Ladder:
         """
         rungs, place = self.policy.rungs, self.place
         groups, left_out = self._grouped(service, port)
-        if places := held(service, port, self.policy):
-            hold_back(groups[: len(rungs)], places, self.policy)
+        if waiting := waiting_places(service, port, self.policy):
+            self._hold_back(groups[: len(rungs)], waiting)
         if place.drops_degraded:
             _set_apart(groups)
         tiers = []
@@ -139,6 +140,15 @@ class Ladder:
                 continue
             groups[index][endpoint.locality].append(endpoint)
         return groups, left_out
+
+    def _hold_back(self, groups: list[Groups], waiting: Mapping[Locality, Recovery]) -> None:
+        """Have places used last whose tier had lost its traffic, where a later tier is there that has it now."""
+        last = max((index for index, group in enumerate(groups) if group), default=0)
+        for index, group in enumerate(groups[:last]):
+            for at in waiting.keys() & group.keys():
+                beside = (self._rung(replace(group[at][0], locality=one, node="")) for one in waiting[at].beside)
+                if index not in beside:
+                    group[at] = degraded(group[at], self.policy)
 
     def _rung(self, endpoint: Endpoint) -> int | str:
         """Return the index of an endpoint's rung, or why it is left out."""
