@@ -124,7 +124,7 @@ class PolicyBook:
     def governing(self, service: Service, port: int, cluster: str) -> Governance:
         """Return what governs a port of a service for clients in a cluster."""
         found = [policy for _, policy in self.candidates(service, port, cluster)]
-        drains = self._overrides.of_service(service.key)
+        drains = self._overrides.of_service(service)
         if not found and not drains:
             return _UNRULED[service.traffic_distribution, service.spans]
         policy = found[0] if found else NO_POLICY[service.traffic_distribution, service.spans]

@@ -180,7 +180,7 @@ def _naming(fleet: Fleet, key: ServiceKey, cluster: str) -> Iterator[Ref]:
 
 def _governed(book: PolicyBook, service: Service, port: int, view: View) -> Iterator[Step]:
     """Yield which policy governs, which do not, and whose sovereignty holds."""
-    for drain in book.overrides.of_service(service.key):
+    for drain in book.overrides.of_service(service):
         left = f"{100 * drain.left:.0f} % of what it would get" if drain.left else "nothing"
         yield Step("drain", f"{drain} leaves {drain.place} {left}", (drain.origin,))
     candidates = book.candidates(service, port, view.cluster)

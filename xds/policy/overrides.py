@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from xds.model.members import Member
-    from xds.model.service import Locality, ServiceKey
+    from xds.model.service import Locality, Service, ServiceKey
     from xds.model.traffic_objects import DrainSpec, TrafficOverride, TrafficPolicy
     from xds.problems import Ref
 
@@ -91,9 +91,16 @@ class Overrides:
                 gates.setdefault((gate.cluster, gate.namespace, gate.policy), set()).add(gate.tier)
         return Overrides(tuple(drains), {name: frozenset(tiers) for name, tiers in gates.items()})
 
-    def of_service(self, key: ServiceKey) -> tuple[Drain, ...]:
-        """Return the drains that are about a service."""
-        return tuple(one for one in self.drains if one.has(key)) if self.drains else ()
+    def of_service(self, service: Service) -> tuple[Drain, ...]:
+        """Return the drains that are about a service.
+
+        A cluster's own name that nothing widens means that cluster's endpoints and no others, so that draining the cluster or its
+        region would move nothing and only break what its own clients ask for; draining a zone moves it to the others.
+        """
+        if not self.drains:
+            return ()
+        may_move = service.spans or service.is_widened
+        return tuple(one for one in self.drains if one.has(service.key) and (may_move or one.zone))
 
 
 NONE: Final = Overrides()
@@ -127,9 +134,8 @@ def problems(
                 known = {other[2] for other in policies if other[:2] == name[:2]}
                 where = f"in {gate.cluster}" if gate.cluster else "in the fleet"
                 message = f"there is no TrafficPolicy {gate.namespace}/{gate.policy} {where}"
-                yield Problem(
-                    "XDS0604", message, ref, "spec.open.policy", did_you_mean(gate.policy, known) or "delete the override"
-                )
+                otherwise = f"there are {', '.join(sorted(known))}" if known else f"namespace {gate.namespace} has none there"
+                yield Problem("XDS0604", message, ref, "spec.open.policy", did_you_mean(gate.policy, known) or otherwise)
             else:
                 yield from _gate_problems(gate.tier, policy, ref)
 
