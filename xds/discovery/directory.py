@@ -63,7 +63,7 @@ class Listing:
 
 
 def list_directory(root: Path, *, is_alone: bool = True) -> Listing:
-    """List the manifests below a directory. Follows symbolic links; leaves out names that begin with a dot, but for `.overrides.yaml`.
+    """List the manifests below a directory. Follows symbolic links; leaves out names that begin with a dot, overrides aside.
 
     Args:
         root: the directory.
