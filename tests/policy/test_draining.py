@@ -168,22 +168,15 @@ def test_a_place_whose_neighbours_are_down_gives_to_the_next_tier():
     assert found.shares[PLACES["west"]] == pytest.approx(0.5, abs=0.1)
 
 
-@pytest.mark.parametrize(
-    ("place", "fields", "is_drained"),
-    [
-        ({"cluster": "east"}, {}, False),
-        ({"region": "eu"}, {}, False),
-        ({"zone": "eu-a"}, {}, True),
-        ({"cluster": "east"}, {"is_widened": True}, True),
-        ({"cluster": "east"}, {"has_copies": True}, True),
-    ],
-)
-def test_a_clusters_own_name_stays_where_it_cannot_move(place, fields, is_drained):
+@pytest.mark.parametrize("place", [{"cluster": "east"}, {"region": "eu"}])
+def test_a_clusters_own_name_stays_where_it_cannot_move(place):
     overrides = Overrides((drain(1, 1, **place),))
-    assert bool(overrides.of_service(service_of(scope="east", **fields))) is is_drained
-    assert overrides.of_service(service_of())
+    key = ServiceKey("shop", "web", "east")
+    assert overrides.of_service(key, can_move=False) == ()
+    assert overrides.of_service(key, can_move=True) == overrides.drains
+    assert Overrides((drain(1, 1, zone="eu-a"),)).of_service(key, can_move=False)
 
 
 def test_a_drain_of_some_services_leaves_the_others():
     overrides = Overrides((drain(1, 1, cluster="east", services=("shop/api",)),))
-    assert overrides.of_service(service_of()) == ()
+    assert overrides.of_service(ServiceKey("shop", "web"), can_move=True) == ()

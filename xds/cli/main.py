@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "drain": ("xds.cli.drain:drain", "Have a cluster, zone or region get no requests."),
     "undrain": ("xds.cli.drain:undrain", "Have it get its requests back."),
     "gate": ("xds.cli.gate:gate", "Open and close tiers of policies whose gate is Manual."),
+    "policy": ("xds.cli.policy:policy", "Print the tiers that strategies stand for."),
     "problems": ("xds.cli.problems:problems", "List what is wrong, with remedies."),
     "proxies": ("xds.cli.proxies:proxies", "List connected proxies and whether they accepted what they were sent."),
     "nacks": ("xds.cli.nacks:nacks", "List what proxies rejected, the objects it comes from, and their words."),

@@ -163,15 +163,15 @@ def name_of(*parts: str, rest: Sequence[str] = ()) -> str:
 
 
 def _document(name: str, drain: DrainSpec | None, gate: GateSpec | None, reason: str) -> dict[str, Any]:
-    import msgspec
-
     from xds.discovery.remote.objects import traffic_override
 
     spec: dict[str, Any] = {}
     if drain is not None:
-        spec["drain"] = {key: value for key, value in msgspec.to_builtins(drain).items() if value or key == "step"}
+        place = {"cluster": drain.cluster, "region": drain.region, "zone": drain.zone, "services": drain.services}
+        spec["drain"] = {**{key: value for key, value in place.items() if value}, "steps": drain.steps, "step": drain.step}
     if gate is not None:
-        spec["open"] = {key: value for key, value in msgspec.to_builtins(gate).items() if value}
+        names = {"cluster": gate.cluster, "namespace": gate.namespace, "policy": gate.policy, "tier": gate.tier}
+        spec["open"] = {key: value for key, value in names.items() if value}
     if reason:
         spec["reason"] = reason
     return traffic_override(name, _what(drain, gate), spec)

@@ -141,7 +141,7 @@ def _named(service: Service, port: int) -> Iterator[Step]:
 
 def _exported(fleet: Fleet, service: Service, port: int) -> Iterator[Step]:
     """Yield who exports what is used, and which export decides."""
-    if service.key.scope and not service.is_widened:
+    if service.key.scope and not service.widened_by:
         return
     imported = fleet.imports.get(ServiceKey(service.key.namespace, service.key.name))
     if imported is None:
@@ -166,9 +166,10 @@ def _given(fleet: Fleet, service: Service, view: View) -> Iterator[Step]:
         providers = ", ".join(sorted(sharing.providers)) if sharing.providers is not None else "all clusters"
         text = f"{key.scope} is given the endpoints of {providers} by a MultiClusterService"
         yield Step("sharing", text, (ref_of(FLEET, sharing.item),))
-    if service.is_widened:
+    if service.widened_by:
         refs = tuple(ref for ref in _naming(fleet, key, view.cluster))
-        yield Step("widening", "a policy names it, so clusters that export it count, too", refs)
+        others = ", ".join(sorted(service.widened_by))
+        yield Step("widening", f"a policy names it, so what {others} export counts, too, if that policy governs", refs)
 
 
 def _naming(fleet: Fleet, key: ServiceKey, cluster: str) -> Iterator[Ref]:
@@ -180,34 +181,32 @@ def _naming(fleet: Fleet, key: ServiceKey, cluster: str) -> Iterator[Ref]:
 
 def _governed(book: PolicyBook, service: Service, port: int, view: View) -> Iterator[Step]:
     """Yield which policy governs, which do not, and whose sovereignty holds."""
-    for drain in book.overrides.of_service(service):
+    drains = book.governing(service, port, view.cluster).drains
+    for drain in book.overrides.of_service(service.key, can_move=True):
         left = f"{100 * drain.left:.0f} % of what it would get" if drain.left else "nothing"
-        yield Step("drain", f"{drain} leaves {drain.place} {left}", (drain.origin,))
+        does = f"leaves {drain.place} {left}" if drain in drains else "does not move what one cluster alone may serve"
+        yield Step("drain", f"{drain} {does}", (drain.origin,))
     candidates = book.candidates(service, port, view.cluster)
     for item, ref, faults in book.refused(service, port, view.cluster):
         text = f"{item.kind} {item.metadata.namespace}/{item.metadata.name} is not accepted: {faults[0].message}"
         yield Step("policy", text, (ref,))
+    for other in book.governing(service, port, view.cluster).sovereignty:
+        yield Step("sovereignty", f"the sovereignty of {other.name} holds, whatever governs", book.refs(other))
     if not candidates:
         own = " of its own endpoints alone" if not service.spans else ""
         first = f", behind {service.traffic_distribution}" if service.traffic_distribution else ""
         yield Step("policy", f"no policy speaks for it: the default ladder{own}{first}")
         return
     (subject, policy), *others = candidates
-    yield Step("policy", f"{policy.name} governs, as {_as(subject)}", _refs(policy))
+    yield Step("policy", f"{policy.name} governs, as {_as(subject)}", book.refs(policy))
     for subject, other in others:
         if other is not policy:
-            yield Step("policy", f"{other.name} speaks for it as {_as(subject)}, which is less specific", _refs(other))
-    for other in dict.fromkeys(one for _, one in candidates if one.sovereignty):
-        yield Step("sovereignty", f"the sovereignty of {other.name} holds, whatever else governs", _refs(other))
+            yield Step("policy", f"{other.name} speaks for it as {_as(subject)}, which is less specific", book.refs(other))
 
 
 def _as(subject: object) -> str:
     text = str(subject)
     return text if text.startswith("the default") else f"one for {text}"
-
-
-def _refs(policy: Policy) -> tuple[Ref, ...]:
-    return (policy.origin,) if policy.origin else ()
 
 
 def _members(fleet: Fleet, service: Service, port: int, view: View) -> Iterator[Step]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from xds.model.members import Member
-    from xds.model.service import Locality, Service, ServiceKey
+    from xds.model.service import Locality, ServiceKey
     from xds.model.traffic_objects import DrainSpec, TrafficOverride, TrafficPolicy
     from xds.problems import Ref
 
@@ -91,16 +91,17 @@ class Overrides:
                 gates.setdefault((gate.cluster, gate.namespace, gate.policy), set()).add(gate.tier)
         return Overrides(tuple(drains), {name: frozenset(tiers) for name, tiers in gates.items()})
 
-    def of_service(self, service: Service) -> tuple[Drain, ...]:
+    def of_service(self, key: ServiceKey, *, can_move: bool) -> tuple[Drain, ...]:
         """Return the drains that are about a service.
 
         A cluster's own name that nothing widens means that cluster's endpoints and no others, so that draining the cluster or its
         region would move nothing and only break what its own clients ask for; draining a zone moves it to the others.
+
+        Args:
+            key: of the service.
+            can_move: whether its requests may go to other clusters.
         """
-        if not self.drains:
-            return ()
-        may_move = service.spans or service.is_widened
-        return tuple(one for one in self.drains if one.has(service.key) and (may_move or one.zone))
+        return tuple(one for one in self.drains if one.has(key) and (can_move or one.zone)) if self.drains else ()
 
 
 NONE: Final = Overrides()

@@ -46,7 +46,8 @@ def service_cluster(service: Service, port: Port, settings: ClusterSettings = DE
         )
         message.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(pack(options))
     refs = {ENDPOINT: frozenset((message.name,))}
-    return Resource.of(CLUSTER, message.name, to_bytes(message), refs=refs, origins=service.origins)
+    origins = (*service.origins, settings.origin) if settings.origin else service.origins
+    return Resource.of(CLUSTER, message.name, to_bytes(message), refs=refs, origins=origins)
 
 
 def passthrough_cluster() -> Resource:
@@ -89,7 +90,7 @@ def _apply(settings: ClusterSettings, message: envoy.Cluster, port: Port) -> Non
             unhealthy_threshold=envoy.UInt32Value(value=check.unhealthy_threshold),
             healthy_threshold=envoy.UInt32Value(value=check.healthy_threshold),
         )
-        if check.path:
+        if check.path and port.protocol.is_http:
             codec = "HTTP2" if port.protocol is Protocol.HTTP2 else "HTTP1"
             question.http_health_check.CopyFrom(envoy.HealthCheck.HttpHealthCheck(path=check.path, codec_client_type=codec))
         else:
