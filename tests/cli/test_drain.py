@@ -126,6 +126,7 @@ def test_a_drain_and_back(run, directory):
 def test_others_are_told_if_what_is_undrained_is_not_drained(run, directory):
     run("drain east")
     assert run("undrain eats").stdout == "eats is not drained; drained are: cluster east\n"
+    assert run("undrain zone=east").stdout == "zone east is not drained; drained are: cluster east\n"
     assert [*kept(directory)] == ["drain-cluster-east"]
 
 
@@ -306,8 +307,8 @@ def test_without_a_control_plane_a_hub_is_drained_by_force_alone(xdsctl, tmp_pat
     words = ("--hub", "hub.yaml", "--admin-address", NOBODY)
     error = xdsctl("drain", "cluster=east", *words, exits=2).stderr
     assert "no control plane answers at 127.0.0.1:1" in error
-    assert "unchecked, it is done with --force" in error
-    assert "so say cluster=NAME" in xdsctl("drain", "east", "--force", *words, exits=64).stderr
+    assert "; --force drains unchecked\n" in error
+    assert "unchecked, it is done with --force and cluster=NAME" in xdsctl("drain", "east", "--force", *words, exits=2).stderr
     assert put == {}
     assert "not checked: no control plane answers" in xdsctl("drain", "cluster=east", "--force", *words).stderr
     assert [*put] == ["drain-cluster-east"]

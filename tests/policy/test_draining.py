@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from fleet_world import make
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,9 +13,10 @@ from xds.model.objects import ObjectMeta
 from xds.model.service import CLUSTERSET, Endpoint, Health, Locality, Port, Protocol, Service, ServiceKey
 from xds.model.traffic_objects import DrainSpec, TrafficOverride, TrafficOverrideSpec
 from xds.model.view import View
+from xds.policy.acceptance import Known
 from xds.policy.explanation import predicted
 from xds.policy.ladder import Governance, Ladder
-from xds.policy.overrides import Drain, Overrides
+from xds.policy.overrides import Drain, Overrides, problems
 from xds.policy.policies import NO_POLICY
 from xds.problems import Ref
 
@@ -26,7 +28,10 @@ PLACES = {
     "south": Locality("us", "us-b", "south"),
 }
 VIEW = View(cluster="east", region="eu", zone="eu-a")
-MEMBERS = {at.cluster: Member(at.cluster, at.region, (at.zone,)) for at in PLACES.values()}
+MEMBERS = {
+    at.cluster: Member(at.cluster, at.region, tuple(one.zone for one in PLACES.values() if one.cluster == at.cluster))
+    for at in PLACES.values()
+}
 DRAINED = ({"cluster": "east"}, {"cluster": "north"}, {"cluster": "west"}, {"region": "eu"}, {"region": "us"}, {"zone": "eu-b"})
 POLICY = NO_POLICY["", True]
 WEIGHT_STEP, PERCENT = 0.005, 0.021
@@ -180,3 +185,22 @@ def test_a_clusters_own_name_stays_where_it_cannot_move(place):
 def test_a_drain_of_some_services_leaves_the_others():
     overrides = Overrides((drain(1, 1, cluster="east", services=("shop/api",)),))
     assert overrides.of_service(ServiceKey("shop", "web"), can_move=True) == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "says"),
+    [
+        ({"cluster": "eats"}, ".cluster", "there is no cluster 'eats'"),
+        ({"zone": "eu-z"}, ".zone", "there is no zone 'eu-z'"),
+        ({}, "", "drains no place"),
+        ({"cluster": "east", "step": 5, "steps": 3}, ".step", "5 of 3 steps are made"),
+        ({"cluster": "east", "services": ["shop/web", "web"]}, ".services[1]", "'web' names no service"),
+        ({"zone": "eu-c"}, None, ""),
+        ({"cluster": "east", "zone": "eu-a", "step": 3, "steps": 3, "services": ["shop/web"]}, None, ""),
+    ],
+)
+def test_what_is_wrong_with_a_drain_is_told(spec, field, says):
+    known = Known(MEMBERS, [service_of(Endpoint(Locality("eu", "eu-c", "east"), ("10.9.0.1",), 80, Health.HEALTHY))])
+    override = make("TrafficOverride", "d", spec={"drain": spec})
+    found = [(one.code, one.field, one.message) for one in problems([override], known, {})]
+    assert found == ([] if field is None else [("XDS0604", f"spec.drain{field}", says)])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xds.cli.client import UnreachableError
 from xds.cli.output import note
-from xds.cli.places import Place, places_of
+from xds.cli.places import KINDS, Place, places_of
 from xds.cli.simulate import answer, request_of
 
 if TYPE_CHECKING:
@@ -36,15 +36,18 @@ class World:
     def __init__(self, client: Client, clusters: Path | None = None) -> None:
         self.client = client
         self._clusters: Path | None = None
-        self._members: list[Json] | None = None
+        self._members: set[str] = set()
         self._has_asked = False
         if clusters is not None:
             from xds.cli.offline import Offline
+            from xds.policy.acceptance import Known
 
             fleet = Offline(clusters).fleet
             if fleet.members:
+                known = Known(fleet.members, fleet.services.values())
                 self._clusters = clusters
-                self._members = [{"name": one.name, "region": one.region, "zones": one.zones} for one in fleet.members.values()]
+                self._members = {*fleet.members}
+                self._places = {Place(kind, name) for kind in KINDS for name in known.names(kind)}
                 self._services = {f"{key.namespace}/{key.name}" for key in fleet.services}
 
     @property
@@ -58,9 +61,7 @@ class World:
         Raises:
             UnreachableError: no control plane answers.
         """
-        if self._members is None:
-            self._members = self.client.items("/v1/members")
-        return places_of(self._members)
+        return places_of(self.client.items("/v1/members")) if self.is_live else self._places
 
     def simulate(self, **supposed: Any) -> Json:
         """Return what would become of requests; the arguments are those of `request_of`."""
@@ -92,9 +93,7 @@ class World:
 
     def _is_that_of(self, client: Client) -> bool:
         """Return whether a control plane serves the fleet of the directory, and not another one."""
-        return self.is_live or {one["name"] for one in client.items("/v1/members")} == {
-            one["name"] for one in self._members or ()
-        }
+        return self.is_live or {one["name"] for one in client.items("/v1/members")} == self._members
 
 
 def rates(before: Iterable[Json], after: Iterable[Json]) -> dict[str, float]:

@@ -13,15 +13,16 @@ from xds.cli.drains import Drain, ElsewhereError, Walk, drains_of
 from xds.cli.options import Duration, asks_server, checked, time_text
 from xds.cli.output import note, say
 from xds.cli.override_store import keeps_overrides, store_of
-from xds.cli.places import KINDS, NoPlaceError, Place, find_place
+from xds.cli.places import NoPlaceError, find_place
 from xds.errors import XdsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from xds.cli.carrying import World
     from xds.cli.client import Client
+    from xds.cli.places import Place
 
 STEPS = 10
 """Of a ramp, unless --steps says otherwise."""
@@ -41,7 +42,7 @@ def _services(context: click.Context, option: click.Parameter, names: Sequence[s
 @click.command()
 @click.argument("place", metavar="CLUSTER|ZONE|REGION")
 @RAMP
-@click.option("--steps", type=_STEPS, help=f"How many steps a ramp has.  [default: {STEPS}]")
+@click.option("--steps", type=_STEPS, metavar="N", help=f"How many steps a ramp has.  [default: {STEPS}]")
 @click.option("--service", "services", multiple=True, metavar="NAMESPACE/NAME", callback=_services, help="Only this service.")
 @click.option("--load", "loads", multiple=True, metavar="NAMESPACE/NAME=RPS", help="Requests a second to a service.")
 @click.option("--force", "is_forced", is_flag=True, help="Even if the rest cannot carry it, or nobody can tell.")
@@ -88,20 +89,15 @@ class Wish:
 
 
 def _place(world: World, wish: Wish) -> Place:
-    """Return the place that is meant."""
+    """Return the place that is meant; only for a name alone is anybody asked."""
+    if "=" in wish.place:
+        return find_place(wish.place, ())
     try:
         return find_place(wish.place, world.places())
     except UnreachableError as error:
-        kind, _, name = wish.place.partition("=")
-        if not wish.is_forced:
-            raise UnreachableError(
-                f"{error}; unchecked, it is done with --force and cluster=NAME, zone=NAME or region=NAME"
-            ) from error
-        if kind not in KINDS or not name:
-            raise click.UsageError(
-                f"{error}; so say cluster=NAME, zone=NAME or region=NAME", click.get_current_context()
-            ) from error
-        return Place(kind, name)
+        raise UnreachableError(
+            f"{error}; unchecked, it is done with --force and cluster=NAME, zone=NAME or region=NAME"
+        ) from error
 
 
 def _drain(begun: Drain, world: World, wish: Wish) -> None:
@@ -177,7 +173,7 @@ def _left_there(walk: Walk, word: str, ramp_s: float) -> Iterator[None]:
 @click.command()
 @click.argument("place", metavar="CLUSTER|ZONE|REGION")
 @RAMP
-@click.option("--steps", type=_STEPS, help=f"Of one that was drained at once.  [default: {STEPS}]")
+@click.option("--steps", type=_STEPS, metavar="N", help=f"Of one that was drained at once.  [default: {STEPS}]")
 @keeps_overrides
 def undrain(place: str, *, ramp_s: float | None, steps: int | None, hub: str, clusters: Path | None) -> None:
     """Have a place get its requests back: every drain of the cluster, zone or region goes, whichever services it is about.
@@ -191,15 +187,22 @@ def undrain(place: str, *, ramp_s: float | None, steps: int | None, hub: str, cl
     try:
         meant = find_place(place, {one.place for one in kept})
     except NoPlaceError:
-        names = ", ".join(sorted({str(one.place) for one in kept}))
-        say(f"{place} is not drained{f'; drained are: {names}' if names else ''}")
+        _say_not_drained(place, kept)
         return
-    for one in (one for one in kept if one.place == meant):
+    found = [one for one in kept if one.place == meant]
+    if not found:
+        _say_not_drained(meant, kept)
+    for one in found:
         if ramp_s is None:
             store.delete(one.name)
         else:
             _undrain_slowly(one, ramp_s, steps or STEPS)
         say(f"{one} gets its requests again (TrafficOverride {one.name} in {store.title} is deleted)")
+
+
+def _say_not_drained(place: object, kept: Iterable[Drain]) -> None:
+    names = ", ".join(sorted({str(one.place) for one in kept}))
+    say(f"{place} is not drained{f'; drained are: {names}' if names else ''}")
 
 
 def _undrain_slowly(found: Drain, ramp_s: float, steps: int) -> None:

@@ -53,25 +53,25 @@ def place_of(drain: DrainSpec) -> Place | None:
 
 
 def find_place(text: str, known: Iterable[Place]) -> Place:
-    """Return the place that is meant.
+    """Return the place that is meant; one that is named in full need not be known.
 
     Raises:
         UsageError: it may be several.
-        NoPlaceError: it is none of those that are known.
+        NoPlaceError: a name alone is none of those that are known.
     """
     places = [*known]
     kind, _, name = text.partition("=")
-    if name and kind not in KINDS:
+    if name and kind in KINDS:
+        return Place(kind, name)
+    if name:
         raise click.UsageError(f"{text!r} is no place; use cluster=NAME, zone=NAME or region=NAME", click.get_current_context())
-    found = sorted(one for one in {*places} if text in (one.text, one.name))
+    found = sorted(one for one in {*places} if one.name == text)
     if len(found) > 1:
         choices = " or ".join(one.text for one in found)
         names = " and ".join(f"a {one.kind}" for one in found)
         raise click.UsageError(f"{text!r} is {names}; say {choices}", click.get_current_context())
     if not found:
-        raise NoPlaceError(
-            f"there is no {f'{kind} {name!r}' if name else f'cluster, zone or region {text!r}'}; {_hint(text, places)}"
-        )
+        raise NoPlaceError(f"there is no cluster, zone or region {text!r}; {_hint(text, places)}")
     return found[0]
 
 
@@ -93,5 +93,4 @@ def _hint(text: str, known: Iterable[Place]) -> str:
     names = [*known]
     kinds = [(kind, sorted({one.name for one in names if one.kind == kind})) for kind in KINDS]
     listed = "; ".join(f"{kind}s: {', '.join(found)}" for kind, found in kinds if found)
-    spoken = (one.text if "=" in text else one.name for one in names)
-    return suggestion(text, spoken, f"known {listed}" if listed else "no member is known")
+    return suggestion(text, (one.name for one in names), f"known {listed}" if listed else "no member is known")

@@ -121,7 +121,7 @@ class PolicyBook:
             entry.faults = entry.faults or missing
             self._entries[identity] = entry
         named_policies = {identity: entry.item for identity, entry in self._entries.items()}
-        self._override_problems = tuple(problems(overriding, members, named_policies))
+        self._override_problems = tuple(problems(overriding, known, named_policies))
         self._find_subjects()
         in_force = {one.policy for one in self._entries.values() if one.policy} | {*NO_POLICY.values()}
         self._complete = {key: one for key, one in self._complete.items() if key[0] in in_force}
@@ -226,7 +226,9 @@ class PolicyBook:
 
     def check(self, override: TrafficOverride) -> Iterator[Problem]:
         """Yield what is wrong with an override, as policies stand."""
-        return problems([override], self._members, {identity: entry.item for identity, entry in self._entries.items()})
+        return problems(
+            [override], Known(self._members, self._services), {identity: entry.item for identity, entry in self._entries.items()}
+        )
 
     def entries(self) -> Iterator[tuple[Identity, _Entry]]:
         """Yield every policy, and what became of it."""
