@@ -276,7 +276,7 @@ def test_a_gate_is_opened_and_closed(run, directory, with_policy):
     assert spec == {"open": {"namespace": "shop", "policy": "web", "tier": "remote"}, "reason": "drill"}
     assert (
         run("gate open shop/web remote").stdout
-        == f"the gate is open already (TrafficOverride {name} in {directory}/.overrides.yaml)\n"
+        == f"tier remote of shop/web is open already (TrafficOverride {name} in {directory}/.overrides.yaml)\n"
     )
     assert "tier remote of shop/web is closed" in run("gate close shop/web remote").stdout
     assert kept(directory) == {}
@@ -310,7 +310,7 @@ def test_without_a_control_plane_a_hub_is_drained_by_force_alone(xdsctl, tmp_pat
     assert "; --force drains unchecked\n" in error
     assert "unchecked, it is done with --force and cluster=NAME" in xdsctl("drain", "east", "--force", *words, exits=2).stderr
     assert put == {}
-    assert "not checked: no control plane answers" in xdsctl("drain", "cluster=east", "--force", *words).stderr
+    assert xdsctl("drain", "cluster=east", "--force", *words).stderr.startswith("not checked: no control plane answers")
     assert [*put] == ["drain-cluster-east"]
 
 

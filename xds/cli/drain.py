@@ -139,7 +139,9 @@ class _Check:
         except UnreachableError as error:
             if not self._wish.is_forced:
                 raise UnreachableError(f"{error}; --force drains unchecked") from error
-            note(f"not checked: {error}")
+            if not self._has_warned:
+                note(f"not checked: {error}")
+            self._has_warned = True
             return
         lines = objections(found)
         if not lines:

@@ -46,11 +46,10 @@ def open_(client: Client, policy: str, tier: str, *, reason: str, hub: str, clus
     """
     spec = _gate(policy, tier)
     store = store_of(hub, clusters)
-    _tell_consequences(client, clusters, f"{policy}/{tier}")
-    found = _found(store, spec)
-    if found:
-        say(f"the gate is open already (TrafficOverride {found[0].metadata.name} in {store.title})")
+    if found := _found(store, spec):
+        say(f"tier {tier} of {policy} is open already (TrafficOverride {found[0].metadata.name} in {store.title})")
         return
+    _tell_consequences(client, clusters, f"{policy}/{tier}")
     name = name_of("gate", *([spec.cluster] if spec.cluster else []), spec.namespace, spec.policy, tier, rest=("open",))
     store.put(name, gate=spec, reason=reason)
     undo = command_line("gate", "close", policy, tier, store=store)
