@@ -382,3 +382,11 @@ def test_long_lists_of_objections_are_cut():
         "  9",
         "  and 2 more; `xdsctl simulate` lists them",
     ]
+
+
+def test_explain_tells_what_a_drain_moves_and_what_it_does_not(xdsctl, run, directory):
+    run("drain east")
+    moved = xdsctl("explain", "web.shop.svc.clusterset.local", "--from", "east", "--clusters", directory).stdout
+    assert "TrafficOverride drain-cluster-east leaves cluster east nothing" in moved
+    own = xdsctl("explain", "web.shop.svc.cluster.local", "--from", "east", "--clusters", directory).stdout
+    assert "TrafficOverride drain-cluster-east does not move what one cluster alone may serve" in own
