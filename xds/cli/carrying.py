@@ -37,6 +37,8 @@ class World:
         self.client = client
         self._clusters: Path | None = None
         self._members: set[str] = set()
+        self._places: set[Place] = set()
+        self._services: set[str] = set()
         self._has_asked = False
         if clusters is not None:
             from xds.cli.offline import Offline

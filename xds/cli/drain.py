@@ -196,7 +196,7 @@ def undrain(place: str, *, ramp_s: float | None, steps: int | None, hub: str, cl
         _say_not_drained(meant, kept)
     for one in found:
         if ramp_s is None:
-            store.delete(one.name)
+            replace(one, step=0).put()
         else:
             _undrain_slowly(one, ramp_s, steps or STEPS)
         say(f"{one} gets its requests again (TrafficOverride {one.name} in {store.title} is deleted)")

@@ -65,11 +65,11 @@ class Drain:
         """Keep it as it is here; one of which no step is left goes."""
         from xds.model.traffic_objects import DrainSpec
 
-        if not self.step:
-            self.store.delete(self.name)
-            return
         spec = DrainSpec(**self.place.fields, services=[*self.services], steps=self.steps, step=self.step)
-        self.store.put(self.name, drain=spec, reason=self.reason)
+        if self.step:
+            self.store.put(self.name, drain=spec, reason=self.reason)
+        else:
+            self.store.delete(self.name, drain=spec)
 
     def command(self, word: str, *options: str) -> str:
         """Return a command about it, for people to copy."""

@@ -41,8 +41,8 @@ class Store(Protocol):
     def put(self, name: str, *, drain: DrainSpec | None = None, gate: GateSpec | None = None, reason: str = "") -> None:
         """Make one, or have it be as given."""
 
-    def delete(self, name: str) -> None:
-        """Delete one; it may be gone already."""
+    def delete(self, name: str, *, drain: DrainSpec | None = None) -> None:
+        """Delete one, which may be gone already; a drain is taken back first, as it is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,12 @@ class InHub:
 
         asyncio.run(apply_override(self.place, _document(name, drain, gate, reason)))
 
-    def delete(self, name: str) -> None:
-        """Delete one that xdsctl has made; it may be gone already."""
+    def delete(self, name: str, *, drain: DrainSpec | None = None) -> None:
+        """Delete one that xdsctl has made, which may be gone already; a drain is taken back first, as it is given."""
         from xds.discovery.remote.overrides import delete_override
 
-        asyncio.run(delete_override(self.place, name))
+        last = _document(name, drain, None, "") if drain is not None else None
+        asyncio.run(delete_override(self.place, name, last))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class InDirectory:
         """Make one, or have it be as given."""
         self.file.put(_document(name, drain, gate, reason))
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, *, drain: DrainSpec | None = None) -> None:  # noqa: ARG002 - nobody holds deletions of files
         """Take one out."""
         self.file.delete(name)
 

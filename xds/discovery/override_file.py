@@ -84,7 +84,7 @@ class OverrideFile:
     def _change(self, name: str, text: str | None) -> None:
         with self._locked():
             self.read()  # so that what cannot be read is never written over
-            before = self._path.read_text() if self._path.exists() else ""
+            before = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
             kept, is_new = [], True
             for index, part in enumerate(_SEPARATOR.split(before)):
                 if _is_named(part, name, self.title):
@@ -108,7 +108,7 @@ class OverrideFile:
             descriptor, name = tempfile.mkstemp(prefix=f"{OVERRIDES}.", dir=path.parent)
             new = Path(name)
             try:
-                with os.fdopen(descriptor, "w") as file:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                     os.fchmod(descriptor, path.stat().st_mode & 0o777 if path.exists() else _MODE)
                     file.write(text)
                     file.flush()

@@ -41,12 +41,22 @@ async def test_one_comes_changes_and_goes(hub):
     assert await read_overrides(hub) == []
 
 
+async def test_a_drain_is_taken_back_before_it_is_deleted(hub, server):
+    await apply_override(hub, drained(2))
+    seen = []
+    server.store.listeners.append(lambda: seen.append([one["spec"] for one in server.store.objects("TrafficOverride").values()]))
+    await delete_override(hub, "drain-cluster-east", drained(0))
+    await delete_override(hub, "drain-cluster-east", drained(0))
+    assert seen == [[drained(0)["spec"]], []]
+
+
 async def test_one_that_somebody_else_has_made_stays(hub, server):
     server.store.put("TrafficOverride", "mine", spec={"drain": {"cluster": "east"}})
     server.store.put("TrafficOverride", "odd", spec={"drain": {"cluster": 5}})
     assert [item.metadata.name for item in await read_overrides(hub)] == ["mine"]
     with pytest.raises(RemoteError, match=r"xdsctl did not make TrafficOverride mine; .* kubectl delete trafficoverride mine"):
-        await delete_override(hub, "mine")
+        await delete_override(hub, "mine", drained(0))
+    assert server.store.objects("TrafficOverride")["", "mine"]["spec"] == {"drain": {"cluster": "east"}}
 
 
 async def test_a_hub_without_the_kind(hub, server):

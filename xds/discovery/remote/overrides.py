@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from xds.discovery.remote.objects import path_of
+from xds.discovery.remote.objects import is_ours, path_of
 from xds.discovery.remote.target import Outcome, RemoteError, connected
 from xds.model.traffic_objects import TrafficOverride
 
@@ -47,14 +47,23 @@ async def apply_override(hub: Place, document: Object) -> None:
         await target.apply(document)
 
 
-async def delete_override(hub: Place, name: str) -> None:
+async def delete_override(hub: Place, name: str, last: Object | None = None) -> None:
     """Delete an override that `xdsctl` has made; it may be gone already.
+
+    Args:
+        hub: where it is.
+        name: of it.
+        last: what it is made to be before, so that it does nothing any longer even where a control plane holds the deletion, as
+            it does if a hub loses many objects at once.
 
     Raises:
         RemoteError: as above, or somebody else has made it, who might make it again.
         ConfigurationError: as above.
     """
     async with connected(hub) as target:
+        found = await target.get(_named(name)) if last is not None else None
+        if last is not None and found is not None and is_ours(found):
+            await target.apply(last)
         if await target.delete(_named(name)) is Outcome.FOREIGN:
             remedy = f"delete it where it is kept, or by kubectl delete trafficoverride {name}"
             raise RemoteError(f"the hub: xdsctl did not make {KIND} {name}; {remedy}")
