@@ -27,6 +27,7 @@ from xds.model.events import (
     ref_of,
 )
 from xds.model.imports import INVALID_TYPE, Exported, Import, invalid
+from xds.model.istio_objects import DestinationRule
 from xds.model.karmada_objects import MultiClusterService
 from xds.model.local import LocalInput, LocalResult, build_local
 from xds.model.members import Member
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from xds.model.flomesh import Remote
 
 SHARING = MultiClusterService.__name__
-POLICY = TrafficPolicy.__name__
+POLICIES = frozenset((TrafficPolicy.__name__, DestinationRule.__name__))
 OVERRIDE = TrafficOverride.__name__
 Kind = TypeVar("Kind", bound=objects.KubernetesObject)
 
@@ -64,7 +65,7 @@ class FleetChange:
     members: bool = False
     """A member appeared, went, or changed place or network: nodes may belong to other views now."""
     policies: bool = False
-    """A TrafficPolicy or TrafficOverride changed."""
+    """A TrafficPolicy, a TrafficOverride or a policy of another system changed."""
 
     @property
     def needs_batch(self) -> bool:
@@ -164,6 +165,12 @@ class Fleet:
         """Yield (cluster that holds it, or FLEET; object) of every TrafficPolicy whose clients are members'."""
         for cluster in (FLEET, *self.members):
             for item in self._of(cluster, TrafficPolicy):
+                yield cluster, item
+
+    def destination_rules(self) -> Iterator[tuple[str, DestinationRule]]:
+        """Yield (cluster that holds it, object) of every DestinationRule whose clients are members'."""
+        for cluster in self.members:
+            for item in self._of(cluster, DestinationRule):
                 yield cluster, item
 
     def overrides(self) -> Iterator[TrafficOverride]:
@@ -269,7 +276,7 @@ class Fleet:
         if key.kind == SHARING:
             (self._shared_names.discard if item is None else self._shared_names.add)((key.namespace, key.name))
             self._dirty_everywhere(key.namespace, key.name)
-        if key.kind == POLICY:
+        if key.kind in POLICIES:
             self._policies_changed = True
             for name in self._targets.put(cluster, key, item):
                 self._dirty_everywhere(*name)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xds.model.events import FLEET
+from xds.model.istio_objects import DestinationRule
 from xds.model.traffic_objects import TrafficPolicy
 from xds.model.union import union
 
@@ -30,9 +31,7 @@ class Targets:
     def put(self, holder: str, key: ObjectKey, item: KubernetesObject | None) -> frozenset[Name]:
         """Take a policy as it is now, None for one that is gone; return the Services that are named otherwise than before."""
         before = self._named.pop((holder, key), frozenset())
-        named: frozenset[Name] = frozenset()
-        if isinstance(item, TrafficPolicy):
-            named = frozenset((key.namespace, ref.name) for ref in item.spec.target_refs if ref.kind == "Service")
+        named = named_by(item)
         if named:
             self._named[holder, key] = named
         for name in before - named:
@@ -52,6 +51,17 @@ class Targets:
     def names(self) -> frozenset[Name]:
         """All that are named."""
         return frozenset(self._holders)
+
+
+def named_by(item: KubernetesObject | None) -> frozenset[Name]:
+    """Return the Services that a policy names; for a DestinationRule, as Istio merges Services of one name over the clusters."""
+    match item:
+        case TrafficPolicy():
+            return frozenset((item.metadata.namespace, ref.name) for ref in item.spec.target_refs if ref.kind == "Service")
+        case DestinationRule():
+            host = item.service
+            return frozenset({(host.namespace, host.name)} if host and host.kind == "Service" else ())
+    return frozenset()
 
 
 def widened(own: Service, exported: Service | None) -> Service:

@@ -1,23 +1,27 @@
 """The book of policies: which are in force, and which of them governs a service port for the clients of a cluster.
 
-The most specific one governs, whole: one that names the port comes before one that names the service, then the namespace's
-default, then the fleet's; of two alike, the cluster's own comes before the fleet's. Sovereignty alone adds up: a place that must
-never be used is never used, whatever a more specific policy says.
+The most specific one governs, whole: one that names the port comes before one that names the service, then what other systems
+say of the service, then the namespace's default, then the fleet's; of two alike, the cluster's own comes before the fleet's.
+Sovereignty alone adds up: a place that must never be used is never used, whatever a more specific policy says.
+
+So who moves from another system writes TrafficPolicies service by service; a default takes nothing from those that have none yet.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xds.model.events import FLEET, ref_of
-from xds.model.service import CLUSTERSET, ServiceKey
+from xds.model.service import CLUSTERSET
 from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, faults
+from xds.policy.foreign import ForeignPolicies
 from xds.policy.ladder import Governance, Ladder
 from xds.policy.overrides import NONE, Drain, Overrides, problems
 from xds.policy.policies import NO_POLICY, Policy
 from xds.policy.reading import read
+from xds.policy.subjects import Subject, subjects_of
 from xds.policy.tiers import Place
 from xds.problems import Problem, did_you_mean
 
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 
     from xds.model.fleet import Fleet
     from xds.model.members import Member
-    from xds.model.service import Endpoint, Service
+    from xds.model.service import Endpoint, Service, ServiceKey
     from xds.model.traffic_objects import TargetRef, TrafficOverride, TrafficPolicy
     from xds.model.view import View
     from xds.policy.policies import RouteSettings
@@ -35,22 +39,6 @@ if TYPE_CHECKING:
 
 Identity = tuple[str, str, str]
 """(cluster, namespace, name) of a policy."""
-
-
-class Subject(NamedTuple):
-    """What a policy is about, as one cluster's, or the fleet's, policies say it. Fields that are "" or 0 mean all."""
-
-    holder: str
-    kind: str = ""
-    namespace: str = ""
-    name: str = ""
-    port: int = 0
-
-    def __str__(self) -> str:
-        """Return it for people."""
-        if self.kind:
-            return f"{self.kind} {self.namespace}/{self.name}" + (f" port {self.port}" if self.port else "")
-        return f"the default of namespace {self.namespace!r}" if self.namespace else "the default of the fleet"
 
 
 @dataclass(slots=True)
@@ -73,6 +61,7 @@ class PolicyBook:
     def __init__(self) -> None:
         self._entries: dict[Identity, _Entry] = {}
         self._subjects: dict[Subject, Policy] = {}
+        self._foreign = ForeignPolicies()
         self._members: Mapping[str, Member] = {}
         self._overrides = NONE
         self._override_problems: tuple[Problem, ...] = ()
@@ -111,6 +100,7 @@ class PolicyBook:
             self._entries[identity] = entry
         named_policies = {identity: entry.item for identity, entry in self._entries.items()}
         self._override_problems = tuple(problems(overriding, members, named_policies))
+        self._foreign.refresh(fleet)
         self._find_subjects()
         in_force = {*self._subjects.values(), *NO_POLICY.values()}
         drains = {*self._overrides.drains}
@@ -144,12 +134,12 @@ class PolicyBook:
         """Return what is in force for a port of a service and clients in a cluster, the most specific first."""
         if not self._subjects:
             return []
-        subjects = _subjects_of(service.key, port, cluster)
+        subjects = subjects_of(service.key, port, cluster)
         return [(one, self._subjects[one]) for one in subjects if one in self._subjects]
 
     def refused(self, service: Service, port: int, cluster: str) -> Iterator[tuple[TrafficPolicy, Ref, tuple[Fault, ...]]]:
         """Yield policies that would speak for a port of a service and clients in a cluster, but for what is wrong with them."""
-        subjects = {*_subjects_of(service.key, port, cluster)}
+        subjects = {*subjects_of(service.key, port, cluster)}
         for (holder, _, _), entry in self.entries():
             if entry.faults and not subjects.isdisjoint(_subjects(holder, entry.item)):
                 yield entry.item, ref_of(holder, entry.item), entry.faults
@@ -204,11 +194,12 @@ class PolicyBook:
             for subject, winner in entry.lost:
                 message = f"{subject} is governed by {winner.name}, which is older"
                 yield Problem("XDS0603", message, ref, "spec.targetRefs", "keep one of them")
+        yield from self._foreign.problems
         yield from self._override_problems
 
     def _find_subjects(self) -> None:
         """Enter what each policy that is in force is about; of two for one subject the older one counts (GEP-713)."""
-        self._subjects = {}
+        self._subjects = {**self._foreign.subjects}
         ordered = sorted(self._entries.items(), key=lambda pair: (pair[1].item.metadata.age, pair[0]))
         for (cluster, _, _), entry in ordered:
             if entry.policy is None or entry.in_force is None:
@@ -223,18 +214,6 @@ class PolicyBook:
 
 
 _UNRULED = {key: Governance(policy) for key, policy in NO_POLICY.items()}
-
-
-def _subjects_of(key: ServiceKey, port: int, cluster: str) -> Iterator[Subject]:
-    """Yield what policies for a service port may be about, the most specific first."""
-    kind = "Service" if key.scope else "ServiceImport"
-    holders = (cluster, FLEET) if cluster else (FLEET,)
-    for number in (port, 0):
-        for holder in holders:
-            yield Subject(holder, kind, key.namespace, key.name, number)
-    for holder in holders:
-        yield Subject(holder, "", key.namespace)
-    yield Subject(FLEET)
 
 
 def _subjects(cluster: str, item: TrafficPolicy) -> Iterator[Subject]:

@@ -69,11 +69,12 @@ class Ladder:
         members: by name.
     """
 
-    __slots__ = ("_members", "_rungs", "governance", "place")
+    __slots__ = ("_members", "_rungs", "governance", "place", "rungs")
 
     def __init__(self, governance: Governance, place: Place, members: Mapping[str, Member]) -> None:
         self.governance = governance
         self.place = place
+        self.rungs = governance.policy.rungs_for(place)
         self._members = members
         self._rungs: dict[tuple[Locality, str], int | str] = {}
 
@@ -91,7 +92,7 @@ class Ladder:
 
         Endpoints of another network are left out: nothing leads there. The fleet reports them (XDS0209).
         """
-        rungs, place = self.policy.rungs, self.place
+        rungs, place = self.rungs, self.place
         groups: list[dict[Locality, list[Endpoint]]] = [defaultdict(list) for _ in range(len(rungs) + place.drops_degraded)]
         left_out: dict[tuple[Locality, str], int] = defaultdict(int)
         for found in service.endpoints[port]:
@@ -130,7 +131,7 @@ class Ladder:
         for policy in self.governance.sovereignty:
             if any(one.fits(endpoint, self.place, self._members) for one in policy.sovereignty):
                 return f"never used, by the sovereignty of {policy.name}"
-        for index, rung in enumerate(self.policy.rungs):
+        for index, rung in enumerate(self.rungs):
             if not any(one.fits(endpoint, self.place, self._members) for one in rung.selectors):
                 continue
             weight = weight_of(rung.weights, endpoint.locality, self.place)

@@ -74,6 +74,21 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
+class ForClients:
+    """Rungs for the clients at some places, where a policy is not the same for all."""
+
+    region: str
+    """"": any."""
+    zone: str
+    """"": any of the region."""
+    rungs: tuple[Rung, ...]
+
+    def are_at(self, place: Place) -> bool:
+        """Return whether clients at a place are meant."""
+        return self.region in ("", place.region) and self.zone in ("", place.zone)
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSettings:
     """What a policy says that stands in the cluster, so that it never follows from endpoints: a change warms it again."""
 
@@ -101,6 +116,8 @@ class Policy:
     name: str
     """For people, e.g. `TrafficPolicy shop/web in east`."""
     rungs: tuple[Rung, ...]
+    by_client: tuple[ForClients, ...] = ()
+    """Instead of these: the first that means a client counts."""
     overprovisioning: int = OVERPROVISIONING
     """Percent (Envoy's `overprovisioning_factor`)."""
     sovereignty: tuple[Selector, ...] = ()
@@ -116,13 +133,20 @@ class Policy:
 
     def __post_init__(self) -> None:
         """Find out what of a client's place it depends on."""
-        selectors = [one for rung in self.rungs for one in rung.selectors] + [*self.sovereignty]
-        weights = [one for rung in self.rungs for one in rung.weights]
+        rungs = [*self.rungs, *(rung for one in self.by_client for rung in one.rungs)]
+        selectors = [one for rung in rungs for one in rung.selectors] + [*self.sovereignty]
+        weights = [one for rung in rungs for one in rung.weights]
         zone = any(OWN in one.spec.zones for one in selectors) or any(one.zone == OWN for one in weights)
+        zone = zone or any(one.zone for one in self.by_client)
         region = any(OWN in one.spec.regions for one in selectors) or any(one.region == OWN for one in weights)
+        region = region or any(one.region for one in self.by_client)
         object.__setattr__(self, "needs_zone", zone)
         object.__setattr__(self, "needs_region", zone or region)  # zones of two regions may share a name
         object.__setattr__(self, "needs_node", any(one.own_node for one in selectors))
+
+    def rungs_for(self, place: Place) -> tuple[Rung, ...]:
+        """Return what the tiers of clients at a place are made by."""
+        return next((one.rungs for one in self.by_client if one.are_at(place)), self.rungs)
 
 
 _OWN_NODE = Rung("own node", (Selector(PlaceSpec(), own_node=True),))
