@@ -108,6 +108,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0604": (Severity.ERROR, "override is not in force"),
     "XDS0610": (Severity.INFO, "policy of another system has another effect"),
     "XDS0611": (Severity.WARNING, "policy of another system is not followed"),
+    "XDS0612": (Severity.WARNING, "session affinity is not kept"),
 }
 """Code -> (severity, title)."""
 

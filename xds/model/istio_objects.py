@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from xds.model.objects import KubernetesObject
 
 OWN_DOMAIN = "svc.cluster.local"
+NODE_LABEL = "kubernetes.io/hostname"
 CLUSTERSET_DOMAIN = "svc.clusterset.local"
 
 
@@ -106,6 +107,12 @@ class DestinationRule(KubernetesObject, frozen=True, rename="camel", kw_only=Tru
     def outliers(self) -> OutlierDetection | None:
         """Which endpoints clients are to take out of use, if it says so."""
         return self.spec.traffic_policy.outlier_detection if self.spec.traffic_policy else None
+
+    @property
+    def looks_at_nodes(self) -> bool:
+        """Whether clients on different nodes may be governed differently."""
+        priorities = (self.locality.failover_priority if self.locality else None) or ()
+        return any(one.partition("=")[0] == NODE_LABEL for one in priorities)
 
     @property
     def service(self) -> Host | None:

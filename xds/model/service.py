@@ -157,6 +157,10 @@ class Service:
     """A cluster's own that a policy names, with what other clusters export: which counts if the policy is in force."""
     capacities: Mapping[str, float] = field(default_factory=dict)
     """Cluster -> what one endpoint there can bear, in requests a second, where its Service says so."""
+    hints: Mapping[str, str] = field(default_factory=dict)
+    """Of a cluster's own: what its Service says for other systems (`xds.model.hints`)."""
+    export_weights: Mapping[str, str] = field(default_factory=dict)
+    """Of the cluster set, if any export says one: cluster -> the weight that its export says, "" for none."""
 
     @property
     def spans(self) -> bool:

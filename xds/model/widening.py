@@ -7,14 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xds.model.events import FLEET
+from xds.model.hints import is_global
 from xds.model.istio_objects import DestinationRule
+from xds.model.objects import Service
 from xds.model.traffic_objects import TrafficPolicy
 from xds.model.union import union
 
 if TYPE_CHECKING:
     from xds.model.events import ObjectKey
     from xds.model.objects import KubernetesObject
-    from xds.model.service import Endpoint, Service
+    from xds.model.service import Endpoint
+    from xds.model.service import Service as Served
 
 Name = tuple[str, str]
 """(namespace, name) of a Service."""
@@ -54,17 +57,19 @@ class Targets:
 
 
 def named_by(item: KubernetesObject | None) -> frozenset[Name]:
-    """Return the Services that a policy names; for a DestinationRule, as Istio merges Services of one name over the clusters."""
+    """Return the Services that a policy names; Istio and Cilium join those of one name over the clusters, so theirs do, too."""
     match item:
         case TrafficPolicy():
             return frozenset((item.metadata.namespace, ref.name) for ref in item.spec.target_refs if ref.kind == "Service")
         case DestinationRule():
             host = item.service
             return frozenset({(host.namespace, host.name)} if host and host.kind == "Service" else ())
+        case Service() if is_global(item):
+            return frozenset(((item.metadata.namespace, item.metadata.name),))
     return frozenset()
 
 
-def widened(own: Service, exported: Service | None) -> Service:
+def widened(own: Served, exported: Served | None) -> Served:
     """Return a cluster's own service with the endpoints that other clusters export under its name, port by port.
 
     Args:

@@ -8,12 +8,25 @@ region that `failover` names, and the rest. The first entry whose `from` means t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xds.model.events import ref_of
-from xds.model.traffic_objects import ANY, OWN, OutlierSpec, PlaceSpec, WeightSpec
-from xds.policy.policies import NEAREST, ClusterSettings, ForClients, Policy, Rung, Selector, in_front
+from xds.model.istio_objects import NODE_LABEL
+from xds.model.traffic_objects import OWN, OutlierSpec, PlaceSpec, WeightSpec
+from xds.policy.policies import (
+    ALL_ALIKE,
+    ANYWHERE,
+    NEAREST,
+    NODE_ONLY,
+    OWN_ZONE,
+    ClusterSettings,
+    ForClients,
+    Policy,
+    Rung,
+    Selector,
+    in_front,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +35,6 @@ if TYPE_CHECKING:
 
 CLUSTER_LABEL: Final = "topology.istio.io/cluster"
 NETWORK_LABEL: Final = "topology.istio.io/network"
-NODE_LABEL: Final = "kubernetes.io/hostname"
 REGION_LABEL: Final = "topology.kubernetes.io/region"
 ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 
@@ -35,10 +47,7 @@ MAX_EJECTION_S: Final = 300.0
 _UNITS_S: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PART: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ms|us|µs|ns|h|m|s)")
 
-OWN_ZONE: Final = Rung("own zone", (Selector(PlaceSpec(zones=[OWN])),))
 OWN_REGION: Final = Rung("own region", (Selector(PlaceSpec(regions=[OWN])),))
-ANYWHERE: Final = Rung("anywhere", (Selector(PlaceSpec(clusters=[ANY])),))
-ALL_ALIKE: Final = replace(ANYWHERE, name="all alike")
 
 
 class Parts(NamedTuple):
@@ -66,7 +75,9 @@ class Rules:
     by_client: tuple[ForClients, ...] = ()
 
 
-def read_rule(cluster: str, item: DestinationRule, regions: frozenset[str], distribution: str = "") -> Policy:
+def read_rule(
+    cluster: str, item: DestinationRule, regions: frozenset[str], distribution: str = "", *, node_only: bool = False
+) -> Policy:
     """Return the policy of a rule from which something follows.
 
     Args:
@@ -74,9 +85,13 @@ def read_rule(cluster: str, item: DestinationRule, regions: frozenset[str], dist
         item: the object.
         regions: those that are known: requests are not distributed to places of which none is in one of them.
         distribution: `spec.trafficDistribution` of the service, which counts where the rule speaks of no places.
+        node_only: whether the service is used on the client's node alone, which counts whatever the rule says of places.
     """
     ref, places, outliers = ref_of(cluster, item), item.locality, item.outliers
-    rules = Rules((*in_front(distribution), *NEAREST)) if places is None else _rules(places, regions)
+    if node_only:
+        rules = Rules(*NODE_ONLY)
+    else:
+        rules = Rules((*in_front(distribution), *NEAREST)) if places is None else _rules(places, regions)
     settings = ClusterSettings()
     if outliers is not None:
         panic = max(0, outliers.min_health_percent or 0)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xds.model.istio_objects import OWN_DOMAIN, LoadBalancer, RuleTraffic, host_of
 from xds.policy.destination_rules import NETWORK_LABEL, Parts, is_followed, is_region, label_of, parse_duration, unusable
+from xds.policy.hints import Exports, apart_note
+from xds.policy.notes import DIFFERS, NO_TARGET, NOT_FOLLOWED, Note
 from xds.problems import did_you_mean
 
 if TYPE_CHECKING:
@@ -15,9 +17,6 @@ if TYPE_CHECKING:
 
     from xds.model.istio_objects import DestinationRule, Distribute, LocalityLbSetting, OutlierDetection
 
-DIFFERS: Final = "XDS0610"
-NOT_FOLLOWED: Final = "XDS0611"
-NO_TARGET: Final = "XDS0602"
 _LOCALITY: Final = "spec.trafficPolicy.loadBalancer.localityLbSetting"
 _OUTLIERS: Final = "spec.trafficPolicy.outlierDetection"
 _SPEC: Final = {"subsets": "subsets"}
@@ -38,25 +37,16 @@ _BALANCER: Final = {
 """What is not read: as Istio calls it -> the attribute."""
 
 
-class Note(NamedTuple):
-    """One thing to be said of a foreign object."""
-
-    code: str
-    field: str
-    message: str
-    hint: str = ""
-
-
 class Surroundings(NamedTuple):
     """What is known around a rule."""
 
     regions: frozenset[str]
     exists: bool
     """Whether its service exists."""
-    apart: tuple[str, ...]
-    """Other clusters that have a Service of its name and do not export it."""
-    exported: bool
-    """Whether some other cluster exports it."""
+    exports: Exports
+    """What there is in other clusters."""
+    node_only: bool = False
+    """Its service is used on the client's node alone."""
 
 
 def notes(cluster: str, item: DestinationRule, around: Surroundings) -> Iterator[Note]:
@@ -75,15 +65,14 @@ def notes(cluster: str, item: DestinationRule, around: Surroundings) -> Iterator
         kind, namespace, name = item.service.kind, item.service.namespace, item.service.name
         where = f" in {cluster}" if kind == "Service" else ""
         yield Note(NO_TARGET, "spec.host", f"there is no {kind} {namespace}/{name}{where}", "create it, or export it")
-    elif item.service.kind == "Service" and around.apart and not around.exported:
-        others = ", ".join(around.apart)
-        message = f"Istio would use the Services of this name in {others}, too; here only what clusters export, and none does"
-        hint = f"create a ServiceExport {item.service.namespace}/{item.service.name} in {others}"
-        yield Note(NOT_FOLLOWED, "spec.host", message, hint)
+    elif item.service.kind == "Service":
+        yield from apart_note("Istio", "spec.host", item.service[:2], around.exports)
     if item.spec.export_to is not None and "*" not in item.spec.export_to:
         message = "says for the clients of which namespaces it is; here it is for all clients in its cluster"
         yield Note(DIFFERS, "spec.exportTo", message)
-    if item.locality is not None:
+    if item.locality is not None and around.node_only:
+        yield Note(NOT_FOLLOWED, _LOCALITY, "has no effect beside internalTrafficPolicy: Local of its Service")
+    elif item.locality is not None:
         yield from _of_locality(item.locality, around.regions, has_outliers=item.outliers is not None)
     elif item.outliers is not None:
         message = "makes Istio prefer the client's zone and region, too; here it does not change the order of places"

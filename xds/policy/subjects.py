@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from xds.model.service import ServiceKey
 
 
-SYSTEMS: Final = ("DestinationRule",)
-"""Kinds of other systems' policies, the one that governs first."""
+RULE: Final = "DestinationRule"
+NODE_ONLY: Final = "internalTrafficPolicy"
+CILIUM: Final = "Cilium"
+WEIGHTS: Final = "weights of exports"
+SYSTEMS: Final = (RULE, NODE_ONLY, CILIUM, WEIGHTS)
+"""What other systems say of a service, the one that governs first: a rule takes account of what Services say beside it."""
 
 
 class Subject(NamedTuple):
@@ -25,7 +29,7 @@ class Subject(NamedTuple):
     name: str = ""
     port: int = 0
     system: str = ""
-    """Whose policy it is: "" for a TrafficPolicy, or the kind of another system's."""
+    """Whose policy it is: "" for a TrafficPolicy, or one of `SYSTEMS`."""
 
     def __str__(self) -> str:
         """Return it for people."""
@@ -41,8 +45,9 @@ def subjects_of(key: ServiceKey, port: int, cluster: str) -> Iterator[Subject]:
     for number in (port, 0):
         for holder in holders:
             yield Subject(holder, kind, key.namespace, key.name, number)
-    for system in SYSTEMS if cluster else ():
-        yield Subject(cluster, kind, key.namespace, key.name, system=system)
+    for system in SYSTEMS:
+        for holder in holders:
+            yield Subject(holder, kind, key.namespace, key.name, system=system)
     for holder in holders:
         yield Subject(holder, "", key.namespace)
     yield Subject(FLEET)

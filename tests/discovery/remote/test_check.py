@@ -111,7 +111,7 @@ async def test_rights_that_are_missing(start, tmp_path):
     assert "deploy/remote/read-only.yaml and bind it" in found.remedy
     found = (await checked(tmp_path, east=server, mcs=True))["east", "rights"]
     assert found.found == (
-        "4 of 46 are missing: may not list, watch services; patch serviceexports/status.multicluster.x-k8s.io; "
+        "4 of 48 are missing: may not list, watch services; patch serviceexports/status.multicluster.x-k8s.io; "
         "create leases.coordination.k8s.io in isthmus-system"
     )
     server.forbidden |= {"list nodes", "watch nodes", "list endpointslices"}
