@@ -81,15 +81,19 @@ def notes(cluster: str, item: DestinationRule, around: Surroundings) -> Iterator
         yield from _of_outliers(item.outliers)
 
 
-def _unread(item: DestinationRule) -> Iterator[Note]:
+def unread(item: DestinationRule) -> list[str]:
+    """Return the fields of a rule that are not read."""
     traffic = item.spec.traffic_policy or RuleTraffic()
     parts: tuple[tuple[str, Struct, dict[str, str]], ...] = (
         ("spec", item.spec, _SPEC),
         ("spec.trafficPolicy", traffic, _TRAFFIC),
         ("spec.trafficPolicy.loadBalancer", traffic.load_balancer or LoadBalancer(), _BALANCER),
     )
-    found = [f"{path}.{name}" for path, part, names in parts for name, field in names.items() if getattr(part, field)]
-    if found:
+    return [f"{path}.{name}" for path, part, names in parts for name, field in names.items() if getattr(part, field)]
+
+
+def _unread(item: DestinationRule) -> Iterator[Note]:
+    if found := unread(item):
         first, *others = found
         rest = f"; neither {'is' if len(others) == 1 else 'are'} {', '.join(others)}" if others else ""
         yield Note(NOT_FOLLOWED, first, f"is not followed{rest}", "localityLbSetting and outlierDetection are")
