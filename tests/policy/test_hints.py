@@ -9,6 +9,7 @@ from xds.model.events import Upsert
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.view import View
 from xds.policy.book import PolicyBook
+from xds.policy.explanation import explain
 
 PLACES = {"east": "r1", "north": "r1", "west": "r2"}
 CLIENT = View("east", region="r1", zone="east-a", node_name="east-1")
@@ -160,6 +161,15 @@ def test_what_governs_has_the_service_as_its_origin():
         fleet = world(own)
         policy = book_of(fleet).governing(fleet.services[OWN], 80, "east").policy
         assert str(policy.origin) == "Service shop/pay in east"
+
+
+def test_explain_names_the_service_that_cilium_calls_global():
+    fleet = world(affine("local"))
+    found = explain(fleet, book_of(fleet), fleet.services[OWN], 80, CLIENT)
+    refs = {step.stage: [str(ref) for ref in step.objects] for step in found.chain if step.stage in ("widening", "policy")}
+    assert refs == {"widening": ["Service shop/pay in east"], "policy": ["Service shop/pay in east"]}
+    (text,) = [step.text for step in found.chain if step.stage == "policy"]
+    assert text.startswith("Service shop/pay in east (Cilium) governs")
 
 
 def namespace(value):

@@ -69,9 +69,8 @@ def outcome(case: str, role: str = "") -> Outcome:
         return Outcome({}, (*problems, Problem("XDS0501", str(error))))
     translator = Translator(fleet)
     made = translator.translate(view)
-    problems |= set(translator.book.problems())
     assert set(made.resources) == set(TYPES)
-    return Outcome(made.resources, tuple(dict.fromkeys((*problems, *noted, *made.problems))))
+    return Outcome(made.resources, tuple(dict.fromkeys((*problems, *translator.book.problems(), *noted, *made.problems))))
 
 
 class Files:

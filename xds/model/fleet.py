@@ -101,6 +101,8 @@ class Fleet:
         self._unowned: set[ServiceKey] = set()
         """What slices belong to that is no Service."""
         self._dirty: set[ServiceKey] = set()
+        self._given_anew: set[ServiceKey] = set()
+        """Clusters' services that stay as they are, but may be lent something else."""
         self._gateways_changed = False
         self._members_changed = False
         self._policies_changed = False
@@ -283,15 +285,16 @@ class Fleet:
             (self._shared_names.discard if item is None else self._shared_names.add)((key.namespace, key.name))
             self._dirty_everywhere(key.namespace, key.name)
         if key.kind in WIDENING:
+            governed = self._clusters.keys() - {FLEET} if cluster == FLEET else (cluster,)
             for name in self._targets.put(cluster, key, item):
-                self._dirty_everywhere(*name)
+                self._given_anew.update(ServiceKey(*name, one) for one in governed)
         if key.kind == RULE:
             self._rules.pop((cluster, key), None)
             if isinstance(item, DestinationRule):
                 self._rules[cluster, key] = item
         self._policies_changed |= key.kind in POLICIES
         self._policies_changed |= key.kind == OVERRIDE
-        if touched.namespace:
+        if touched.namespace and cluster != FLEET:  # nobody imports there
             self._dirty.update(found for found in self._clusterset() if found.namespace == touched.namespace)
         if touched.everything:
             self._dirty_all_of(cluster)
@@ -351,7 +354,8 @@ class Fleet:
             merged.add(ServiceKey(key.namespace, key.name, CLUSTERSET))
         for key in sorted(merged):
             self._put(key, self._merged(key), endpoints, services)
-        for key in sorted(self._depending(own, merged)):
+        given, self._given_anew = self._given_anew, set()
+        for key in sorted(self._depending(own, merged) | given):
             self._put(key, self._given(key), endpoints, services)
         return endpoints, services
 
@@ -365,7 +369,7 @@ class Fleet:
                 self._order = None
         elif _shape(old) != _shape(new):
             services.add(key)
-        elif (old.endpoints, old.has_degraded) != (new.endpoints, new.has_degraded):
+        elif (old.endpoints, old.has_degraded, old.widened_by) != (new.endpoints, new.has_degraded, new.widened_by):
             endpoints.add(key)
 
     def _depending(self, own: set[ServiceKey], merged: set[ServiceKey]) -> set[ServiceKey]:
@@ -429,7 +433,7 @@ class Fleet:
             member=member,
             service=item,
             slices=ordered,
-            nodes=cluster.nodes,
+            nodes={} if source else cluster.nodes,  # the source's nodes are others, even those of the same names
             known=self._membership.known,
             seen=cluster.seen.get(memory, frozenset()),
             doubted=not source and memory[:2] in cluster.doubted,
@@ -531,13 +535,5 @@ def _as_service(item: objects.ServiceImport) -> objects.Service:
 def _shape(service: Service) -> tuple[object, ...]:
     """Return everything but endpoints and origins: what a change of needs more than the fast lane."""
     names = (service.ports, service.vips, service.visible_in, service.age)
-    said = (service.hints, service.export_weights)
-    return (
-        *names,
-        *said,
-        service.headless,
-        service.has_copies,
-        service.is_widened,
-        service.traffic_distribution,
-        service.capacities,
-    )
+    said = (service.hints, service.export_weights, service.traffic_distribution, service.capacities)
+    return (*names, *said, service.headless, service.has_copies)

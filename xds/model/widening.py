@@ -24,7 +24,10 @@ Name = tuple[str, str]
 
 
 class Targets:
-    """Which Services policies name, those that are in force and others: whether one is, is found out later."""
+    """Which Services policies name, those that are in force and others: whether one is, is found out later.
+
+    What earlier versions of a policy named counts as well: one of them may be what is in force, until the last is accepted.
+    """
 
     def __init__(self) -> None:
         self._named: dict[tuple[str, ObjectKey], frozenset[Name]] = {}
@@ -35,6 +38,8 @@ class Targets:
         """Take a policy as it is now, None for one that is gone; return the Services that are named otherwise than before."""
         before = self._named.pop((holder, key), frozenset())
         named = named_by(item)
+        if isinstance(item, TrafficPolicy):
+            named |= before
         if named:
             self._named[holder, key] = named
         for name in before - named:
@@ -80,14 +85,14 @@ def widened(own: Served, exported: Served | None) -> Served:
         return own
     cluster = own.key.scope
     endpoints: dict[int, tuple[Endpoint, ...]] = {}
+    given = {one.locality.cluster for found in own.endpoints.values() for one in found} | {cluster}
     for port in own.ports:
-        have = {one.locality.cluster for one in own.endpoints[port.number]} | {cluster}
-        others = [one for one in exported.endpoints.get(port.number, ()) if one.locality.cluster not in have]
+        others = [one for one in exported.endpoints.get(port.number, ()) if one.locality.cluster not in given]
         endpoints[port.number] = union(((cluster, own.endpoints[port.number]), ("", others))).endpoints
     return replace(
         own,
         endpoints=endpoints,
-        is_widened=True,
+        widened_by=frozenset(one.locality.cluster for found in endpoints.values() for one in found) - given,
         has_degraded=own.has_degraded or exported.has_degraded,
         capacities={**exported.capacities, **own.capacities},
         origins=tuple(sorted({*own.origins, *exported.origins})),

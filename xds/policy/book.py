@@ -10,23 +10,23 @@ So who moves from another system writes TrafficPolicies service by service; a de
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from xds.model.events import FLEET, ref_of
 from xds.model.service import CLUSTERSET
-from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, faults
+from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, Known, faults
 from xds.policy.foreign import ForeignPolicies
 from xds.policy.ladder import Governance, Ladder
 from xds.policy.overrides import NONE, Drain, Overrides, problems
-from xds.policy.policies import NO_POLICY, Policy
+from xds.policy.policies import NO_POLICY, Policy, default_rungs
 from xds.policy.reading import read
 from xds.policy.subjects import Subject, subjects_of
 from xds.policy.tiers import Place
 from xds.problems import Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping
+    from collections.abc import Collection, Container, Iterator, Mapping
 
     from xds.model.fleet import Fleet
     from xds.model.members import Member
@@ -62,10 +62,16 @@ class PolicyBook:
         self._entries: dict[Identity, _Entry] = {}
         self._subjects: dict[Subject, Policy] = {}
         self._foreign = ForeignPolicies()
+        self._sovereign: dict[Subject, tuple[Policy, ...]] = {}
+        """Whose sovereignty holds: that of policies that do not govern, too."""
         self._members: Mapping[str, Member] = {}
+        self._services: Collection[Service] = ()
+        """All services."""
         self._overrides = NONE
         self._override_problems: tuple[Problem, ...] = ()
-        self._governances: dict[tuple[Policy, tuple[Policy, ...], tuple[Drain, ...]], Governance] = {}
+        self._complete: dict[tuple[Policy, str, bool], Policy] = {}
+        """Of policies without tiers: (policy, trafficDistribution, whether endpoints of other clusters count) -> with them."""
+        self._governances: dict[tuple[Policy, tuple[Policy, ...], tuple[Drain, ...], bool], Governance] = {}
         self._ladders: dict[tuple[Governance, Place], Ladder] = {}
 
     @property
@@ -80,29 +86,37 @@ class PolicyBook:
         self._overrides = Overrides.of(overriding)
         if _facts(members) != _facts(self._members):
             self._ladders.clear()
-        self._members = members
+        self._members, self._services = members, services.values()
         before, self._entries = self._entries, {}
         named: dict[tuple[str, str], list[Service]] = defaultdict(list)
         for key, service in services.items():
             named[key.namespace, key.name].append(service)
+        known = Known(members, services.values())
         for cluster, item in fleet.policies():
             identity = (cluster, item.metadata.namespace, item.metadata.name)
             entry = before.get(identity) or _Entry(item)
             entry.item, entry.lost = item, []
-            entry.faults = tuple(faults(cluster, item, members))
+            entry.faults = tuple(faults(cluster, item, known))
             # What an operator opens or closes holds even if the policy is not accepted as it stands now.
-            accepted = item if not entry.faults else entry.in_force[0] if entry.in_force else None
+            last = entry.in_force[0] if entry.in_force else None
+            missing = () if entry.faults else tuple(_missing_targets(cluster, item, named))
+            accepted = last if entry.faults or (missing and _has_targets(cluster, last, named)) else item
             opened = self._overrides.gates.get(identity, frozenset())
-            if accepted is not None and entry.in_force != (accepted, opened):
-                entry.policy, entry.in_force = read(cluster, accepted, opened), (accepted, opened)
-            if not entry.faults:
-                entry.faults = tuple(_missing_targets(cluster, item, named))
+            if accepted is not None:
+                # A new version that says the same, e.g. with another status, makes nothing anew.
+                if entry.in_force is None or (entry.in_force[0].spec, entry.in_force[1]) != (accepted.spec, opened):
+                    entry.policy = read(cluster, accepted, opened)
+                entry.in_force = accepted, opened
+            entry.faults = entry.faults or missing
             self._entries[identity] = entry
         named_policies = {identity: entry.item for identity, entry in self._entries.items()}
         self._override_problems = tuple(problems(overriding, members, named_policies))
         self._foreign.refresh(fleet)
         self._find_subjects()
-        in_force = {*self._subjects.values(), *NO_POLICY.values()}
+        in_force = {one.policy for one in self._entries.values() if one.policy} | {*NO_POLICY.values()}
+        in_force |= {*self._foreign.subjects.values()}
+        self._complete = {key: one for key, one in self._complete.items() if key[0] in in_force}
+        in_force |= {*self._complete.values()}
         drains = {*self._overrides.drains}
         self._governances = {
             key: one
@@ -112,13 +126,27 @@ class PolicyBook:
 
     def governing(self, service: Service, port: int, cluster: str) -> Governance:
         """Return what governs a port of a service for clients in a cluster."""
-        found = [policy for _, policy in self.candidates(service, port, cluster)]
-        drains = self._overrides.of_service(service.key)
-        if not found and not drains:
+        if self.is_empty:
             return self.unruled(service)
-        policy = found[0] if found else NO_POLICY[service.traffic_distribution, service.spans]
-        identity = policy, tuple(one for one in found if one.sovereignty), drains
+        found = self.candidates(service, port, cluster)
+        drains = self._overrides.of_service(service.key)
+        sovereign = self._sovereign_over(service, port, cluster)
+        if not found and not drains and not sovereign:
+            return self.unruled(service)
+        subject, policy = found[0] if found else (Subject(""), NO_POLICY[service.traffic_distribution, service.spans])
+        is_explicit = subject.kind == "Service"
+        if not policy.rungs:
+            policy = self._completed(policy, service.traffic_distribution, spans=service.spans or is_explicit)
+        identity = policy, sovereign, drains, is_explicit
         return self._governances.setdefault(identity, Governance(*identity))
+
+    def _completed(self, policy: Policy, distribution: str, *, spans: bool) -> Policy:
+        """Return a policy that leaves the tiers to the default ladder, with that."""
+        key = policy, distribution, spans
+        found = self._complete.get(key)
+        if found is None:
+            found = self._complete[key] = replace(policy, rungs=default_rungs(distribution, spans=spans))
+        return found
 
     @property
     def is_empty(self) -> bool:
@@ -136,6 +164,12 @@ class PolicyBook:
             return []
         subjects = subjects_of(service.key, port, cluster)
         return [(one, self._subjects[one]) for one in subjects if one in self._subjects]
+
+    def _sovereign_over(self, service: Service, port: int, cluster: str) -> tuple[Policy, ...]:
+        if not self._sovereign:
+            return ()
+        subjects = subjects_of(service.key, port, cluster)
+        return tuple(dict.fromkeys(one for subject in subjects for one in self._sovereign.get(subject, ())))
 
     def refused(self, service: Service, port: int, cluster: str) -> Iterator[tuple[TrafficPolicy, Ref, tuple[Fault, ...]]]:
         """Yield policies that would speak for a port of a service and clients in a cluster, but for what is wrong with them."""
@@ -173,6 +207,16 @@ class PolicyBook:
         place = Place(view.network, view.cluster, view.region, view.zone, view.node_name)
         return any(one.fits(endpoint, place, self._members) for one in policy.sovereignty)
 
+    def refs(self, policy: Policy) -> tuple[Ref, ...]:
+        """Return the object that a policy is written in, as it is now; none for one that nobody wrote."""
+        if policy.origin is None:
+            return ()
+        origin = policy.origin
+        if foreign := self._foreign.refs.get(replace(origin, resource_version="")):
+            return (foreign,)
+        entry = self._entries.get((origin.cluster, origin.namespace, origin.name))
+        return (ref_of(origin.cluster, entry.item) if entry else origin,)
+
     def check(self, override: TrafficOverride) -> Iterator[Problem]:
         """Yield what is wrong with an override, as policies stand."""
         return problems([override], self._members, {identity: entry.item for identity, entry in self._entries.items()})
@@ -187,30 +231,63 @@ class PolicyBook:
             ref = ref_of(cluster, entry.item)
             rest = "the version that was accepted last stays in force" if entry.policy else "nothing of it is in force"
             for fault in entry.faults:
+                if fault.reason == CONFLICTED:
+                    continue  # told below, subject by subject
                 if fault.reason == TARGET_NOT_FOUND:
-                    yield Problem("XDS0602", fault.message, ref, fault.field, fault.hint)
+                    is_in_force = entry.in_force is not None and entry.in_force[0] == entry.item  # for the targets that there are
+                    message = fault.message if is_in_force else f"{fault.message}; {rest}"
+                    yield Problem("XDS0602", message, ref, fault.field, fault.hint)
                 else:
                     yield Problem("XDS0601", f"{fault.message}; {rest}", ref, fault.field, fault.hint)
+            yield from self._undeclared(entry, ref)
             for subject, winner in entry.lost:
-                message = f"{subject} is governed by {winner.name}, which is older"
-                yield Problem("XDS0603", message, ref, "spec.targetRefs", "keep one of them")
+                message = f"{subject} is governed by {winner.name}, {self._why(entry, winner)}"
+                yield Problem(
+                    "XDS0603", message, ref, "spec.targetRefs" if subject.kind else "spec.defaultFor", "keep one of them"
+                )
         yield from self._foreign.problems
         yield from self._override_problems
 
+    def _undeclared(self, entry: _Entry, ref: Ref) -> Iterator[Problem]:
+        """Yield services that a policy weighs by capacities that are not declared everywhere."""
+        if entry.policy is None or not any(rung.by_capacity for rung in entry.policy.rungs):
+            return
+        for service in self._services:
+            if not any(policy is entry.policy for port in service.ports for policy in self._policies_of(service, port.number)):
+                continue
+            clusters = {one.locality.cluster for found in service.endpoints.values() for one in found}
+            if missing := sorted(clusters - service.capacities.keys()):
+                message = f"{service.key.fqdn} has no capacity in {', '.join(missing)}, so its places weigh by their endpoints"
+                hint = "give its Service there the annotation traffic.isthmus.dev/endpoint-capacity, in requests a second"
+                yield Problem("XDS0605", message, ref, "spec.tiers", hint)
+
+    def _policies_of(self, service: Service, port: int) -> Iterator[Policy]:
+        """Yield what governs a port of a service for clients of all clusters that see it."""
+        for cluster in service.visible_in:
+            yield self.governing(service, port, cluster).policy
+
+    def _why(self, loser: _Entry, winner: Policy) -> str:
+        """Return why one of two policies governs."""
+        ages = {one.item.metadata.age for one in self._entries.values() if one.policy is winner}
+        return "which comes first by name" if ages == {loser.item.metadata.age} else "which is older"
+
     def _find_subjects(self) -> None:
         """Enter what each policy that is in force is about; of two for one subject the older one counts (GEP-713)."""
-        self._subjects = {**self._foreign.subjects}
+        self._subjects, self._sovereign = {**self._foreign.subjects}, {}
         ordered = sorted(self._entries.items(), key=lambda pair: (pair[1].item.metadata.age, pair[0]))
         for (cluster, _, _), entry in ordered:
             if entry.policy is None or entry.in_force is None:
                 continue
             for subject in _subjects(cluster, entry.in_force[0]):
                 winner = self._subjects.setdefault(subject, entry.policy)
+                if entry.policy.sovereignty:
+                    self._sovereign[subject] = (*self._sovereign.get(subject, ()), entry.policy)
                 if winner is not entry.policy:
                     entry.lost.append((subject, winner))
             if entry.lost and not any(one is entry.policy for one in self._subjects.values()) and not entry.faults:
                 winner = entry.lost[0][1]
-                entry.faults = (Fault("spec.targetRefs", f"{winner.name} is older and governs the same", "", CONFLICTED),)
+                message = f"{winner.name} governs the same, {self._why(entry, winner)}"
+                entry.faults = (Fault("spec.targetRefs", message, "keep one of them", CONFLICTED),)
 
 
 _UNRULED = {key: Governance(policy) for key, policy in NO_POLICY.items()}
@@ -241,6 +318,10 @@ def _missing_targets(cluster: str, item: TrafficPolicy, services: Mapping[tuple[
             ports = ", ".join(sorted({str(port.number) for one in found for port in one.ports}, key=int))
             message = f"{ref.kind} {namespace}/{ref.name} has no port {ref.port}"
             yield Fault(f"{at}.port", message, f"it has {ports}" if ports else "", TARGET_NOT_FOUND)
+
+
+def _has_targets(cluster: str, item: TrafficPolicy | None, services: Mapping[tuple[str, str], list[Service]]) -> bool:
+    return item is not None and not any(_missing_targets(cluster, item, services))
 
 
 def _is_meant(key: ServiceKey, ref: TargetRef, cluster: str) -> bool:

@@ -17,7 +17,6 @@ from xds.model.traffic_objects import OWN, OutlierSpec, PlaceSpec, WeightSpec
 from xds.policy.policies import (
     ALL_ALIKE,
     ANYWHERE,
-    NEAREST,
     NODE_ONLY,
     OWN_ZONE,
     ClusterSettings,
@@ -25,7 +24,6 @@ from xds.policy.policies import (
     Policy,
     Rung,
     Selector,
-    in_front,
 )
 
 if TYPE_CHECKING:
@@ -75,23 +73,19 @@ class Rules:
     by_client: tuple[ForClients, ...] = ()
 
 
-def read_rule(
-    cluster: str, item: DestinationRule, regions: frozenset[str], distribution: str = "", *, node_only: bool = False
-) -> Policy:
+def read_rule(cluster: str, item: DestinationRule, regions: frozenset[str], *, node_only: bool = False) -> Policy:
     """Return the policy of a rule from which something follows.
 
     Args:
         cluster: that holds it.
         item: the object.
         regions: those that are known: requests are not distributed to places of which none is in one of them.
-        distribution: `spec.trafficDistribution` of the service, which counts where the rule speaks of no places.
         node_only: whether the service is used on the client's node alone, which counts whatever the rule says of places.
     """
     ref, places, outliers = ref_of(cluster, item), item.locality, item.outliers
+    rules = Rules(()) if places is None else _rules(places, regions)  # none: the default ladder
     if node_only:
         rules = Rules(*NODE_ONLY)
-    else:
-        rules = Rules((*in_front(distribution), *NEAREST)) if places is None else _rules(places, regions)
     settings = ClusterSettings()
     if outliers is not None:
         panic = max(0, outliers.min_health_percent or 0)

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xds.errors import XdsError
-from xds.model.events import FLEET, MemberState, Standing, ref_of
+from xds.model.events import FLEET, MemberState, ObjectKey, Standing, ref_of
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.view import Role
 from xds.model.widening import named_by
@@ -143,7 +143,7 @@ def _named(service: Service, port: int) -> Iterator[Step]:
 
 def _exported(fleet: Fleet, service: Service, port: int) -> Iterator[Step]:
     """Yield who exports what is used, and which export decides."""
-    if service.key.scope and not service.is_widened:
+    if service.key.scope and not service.widened_by:
         return
     imported = fleet.imports.get(ServiceKey(service.key.namespace, service.key.name))
     if imported is None:
@@ -168,15 +168,19 @@ def _given(fleet: Fleet, service: Service, view: View) -> Iterator[Step]:
         providers = ", ".join(sorted(sharing.providers)) if sharing.providers is not None else "all clusters"
         text = f"{key.scope} is given the endpoints of {providers} by a MultiClusterService"
         yield Step("sharing", text, (ref_of(FLEET, sharing.item),))
-    if service.is_widened:
+    if service.widened_by:
         refs = tuple(ref for ref in _naming(fleet, key, view.cluster))
-        yield Step("widening", "a policy names it, so clusters that export it count, too", refs)
+        others = ", ".join(sorted(service.widened_by))
+        yield Step("widening", f"a policy names it, so what {others} export counts, too, if that policy governs", refs)
 
 
 def _naming(fleet: Fleet, key: ServiceKey, cluster: str) -> Iterator[Ref]:
     for holder, item in chain(fleet.policies(), fleet.destination_rules()):
         if holder in (FLEET, cluster) and (key.namespace, key.name) in named_by(item):
             yield ref_of(holder, item)
+    own = fleet.clusters[key.scope].items.get(ObjectKey("Service", key.namespace, key.name))
+    if own is not None and named_by(own):
+        yield ref_of(key.scope, own)
 
 
 def _governed(book: PolicyBook, service: Service, port: int, view: View) -> Iterator[Step]:
@@ -188,27 +192,23 @@ def _governed(book: PolicyBook, service: Service, port: int, view: View) -> Iter
     for item, ref, faults in book.refused(service, port, view.cluster):
         text = f"{item.kind} {item.metadata.namespace}/{item.metadata.name} is not accepted: {faults[0].message}"
         yield Step("policy", text, (ref,))
+    for other in book.governing(service, port, view.cluster).sovereignty:
+        yield Step("sovereignty", f"the sovereignty of {other.name} holds, whatever governs", book.refs(other))
     if not candidates:
         own = " of its own endpoints alone" if not service.spans else ""
         first = f", behind {service.traffic_distribution}" if service.traffic_distribution else ""
         yield Step("policy", f"no policy speaks for it: the default ladder{own}{first}")
         return
     (subject, policy), *others = candidates
-    yield Step("policy", f"{policy.name} governs, as {_as(subject)}", _refs(policy))
+    yield Step("policy", f"{policy.name} governs, as {_as(subject)}", book.refs(policy))
     for subject, other in others:
         if other is not policy:
-            yield Step("policy", f"{other.name} speaks for it as {_as(subject)}, which is less specific", _refs(other))
-    for other in dict.fromkeys(one for _, one in candidates if one.sovereignty):
-        yield Step("sovereignty", f"the sovereignty of {other.name} holds, whatever else governs", _refs(other))
+            yield Step("policy", f"{other.name} speaks for it as {_as(subject)}, which is less specific", book.refs(other))
 
 
 def _as(subject: object) -> str:
     text = str(subject)
     return text if text.startswith("the default") else f"one for {text}"
-
-
-def _refs(policy: Policy) -> tuple[Ref, ...]:
-    return (policy.origin,) if policy.origin else ()
 
 
 def _members(fleet: Fleet, service: Service, port: int, view: View) -> Iterator[Step]:

@@ -5,7 +5,7 @@ Nothing of them is ever written, and none is refused whole for one field: its au
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from xds.model.events import FLEET, ref_of
@@ -41,6 +41,8 @@ class ForeignPolicies:
     def __init__(self) -> None:
         self.subjects: dict[Subject, Policy] = {}
         """What is governed, and by what."""
+        self.refs: dict[Ref, Ref] = {}
+        """The objects that policies are written in, by their names alone: as they are now."""
         self._problems: dict[Problem, None] = {}
         self._readings: dict[Hashable, _Reading] = {}
         self._before: Mapping[Hashable, _Reading] = {}
@@ -52,7 +54,7 @@ class ForeignPolicies:
 
     def refresh(self, fleet: Fleet) -> None:
         """Read what a fleet has anew."""
-        self.subjects, self._problems = {}, {}
+        self.subjects, self.refs, self._problems = {}, {}, {}
         self._before, self._readings = self._readings, {}
         rules = sorted(fleet.destination_rules(), key=lambda pair: (pair[1].metadata.age, pair[0], pair[1].metadata.name))
         regions = _regions(fleet) if rules else frozenset()
@@ -68,7 +70,8 @@ class ForeignPolicies:
     def _note(self, ref: Ref, notes: Iterable[Note]) -> None:
         self._problems |= {Problem(one.code, one.message, ref, one.field, one.hint): None for one in notes}
 
-    def _read(self, key: Hashable, made_of: tuple[object, ...], make: Callable[[], Policy | None]) -> Policy | None:
+    def _read(self, ref: Ref, key: Hashable, made_of: tuple[object, ...], make: Callable[[], Policy | None]) -> Policy | None:
+        self.refs[replace(ref, resource_version="")] = ref
         found = self._before.get(key)
         if found is None or found.made_of != made_of:
             found = _Reading(made_of, make())
@@ -82,15 +85,16 @@ class ForeignPolicies:
             self._note(ref, rule_notes.notes(cluster, item, around))
             return
         service = fleet.services.get(ServiceKey(host.namespace, host.name, cluster if host.kind == "Service" else CLUSTERSET))
-        alone, distribution = (INTERNAL_POLICY in service.hints, service.traffic_distribution) if service else (False, "")
+        alone = service is not None and INTERNAL_POLICY in service.hints
         exports = _exports(fleet, ServiceKey(host.namespace, host.name, cluster))
         around = rule_notes.Surroundings(regions, exists=service is not None, exports=exports, node_only=alone)
         self._note(ref, rule_notes.notes(cluster, item, around))
-        made_of = item, regions, distribution, alone
+        made_of = item.spec, regions, alone
         policy = self._read(
+            ref,
             (RULE, cluster, item.metadata.namespace, item.metadata.name),
             made_of,
-            lambda: read_rule(cluster, item, regions, distribution, node_only=alone),
+            lambda: read_rule(cluster, item, regions, node_only=alone),
         )
         subject = Subject(cluster, host.kind, host.namespace, host.name, system=RULE)
         assert policy is not None, "something follows from a rule that governs a service"
@@ -103,18 +107,18 @@ class ForeignPolicies:
         key, given = service.key, service.hints
         ref = next(one for one in service.origins if one.kind == "Service" and one.cluster == key.scope)
         self._note(ref, hints.notes(service, _exports(fleet, key)))
-        made_of = ref, given, service.traffic_distribution
+        made_of = given, service.traffic_distribution
         if INTERNAL_POLICY in given:
-            self._enter(key, NODE_ONLY, self._read((NODE_ONLY, key), made_of, lambda: hints.node_only(ref)))
+            self._enter(key, NODE_ONLY, self._read(ref, (NODE_ONLY, key), made_of, lambda: hints.node_only(ref)))
         if is_true(given.get(GLOBAL, "")):
-            made = self._read((CILIUM, key), made_of, lambda: hints.cilium(given, service.traffic_distribution, ref))
+            made = self._read(ref, (CILIUM, key), made_of, lambda: hints.cilium(given, service.traffic_distribution, ref))
             self._enter(key, CILIUM, made)
 
     def _read_weights(self, fleet: Fleet, service: Service) -> None:
         key, given = service.key, service.export_weights
         refs = {one.cluster: ref_of(one.cluster, one.export) for one in fleet.imports[key].exports}
         first = next(refs[cluster] for cluster in sorted(given) if given[cluster])
-        made = self._read((WEIGHTS, key), (first, given), lambda: hints.weighted(given, first))
+        made = self._read(first, (WEIGHTS, key), (given,), lambda: hints.weighted(given, first))
         self._enter(key, WEIGHTS, made)
         for cluster, text in given.items():
             self._note(refs[cluster], hints.weight_notes(text, in_force=made is not None))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from xds.model import hints
 from xds.model.traffic_objects import ANY, PlaceSpec, WeightSpec
 from xds.policy.notes import DIFFERS, NOT_FOLLOWED, NOT_KEPT, Note
-from xds.policy.policies import ALL_ALIKE, ANYWHERE, NODE_ONLY, OWN_CLUSTER, Policy, Rung, Selector, in_front
+from xds.policy.policies import ALL_ALIKE, ANYWHERE, NODE_ONLY, OWN_CLUSTER, Policy, Rung, Selector, default_rungs
 from xds.problems import did_you_mean
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ class Exports(NamedTuple):
 def node_only(ref: Ref) -> Policy:
     """Return the policy of a Service with `internalTrafficPolicy: Local`."""
     rungs, by_client = NODE_ONLY
-    return Policy(name=f"internalTrafficPolicy of {ref}", rungs=rungs, by_client=by_client, origin=ref)
+    return Policy(name=f"{ref} (internalTrafficPolicy)", rungs=rungs, by_client=by_client, origin=ref)
 
 
 def cilium(given: Mapping[str, str], distribution: str, ref: Ref) -> Policy:
     """Return the policy of a Service that Cilium calls global."""
-    rungs = _PREFERENCES.get(_affinity(given)) or (*in_front(distribution), ALL_ALIKE)
-    return Policy(name=f"Cilium's annotations of {ref}", rungs=rungs, origin=ref)
+    rungs = _PREFERENCES.get(_affinity(given)) or (*default_rungs(distribution, spans=False)[:-1], ALL_ALIKE)
+    return Policy(name=f"{ref} (Cilium)", rungs=rungs, origin=ref)
 
 
 def weighted(given: Mapping[str, str], ref: Ref) -> Policy | None:
@@ -66,7 +66,7 @@ def weighted(given: Mapping[str, str], ref: Ref) -> Policy | None:
     if not any(one.weight for one in weights):
         return None
     rung = Rung("by the weights of the exports", ANYWHERE.selectors, weights=tuple(weights))
-    return Policy(name=f"weights of the ServiceExports of {ref.namespace}/{ref.name}", rungs=(rung,), origin=ref)
+    return Policy(name=f"{ref} (weights of exports)", rungs=(rung,), origin=ref)
 
 
 def notes(service: Service, exports: Exports) -> Iterator[Note]:

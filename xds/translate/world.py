@@ -19,6 +19,7 @@ from xds.translate.clusters import service_cluster
 from xds.translate.gateway import GatewayInput, gateway_resources
 from xds.translate.proxyless import proxyless_resources
 from xds.translate.sidecar import sidecar_resources
+from xds.translate.unfollowed import unfollowed
 from xds.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ class Translator:
                 _add(resources, self._clusters(service, outlook))
             _add(resources, self._assignments(service, outlook))
         _add(resources, own)
-        return Translation(resources, tuple(problems))
+        policies = {ladder.policy for ladder in outlook.ladders_in_use}
+        return Translation(resources, (*problems, *unfollowed(view.role, policies)))
 
     def endpoints(self, view: View, keys: Iterable[ServiceKey], held: Container[str]) -> dict[str, Resource]:
         """Return the CLAs of some services for a view: the fast lane.
