@@ -212,7 +212,7 @@ class PolicyBook:
         if policy.origin is None:
             return ()
         origin = policy.origin
-        if foreign := self._foreign.refs.get(replace(origin, resource_version="")):
+        if foreign := self._foreign.ref(origin):
             return (foreign,)
         entry = self._entries.get((origin.cluster, origin.namespace, origin.name))
         return (ref_of(origin.cluster, entry.item) if entry else origin,)
@@ -245,7 +245,7 @@ class PolicyBook:
                 yield Problem(
                     "XDS0603", message, ref, "spec.targetRefs" if subject.kind else "spec.defaultFor", "keep one of them"
                 )
-        yield from self._foreign.problems
+        yield from self._foreign.problems()
         yield from self._override_problems
 
     def _undeclared(self, entry: _Entry, ref: Ref) -> Iterator[Problem]:
