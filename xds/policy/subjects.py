@@ -16,8 +16,9 @@ RULE: Final = "DestinationRule"
 NODE_ONLY: Final = "internalTrafficPolicy"
 CILIUM: Final = "Cilium"
 WEIGHTS: Final = "weights of exports"
-SYSTEMS: Final = (RULE, NODE_ONLY, CILIUM, WEIGHTS)
-"""What other systems say of a service, the one that governs first: a rule takes account of what Services say beside it."""
+"""Of the exported service, for clients anywhere."""
+OF_SERVICES: Final = {"Service": (RULE, NODE_ONLY, CILIUM), "ServiceImport": (RULE,)}
+"""What other systems say for the clients of a cluster, the one that governs first: a rule takes account of the Service's own."""
 
 
 class Subject(NamedTuple):
@@ -29,7 +30,7 @@ class Subject(NamedTuple):
     name: str = ""
     port: int = 0
     system: str = ""
-    """Whose policy it is: "" for a TrafficPolicy, or one of `SYSTEMS`."""
+    """Whose policy it is: "" for a TrafficPolicy, or the name of another system's."""
 
     def __str__(self) -> str:
         """Return it for people."""
@@ -45,9 +46,10 @@ def subjects_of(key: ServiceKey, port: int, cluster: str) -> Iterator[Subject]:
     for number in (port, 0):
         for holder in holders:
             yield Subject(holder, kind, key.namespace, key.name, number)
-    for system in SYSTEMS:
-        for holder in holders:
-            yield Subject(holder, kind, key.namespace, key.name, system=system)
+    for system in OF_SERVICES[kind] if cluster else ():
+        yield Subject(cluster, kind, key.namespace, key.name, system=system)
+    if not key.scope:
+        yield Subject(FLEET, kind, key.namespace, key.name, system=WEIGHTS)
     for holder in holders:
         yield Subject(holder, "", key.namespace)
     yield Subject(FLEET)
