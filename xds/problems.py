@@ -108,6 +108,9 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0604": (Severity.ERROR, "override is not in force"),
     "XDS0605": (Severity.WARNING, "capacity is not declared"),
     "XDS0606": (Severity.INFO, "clients do not follow a policy"),
+    "XDS0610": (Severity.INFO, "policy of another system has another effect"),
+    "XDS0611": (Severity.WARNING, "policy of another system is not followed"),
+    "XDS0612": (Severity.WARNING, "session affinity is not kept"),
 }
 """Code -> (severity, title)."""
 

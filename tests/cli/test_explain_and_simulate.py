@@ -103,6 +103,25 @@ def test_a_drain_in_the_middle_of_its_ramp(xdsctl, fleet):
     assert any("TrafficOverride drain, step 2 of 4 leaves cluster east 50 %" in step["text"] for step in found["chain"])
 
 
+def test_explain_tells_a_policy_of_another_system(xdsctl, fleet):
+    setting = {"loadBalancer": {"localityLbSetting": {"failover": [{"from": "eu", "to": "us"}]}}}
+    rule = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": "near", "namespace": "shop"},
+        "spec": {"host": "web.shop.svc.cluster.local", "trafficPolicy": setting},
+    }
+    directory = fleet()
+    (directory / "east" / "rule.yaml").write_text(yaml.dump(rule))
+    found = explained(xdsctl, directory)
+    assert found["policy"] == "DestinationRule shop/near in east"
+    assert [tier["name"] for tier in found["tiers"]] == ["own zone", "own region", "region us", "anywhere"]
+    (step,) = [one for one in found["chain"] if one["stage"] == "policy"]
+    assert (step["objects"][0]["kind"], step["objects"][0]["name"]) == ("DestinationRule", "near")
+    result = xdsctl("validate", directory)
+    assert "info XDS0610 DestinationRule shop/near in east" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

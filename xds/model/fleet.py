@@ -28,7 +28,9 @@ from xds.model.events import (
     Upsert,
     ref_of,
 )
+from xds.model.hints import DISTRIBUTION, INTERNAL_POLICY
 from xds.model.imports import INVALID_TYPE, Exported, Import, invalid
+from xds.model.istio_objects import DestinationRule
 from xds.model.karmada_objects import MultiClusterService
 from xds.model.local import LocalInput, LocalResult, build_local
 from xds.model.members import Member
@@ -49,7 +51,11 @@ if TYPE_CHECKING:
     from xds.model.flomesh import Remote
 
 SHARING = MultiClusterService.__name__
+RULE = DestinationRule.__name__
 POLICY = TrafficPolicy.__name__
+POLICIES = frozenset((POLICY, RULE))
+WIDENING = POLICIES | {objects.Service.__name__}
+"""Kinds by which a cluster's own service may be given what others export."""
 OVERRIDE = TrafficOverride.__name__
 Kind = TypeVar("Kind", bound=objects.KubernetesObject)
 
@@ -67,7 +73,7 @@ class FleetChange:
     members: bool = False
     """A member appeared, went, or changed place or network: nodes may belong to other views now."""
     policies: bool = False
-    """A TrafficPolicy or TrafficOverride changed."""
+    """A TrafficPolicy, a TrafficOverride or a policy of another system changed."""
 
     @property
     def needs_batch(self) -> bool:
@@ -93,6 +99,7 @@ class Fleet:
         self._shared_names: set[tuple[str, str]] = set()
         """(namespace, name) that a MultiClusterService has."""
         self._targets = Targets()
+        self._rules: dict[tuple[str, ObjectKey], DestinationRule] = {}
         self._sharing_problems: dict[ServiceKey, tuple[Problem, ...]] = {}
         """Of services that are shared, beside those that they have alone."""
         self._recovering: dict[tuple[str, str], dict[tuple[int, Locality], Recovery]] = {}
@@ -175,14 +182,21 @@ class Fleet:
             for item in self._of(cluster, TrafficPolicy):
                 yield cluster, item
 
+    def destination_rules(self) -> Iterator[tuple[str, DestinationRule]]:
+        """Yield (cluster that holds it, object) of every DestinationRule whose clients are members'."""
+        return ((cluster, item) for (cluster, _), item in self._rules.items() if cluster in self.members)
+
     def overrides(self) -> Iterator[TrafficOverride]:
         """Yield what operators have overridden."""
         return self._of(FLEET, TrafficOverride)
 
     @property
     def prefers_node(self) -> bool:
-        """True if some service wants endpoints on the client's own node first."""
-        return any(service.traffic_distribution == "PreferSameNode" for service in self._services.values())
+        """True if some service wants endpoints on the client's own node first, or no others."""
+        return any(
+            service.traffic_distribution == "PreferSameNode" or INTERNAL_POLICY in service.hints
+            for service in self._services.values()
+        ) or any(item.looks_at_nodes for item in self._rules.values())
 
     def visible(self, cluster: str) -> Iterator[Service]:
         """Return the services that clients in a member may use, or for "" those of the cluster set; in order of their keys."""
@@ -293,12 +307,15 @@ class Fleet:
         if key.kind == SHARING:
             (self._shared_names.discard if item is None else self._shared_names.add)((key.namespace, key.name))
             self._dirty_everywhere(key.namespace, key.name)
-        if key.kind == POLICY and _said(old) != _said(item):
-            self._policies_changed = True
+        if key.kind in WIDENING:
             governed = self._clusters.keys() - {FLEET} if cluster == FLEET else (cluster,)
             for name in self._targets.put(cluster, key, item):
                 self._given_anew.update(ServiceKey(*name, one) for one in governed)
-        self._policies_changed |= key.kind == OVERRIDE
+        if key.kind == RULE:
+            self._rules.pop((cluster, key), None)
+            if isinstance(item, DestinationRule):
+                self._rules[cluster, key] = item
+        self._policies_changed |= key.kind in {RULE, OVERRIDE} or (key.kind == POLICY and _said(old) != _said(item))
         if touched.namespace and cluster != FLEET:  # nobody imports there
             self._dirty.update(found for found in self._clusterset() if found.namespace == touched.namespace)
         if touched.everything:
@@ -446,11 +463,16 @@ class Fleet:
             known=self._membership.known,
             seen=cluster.seen.get(memory, frozenset()),
             doubted=not source and memory[:2] in cluster.doubted,
+            default_distribution=self._default_distribution(cluster, item.metadata.namespace),
             is_given_more=sharing is not None and sharing.consumes(member.name),
         )
         result = build_local(given)
         cluster.seen[memory] = result.seen
         return result
+
+    def _default_distribution(self, cluster: Cluster, namespace: str) -> str:
+        found = cluster.items.get(ObjectKey("Namespace", "", namespace))
+        return found.metadata.annotations.get(DISTRIBUTION, "") if found else ""
 
     def _merged(self, key: ServiceKey) -> Service | None:
         exports: list[Export] = []
@@ -544,7 +566,8 @@ def _as_service(item: objects.ServiceImport) -> objects.Service:
 def _shape(service: Service) -> tuple[object, ...]:
     """Return everything but endpoints and origins: what a change of needs more than the fast lane."""
     names = (service.ports, service.vips, service.visible_in, service.age)
-    return (*names, service.headless, service.has_copies, service.traffic_distribution, service.capacities)
+    said = (service.hints, service.export_weights, service.traffic_distribution, service.capacities)
+    return (*names, *said, service.headless, service.has_copies)
 
 
 def _reach(service: Service) -> tuple[object, ...]:

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from enum import Flag, auto
 from functools import lru_cache
 
-from xds.model import flomesh_objects, gateway_objects, karmada_objects, objects, traffic_objects
+from xds.model import flomesh_objects, gateway_objects, istio_objects, karmada_objects, objects, traffic_objects
 
 
 class Level(Flag):
@@ -60,6 +60,7 @@ KINDS = {
         Kind("ClusterProperty", "about.k8s.io", ("v1alpha1", "v1beta1"), objects.ClusterProperty, namespaced=False),
         Kind("Gateway", "gateway.networking.k8s.io", ("v1", "v1beta1"), gateway_objects.Gateway),
         Kind("HTTPRoute", "gateway.networking.k8s.io", ("v1", "v1beta1"), gateway_objects.HTTPRoute),
+        Kind("DestinationRule", "networking.istio.io", ("v1", "v1beta1", "v1alpha3"), istio_objects.DestinationRule),
         Kind("MemberCluster", "traffic.isthmus.dev", ("v1alpha1",), objects.MemberCluster, namespaced=False, level=Level.FLEET),
         Kind(
             "MultiClusterService",

@@ -160,6 +160,10 @@ class Service:
     """(port, place) that had lost all its traffic, and is well again."""
     capacities: Mapping[str, float] = field(default_factory=dict)
     """Cluster -> what one endpoint there can bear, in requests a second, where its Service says so."""
+    hints: Mapping[str, str] = field(default_factory=dict)
+    """Of a cluster's own: what its Service says for other systems (`xds.model.hints`)."""
+    export_weights: Mapping[str, str] = field(default_factory=dict)
+    """Of the cluster set, if any export says one: cluster -> the weight that its export says, "" for none."""
 
     @property
     def spans(self) -> bool:

@@ -7,13 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xds.model.events import FLEET
+from xds.model.hints import is_global
+from xds.model.istio_objects import DestinationRule
+from xds.model.objects import Service
 from xds.model.traffic_objects import TrafficPolicy
 from xds.model.union import union
 
 if TYPE_CHECKING:
     from xds.model.events import ObjectKey
     from xds.model.objects import KubernetesObject
-    from xds.model.service import Endpoint, Service
+    from xds.model.service import Endpoint
+    from xds.model.service import Service as Served
 
 Name = tuple[str, str]
 """(namespace, name) of a Service."""
@@ -33,9 +37,9 @@ class Targets:
     def put(self, holder: str, key: ObjectKey, item: KubernetesObject | None) -> frozenset[Name]:
         """Take a policy as it is now, None for one that is gone; return the Services that are named otherwise than before."""
         before = self._named.pop((holder, key), frozenset())
-        named: frozenset[Name] = frozenset()
+        named = named_by(item)
         if isinstance(item, TrafficPolicy):
-            named = before.union((key.namespace, ref.name) for ref in item.spec.target_refs if ref.kind == "Service")
+            named |= before
         if named:
             self._named[holder, key] = named
         for name in before - named:
@@ -57,7 +61,20 @@ class Targets:
         return frozenset(self._holders)
 
 
-def widened(own: Service, exported: Service | None) -> Service:
+def named_by(item: KubernetesObject | None) -> frozenset[Name]:
+    """Return the Services that a policy names; Istio and Cilium join those of one name over the clusters, so theirs do, too."""
+    match item:
+        case TrafficPolicy():
+            return frozenset((item.metadata.namespace, ref.name) for ref in item.spec.target_refs if ref.kind == "Service")
+        case DestinationRule():
+            host = item.service
+            return frozenset({(host.namespace, host.name)} if host and host.kind == "Service" else ())
+        case Service() if is_global(item):
+            return frozenset(((item.metadata.namespace, item.metadata.name),))
+    return frozenset()
+
+
+def widened(own: Served, exported: Served | None) -> Served:
     """Return a cluster's own service with the endpoints that other clusters export under its name, port by port.
 
     Args:

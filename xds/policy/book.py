@@ -1,23 +1,27 @@
 """The book of policies: which are in force, and which of them governs a service port for the clients of a cluster.
 
-The most specific one governs, whole: one that names the port comes before one that names the service, then the namespace's
-default, then the fleet's; of two alike, the cluster's own comes before the fleet's. Sovereignty alone adds up: a place that must
-never be used is never used, whatever a more specific policy says.
+The most specific one governs, whole: one that names the port comes before one that names the service, then what other systems
+say of the service, then the namespace's default, then the fleet's; of two alike, the cluster's own comes before the fleet's.
+Sovereignty alone adds up: a place that must never be used is never used, whatever a more specific policy says.
+
+So who moves from another system writes TrafficPolicies service by service; a default takes nothing from those that have none yet.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from xds.model.events import FLEET, Remember, ref_of
-from xds.model.service import CLUSTERSET, ServiceKey
+from xds.model.service import CLUSTERSET
 from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, Known, faults
+from xds.policy.foreign import ForeignPolicies
 from xds.policy.ladder import Governance, Ladder
 from xds.policy.overrides import NONE, Drain, Overrides, problems
 from xds.policy.policies import NO_POLICY, Policy, default_rungs
 from xds.policy.reading import read
+from xds.policy.subjects import Subject, subjects_of
 from xds.policy.tiers import Place
 from xds.problems import Problem, did_you_mean
 
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
     from xds.model.events import Event
     from xds.model.fleet import Fleet
     from xds.model.members import Member
-    from xds.model.service import Endpoint, Service
+    from xds.model.service import Endpoint, Service, ServiceKey
     from xds.model.traffic_objects import TargetRef, TrafficOverride, TrafficPolicy
     from xds.model.view import View
     from xds.policy.policies import RouteSettings
@@ -36,22 +40,6 @@ if TYPE_CHECKING:
 
 Identity = tuple[str, str, str]
 """(cluster, namespace, name) of a policy."""
-
-
-class Subject(NamedTuple):
-    """What a policy is about, as one cluster's, or the fleet's, policies say it. Fields that are "" or 0 mean all."""
-
-    holder: str
-    kind: str = ""
-    namespace: str = ""
-    name: str = ""
-    port: int = 0
-
-    def __str__(self) -> str:
-        """Return it for people."""
-        if self.kind:
-            return f"{self.kind} {self.namespace}/{self.name}" + (f" port {self.port}" if self.port else "")
-        return f"the default of namespace {self.namespace!r}" if self.namespace else "the default of the fleet"
 
 
 @dataclass(slots=True)
@@ -78,6 +66,7 @@ class PolicyBook:
         self._subjects: dict[Subject, Policy] = {}
         self.soaks_s: frozenset[float] = frozenset()
         """After how long policies in force give places that are well again their traffic back."""
+        self._foreign = ForeignPolicies()
         self._sovereign: dict[Subject, tuple[Policy, ...]] = {}
         """Whose sovereignty holds: that of policies that do not govern, too."""
         self._members: Mapping[str, Member] = {}
@@ -146,9 +135,11 @@ class PolicyBook:
         self._remembered.clear()
         named_policies = {identity: entry.item for identity, entry in self._entries.items()}
         self._override_problems = tuple(problems(overriding, known, named_policies))
+        self._foreign.refresh(fleet)
         self._find_subjects()
         self.soaks_s = frozenset(one.fail_back_s for one in self._subjects.values() if one.fail_back_s)
         in_force = {one.policy for one in self._entries.values() if one.policy} | {*NO_POLICY.values()}
+        in_force |= {*self._foreign.subjects.values()}
         self._complete = {key: one for key, one in self._complete.items() if key[0] in in_force}
         in_force |= {*self._complete.values()}
         drains = {*self._overrides.drains}
@@ -196,18 +187,18 @@ class PolicyBook:
         """Return what is in force for a port of a service and clients in a cluster, the most specific first."""
         if not self._subjects:
             return []
-        subjects = _subjects_of(service.key, port, cluster)
+        subjects = subjects_of(service.key, port, cluster)
         return [(one, self._subjects[one]) for one in subjects if one in self._subjects]
 
     def _sovereign_over(self, service: Service, port: int, cluster: str) -> tuple[Policy, ...]:
         if not self._sovereign:
             return ()
-        subjects = _subjects_of(service.key, port, cluster)
+        subjects = subjects_of(service.key, port, cluster)
         return tuple(dict.fromkeys(one for subject in subjects for one in self._sovereign.get(subject, ())))
 
     def refused(self, service: Service, port: int, cluster: str) -> Iterator[tuple[TrafficPolicy, Ref, tuple[Fault, ...]]]:
         """Yield policies that would speak for a port of a service and clients in a cluster, but for what is wrong with them."""
-        subjects = {*_subjects_of(service.key, port, cluster)}
+        subjects = {*subjects_of(service.key, port, cluster)}
         for (holder, _, _), entry in self.entries():
             if entry.faults and not subjects.isdisjoint(_subjects(holder, entry.item)):
                 yield entry.item, ref_of(holder, entry.item), entry.faults
@@ -246,6 +237,8 @@ class PolicyBook:
         if policy.origin is None:
             return ()
         origin = policy.origin
+        if foreign := self._foreign.ref(origin):
+            return (foreign,)
         entry = self._entries.get((origin.cluster, origin.namespace, origin.name))
         return (ref_of(origin.cluster, entry.item) if entry else origin,)
 
@@ -284,6 +277,7 @@ class PolicyBook:
                 yield Problem(
                     "XDS0603", message, ref, "spec.targetRefs" if subject.kind else "spec.defaultFor", "keep one of them"
                 )
+        yield from self._foreign.problems()
         yield from self._override_problems
 
     def _last(self, identity: Identity, entry: Entry) -> TrafficPolicy | None:
@@ -318,7 +312,7 @@ class PolicyBook:
 
     def _find_subjects(self) -> None:
         """Enter what each policy that is in force is about; of two for one subject the older one counts (GEP-713)."""
-        self._subjects, self._sovereign = {}, {}
+        self._subjects, self._sovereign = {**self._foreign.subjects}, {}
         ordered = sorted(self._entries.items(), key=lambda pair: (pair[1].item.metadata.age, pair[0]))
         for (cluster, _, _), entry in ordered:
             if entry.policy is None or entry.in_force is None:
@@ -345,18 +339,6 @@ def _identity(cluster: str, item: TrafficPolicy) -> Identity:
 def _is_same(one: TrafficPolicy, other: TrafficPolicy) -> bool:
     """Return whether two of one name are versions of one object: not if it was deleted, and made again, in between."""
     return one.metadata.uid == other.metadata.uid
-
-
-def _subjects_of(key: ServiceKey, port: int, cluster: str) -> Iterator[Subject]:
-    """Yield what policies for a service port may be about, the most specific first."""
-    kind = "Service" if key.scope else "ServiceImport"
-    holders = (cluster, FLEET) if cluster else (FLEET,)
-    for number in (port, 0):
-        for holder in holders:
-            yield Subject(holder, kind, key.namespace, key.name, number)
-    for holder in holders:
-        yield Subject(holder, "", key.namespace)
-    yield Subject(FLEET)
 
 
 def _subjects(cluster: str, item: TrafficPolicy) -> Iterator[Subject]:

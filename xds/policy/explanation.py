@@ -6,12 +6,14 @@ The numbers are those by which CLAs are made (`Ladder.rank`), and what a client 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xds.errors import XdsError
-from xds.model.events import FLEET, MemberState, Standing, ref_of
+from xds.model.events import FLEET, MemberState, ObjectKey, Standing, ref_of
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.view import Role
+from xds.model.widening import named_by
 from xds.policy.arithmetic import envoy_forecast, grpc_forecast
 from xds.problems import did_you_mean
 
@@ -173,10 +175,12 @@ def _given(fleet: Fleet, service: Service, view: View) -> Iterator[Step]:
 
 
 def _naming(fleet: Fleet, key: ServiceKey, cluster: str) -> Iterator[Ref]:
-    for holder, item in fleet.policies():
-        names = {ref.name for ref in item.spec.target_refs if ref.kind == "Service"}
-        if holder in (FLEET, cluster) and item.metadata.namespace == key.namespace and key.name in names:
+    for holder, item in chain(fleet.policies(), fleet.destination_rules()):
+        if holder in (FLEET, cluster) and (key.namespace, key.name) in named_by(item):
             yield ref_of(holder, item)
+    own = fleet.clusters[key.scope].items.get(ObjectKey("Service", key.namespace, key.name))
+    if own is not None and named_by(own):
+        yield ref_of(key.scope, own)
 
 
 def _governed(book: PolicyBook, service: Service, port: int, view: View) -> Iterator[Step]:

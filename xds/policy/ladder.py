@@ -78,11 +78,12 @@ class Ladder:
         members: by name.
     """
 
-    __slots__ = ("_members", "_rungs", "governance", "place")
+    __slots__ = ("_members", "_rungs", "governance", "place", "rungs")
 
     def __init__(self, governance: Governance, place: Place, members: Mapping[str, Member]) -> None:
         self.governance = governance
         self.place = place
+        self.rungs = governance.policy.rungs_for(place)
         self._members = members
         self._rungs: dict[tuple[Locality, str], int | str] = {}
 
@@ -100,7 +101,7 @@ class Ladder:
 
         Endpoints of another network are left out: nothing leads there. The fleet reports them (XDS0209).
         """
-        rungs, place = self.policy.rungs, self.place
+        rungs, place = self.rungs, self.place
         groups, left_out = self._grouped(service, port)
         if waiting := waiting_places(service, port, self.policy):
             self._hold_back(groups[: len(rungs)], waiting)
@@ -122,7 +123,7 @@ class Ladder:
     def _grouped(self, service: Service, port: int) -> tuple[list[Groups], dict[tuple[Locality, str], int]]:
         """Return the endpoints of each rung by locality, with room for one more tier, and how many are left out, and why."""
         place = self.place
-        groups: list[Groups] = [defaultdict(list) for _ in range(len(self.policy.rungs) + place.drops_degraded)]
+        groups: list[Groups] = [defaultdict(list) for _ in range(len(self.rungs) + place.drops_degraded)]
         left_out: dict[tuple[Locality, str], int] = defaultdict(int)
         apart = frozenset() if self.governance.is_explicit else service.widened_by
         for found in service.endpoints[port]:
@@ -163,7 +164,7 @@ class Ladder:
         for policy in self.governance.sovereignty:
             if any(one.fits(endpoint, self.place, self._members) for one in policy.sovereignty):
                 return f"never used, by the sovereignty of {policy.name}"
-        for index, rung in enumerate(self.policy.rungs):
+        for index, rung in enumerate(self.rungs):
             if not any(one.fits(endpoint, self.place, self._members) for one in rung.selectors):
                 continue
             weight = weight_of(rung.weights, endpoint.locality, self.place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from xds.model.traffic_objects import ANY, OWN, HealthCheckSpec, OutlierSpec, PlaceSpec, RetrySpec, WeightSpec
@@ -21,15 +21,19 @@ OVERPROVISIONING: Final = 140
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Places; `PlaceSpec` and, since Kubernetes' own preference needs it, the client's node."""
+    """Places; `PlaceSpec` and what other systems' preferences need: the client's node, and all clusters but its own."""
 
     spec: PlaceSpec
     own_node: bool = False
+    not_own_cluster: bool = False
+    """Only those of other clusters than the client's."""
 
     def fits(self, endpoint: Endpoint, place: Place, members: Mapping[str, Member]) -> bool:
         """Return whether an endpoint is at one of the places, for a client at its own."""
         spec, at = self.spec, endpoint.locality
         if self.own_node and (not place.node or (endpoint.node, at.cluster) != (place.node, place.cluster)):
+            return False
+        if self.not_own_cluster and at.cluster == place.cluster:
             return False
         return (
             (not spec.clusters or ANY in spec.clusters or named(spec.clusters, at.cluster, place.cluster))
@@ -74,6 +78,23 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
+class ForClients:
+    """Rungs for the clients at some places, where a policy is not the same for all."""
+
+    region: str
+    """"": any."""
+    zone: str
+    """"": any of the region."""
+    rungs: tuple[Rung, ...]
+    without_node: bool = False
+    """Only those that do not say on which node they are."""
+
+    def are_at(self, place: Place) -> bool:
+        """Return whether clients at a place are meant."""
+        return self.region in ("", place.region) and self.zone in ("", place.zone) and not (self.without_node and place.node)
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSettings:
     """What a policy says that stands in the cluster, so that it never follows from endpoints: a change warms it again."""
 
@@ -102,6 +123,8 @@ class Policy:
     """For people, e.g. `TrafficPolicy shop/web in east`."""
     rungs: tuple[Rung, ...]
     """None: it leaves them to the default ladder."""
+    by_client: tuple[ForClients, ...] = ()
+    """Instead of these: the first that means a client counts."""
     overprovisioning: int = OVERPROVISIONING
     """Percent (Envoy's `overprovisioning_factor`)."""
     sovereignty: tuple[Selector, ...] = ()
@@ -117,27 +140,34 @@ class Policy:
 
     def __post_init__(self) -> None:
         """Find out what of a client's place it depends on."""
-        selectors = [one for rung in self.rungs for one in rung.selectors] + [*self.sovereignty]
-        weights = [one for rung in self.rungs for one in rung.weights]
+        rungs = [*self.rungs, *(rung for one in self.by_client for rung in one.rungs)]
+        selectors = [one for rung in rungs for one in rung.selectors] + [*self.sovereignty]
+        weights = [one for rung in rungs for one in rung.weights]
         zone = any(OWN in one.spec.zones for one in selectors) or any(one.zone == OWN for one in weights)
+        zone = zone or any(one.zone for one in self.by_client)
         region = any(OWN in one.spec.regions for one in selectors) or any(one.region == OWN for one in weights)
+        region = region or any(one.region for one in self.by_client)
         object.__setattr__(self, "needs_zone", zone)
         object.__setattr__(self, "needs_region", zone or region)  # zones of two regions may share a name
         object.__setattr__(self, "needs_node", any(one.own_node for one in selectors))
 
+    def rungs_for(self, place: Place) -> tuple[Rung, ...]:
+        """Return what the tiers of clients at a place are made by."""
+        return next((one.rungs for one in self.by_client if one.are_at(place)), self.rungs)
 
-_OWN_NODE = Rung("own node", (Selector(PlaceSpec(), own_node=True),))
-_OWN_ZONE = Rung("own zone", (Selector(PlaceSpec(zones=[OWN])),))
-_OWN_CLUSTER = Rung("own cluster", (Selector(PlaceSpec(clusters=[OWN])),))
+
+OWN_NODE = Rung("own node", (Selector(PlaceSpec(), own_node=True),))
+OWN_ZONE = Rung("own zone", (Selector(PlaceSpec(zones=[OWN])),))
+OWN_CLUSTER = Rung("own cluster", (Selector(PlaceSpec(clusters=[OWN])),))
 _SAME_REGION = Rung("same region", (Selector(PlaceSpec(regions=[OWN])),))
-_ANYWHERE = Rung("anywhere", (Selector(PlaceSpec(clusters=[ANY])),))
+ANYWHERE = Rung("anywhere", (Selector(PlaceSpec(clusters=[ANY])),))
 _IN_FRONT: Final = {
     "": (),
-    "PreferSameZone": (_OWN_ZONE,),
+    "PreferSameZone": (OWN_ZONE,),
     # Kubernetes' own hints name the zone too, for clients on whose node there is none.
-    "PreferSameNode": (_OWN_NODE, _OWN_ZONE),
+    "PreferSameNode": (OWN_NODE, OWN_ZONE),
 }
-NEAREST: Final = (_OWN_CLUSTER, _SAME_REGION, _ANYWHERE)
+NEAREST: Final = (OWN_CLUSTER, _SAME_REGION, ANYWHERE)
 """The default ladder."""
 
 
@@ -148,7 +178,12 @@ def default_rungs(distribution: str, *, spans: bool) -> tuple[Rung, ...]:
         distribution: `spec.trafficDistribution`, which puts rungs in front (KEP-3015); "" for none.
         spans: whether endpoints of other clusters count.
     """
-    return (*_IN_FRONT[distribution], *(NEAREST if spans else (_OWN_CLUSTER,)))
+    return (*_IN_FRONT[distribution], *(NEAREST if spans else (OWN_CLUSTER,)))
+
+
+ALL_ALIKE: Final = replace(ANYWHERE, name="all alike")
+NODE_ONLY: Final = ((OWN_NODE,), (ForClients("", "", (OWN_CLUSTER,), without_node=True),))
+"""`internalTrafficPolicy: Local`: the client's node or nothing; for clients that do not say where they are, their cluster."""
 
 
 NO_POLICY: Final = {

@@ -52,6 +52,7 @@ CUSTOM = {
     "ServiceImport": Resource("ServiceImport", MCS, "v1beta1", "serviceimports"),
     "Gateway": Resource("Gateway", GATEWAY, "v1", "gateways"),
     "HTTPRoute": Resource("HTTPRoute", GATEWAY, "v1", "httproutes"),
+    "DestinationRule": Resource("DestinationRule", "networking.istio.io", "v1", "destinationrules"),
     **{
         f"{kind}.{group}": Resource(f"{kind}.{group}", group, "v1alpha1", plural)
         for group in ("multicluster.flomesh.io", "flomesh.io")

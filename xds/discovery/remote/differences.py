@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from xds.discovery.remote.foreign import KUBEFED_V1
+from xds.discovery.remote.meshes import counterparts
 from xds.discovery.remote.migration import KUBEFED, placement_of
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def _of_cluster(foreign: Foreign) -> Iterator[Difference]:
     for group, kind, system, instead in COUNTERPARTS:
         if items := foreign.get((group, kind)):
             yield Difference(system, _counted(len(items), kind), instead)
+    yield from (Difference(*one) for one in counterparts(foreign))
     yield from _of_kubefed([pair for pair in _federated(foreign) if not pair[0].endswith(("Placement", "Override"))])
     marked = [
         item for item in foreign.get((KUBEFED_V1, "Service"), ()) if SELECTOR in (item["metadata"].get("annotations") or {})
