@@ -1,8 +1,9 @@
 """Tiers of which places are drained, in part: within a tier by weights, and from one tier to the next by health.
 
-Envoy has one way to send a part of a tier's requests to the next one: fewer healthy endpoints. So many are told to be DRAINING
+Envoy has one way to send a part of a tier's requests to the next one: fewer healthy endpoints. So many are told to be UNHEALTHY
 that what the tier can bear, overprovisioning included, is what it is to get; the others bear it, by the same margin as in an
-outage. Clients of gRPC do not spill (A56): they stay with a tier until it is drained altogether.
+outage. DRAINING would not do: Envoy takes no account of such endpoints, so that the rest would bear all. Clients of gRPC do not
+spill (A56): they stay with a tier until it is drained altogether.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ def eased(shares: tuple[Share, ...], left: Callable[[Locality], float], overprov
 
 
 def _lessened(shares: Sequence[Share], part: float, overprovisioning: int) -> tuple[Share, ...]:
-    """Return localities with so many endpoints DRAINING that all together bear only a part of what they can."""
-    total = sum(len(one.endpoints) for one in shares)
+    """Return localities with so many endpoints UNHEALTHY that all together bear only a part of what they can."""
+    total = sum(endpoint.health is not Health.DRAINING for one in shares for endpoint in one.endpoints)
     healthy = [sum(endpoint.health is Health.HEALTHY for endpoint in one.endpoints) for one in shares]
-    bears = min(100.0, overprovisioning * sum(healthy) / total)
+    bears = min(100.0, overprovisioning * sum(healthy) / total) if total else 0.0
     wanted = min(sum(healthy), max(1, round(part * bears * total / overprovisioning)))
     kept = _apportioned(wanted, healthy)
     return tuple(_drained(one, count) for one, count in zip(shares, kept, strict=True))
@@ -73,7 +74,7 @@ def _drained(share: Share, kept: int) -> Share:
     for endpoint in share.endpoints:
         if endpoint.health is Health.HEALTHY:
             kept -= 1
-            endpoints.append(endpoint if kept >= 0 else replace(endpoint, health=Health.DRAINING, note=NOTE))
+            endpoints.append(endpoint if kept >= 0 else replace(endpoint, health=Health.UNHEALTHY, note=NOTE))
         else:
             endpoints.append(endpoint)
     return replace(share, endpoints=tuple(endpoints))
