@@ -81,7 +81,7 @@ def test_what_is_degraded_takes_what_healthy_ones_cannot_bear(healthy, degraded,
         ((25, 25), [50, 50], [True, True]),
         ((5, 65), [8, 92], [True, False]),
         ((5, 100), [7, 93], [False, False]),
-        ((0, 0), [100, 0], [True, False]),
+        ((0, 0), [50, 50], [True, True]),
     ],
 )
 def test_panic_is_a_matter_of_all_tiers_together(percents, expected, panics):
@@ -94,6 +94,13 @@ def test_panic_is_a_matter_of_all_tiers_together(percents, expected, panics):
 def test_where_panic_is_off_nobody_serves_when_nobody_is_healthy():
     found = envoy_forecast(tiers_of(0, 0), 140, 0)
     assert (found.unserved, found.shares) == (1.0, {})
+
+
+def test_in_a_panic_of_all_tiers_each_gets_its_part_of_all_endpoints_whoever_is_healthy():
+    tiers = [tier(0), tier(1, locality("a", unhealthy=3, draining=1)), tier(2, locality("b", unhealthy=6, draining=2))]
+    assert loads([*tiers, tier(3, locality("c", unhealthy=1))], panic=20) == [0, 32, 61, 7]
+    assert loads([tier(0), tier(1, locality("a", draining=3))], panic=40) == [0, 100]
+    assert envoy_forecast([tier(0), tier(1)], 140, 40).unserved == 1
 
 
 def test_an_empty_tier_passes_everything_on():

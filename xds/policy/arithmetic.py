@@ -137,7 +137,8 @@ def _distribute(priorities: list[_Priority], overprovisioning: int, panic_percen
     normal = min(100, sum(healthy) + sum(degraded))
     if not normal:
         priorities[0].healthy_load = 100
-        priorities[0].panics = panic_percent > 0
+        if panic_percent and any(one.hosts for one in priorities):
+            _panic(priorities)
         return
     left = 100
     for one, available in zip(priorities, healthy, strict=True):
@@ -163,7 +164,7 @@ def _panic(priorities: list[_Priority]) -> None:
     """Give each priority load by its hosts: all of them panic."""
     hosts, left = sum(one.hosts for one in priorities), 100
     for one in priorities:
-        one.healthy_load, one.degraded_load = 100 * one.hosts // hosts, 0
+        one.healthy_load, one.degraded_load, one.panics = 100 * one.hosts // hosts, 0, True
         left -= one.healthy_load
     next(one for one in priorities if one.hosts).healthy_load += left
 
