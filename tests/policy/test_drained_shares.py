@@ -1,57 +1,61 @@
-"""What drains leave of a tier is what Envoy makes of it."""
+"""A tier that drains as a whole sends on what it is to lose, as Envoy counts."""
 
 from __future__ import annotations
 
 import pytest
 
-from xds.model.service import Endpoint, Health, Locality
-from xds.policy.arithmetic import envoy_forecast
-from xds.policy.draining import eased
-from xds.policy.tiers import Share, Tier
+from xds.model.events import FLEET
+from xds.model.members import Member
+from xds.model.service import CLUSTERSET, Endpoint, Health, Locality, Port, Protocol, Service, ServiceKey
+from xds.model.view import View
+from xds.policy.explanation import predicted
+from xds.policy.ladder import Governance, Ladder
+from xds.policy.overrides import Drain
+from xds.policy.policies import NO_POLICY
+from xds.problems import Ref
+
+EAST, WEST = Locality("eu", "eu-a", "east"), Locality("us", "us-a", "west")
+MEMBERS = {at.cluster: Member(at.cluster, at.region, (at.zone,)) for at in (EAST, WEST)}
+POLICY, VIEW = NO_POLICY["", True], View(cluster="east", region="eu", zone="eu-a")
 
 
-def locality(name, healthy, draining=0, unhealthy=0):
-    healths = [Health.HEALTHY] * healthy + [Health.UNHEALTHY] * unhealthy + [Health.DRAINING] * draining
-    at = Locality("r", "z", name)
-    endpoints = tuple(Endpoint(at, (f"{name}-{index:03}",), 80, health) for index, health in enumerate(healths))
-    return Share(at, endpoints, healthy + unhealthy, ())
+def endpoints(at, net, healthy, *, unhealthy=0, draining=0):
+    counts = {Health.HEALTHY: healthy, Health.UNHEALTHY: unhealthy, Health.DRAINING: draining}
+    healths = [health for health, count in counts.items() for _ in range(count)]
+    return tuple(Endpoint(at, (f"10.{net}.0.{number}",), 80, health) for number, health in enumerate(healths, 1))
 
 
-def loads(*shares, left, overprovisioning=140):
-    eased_tier = Tier(0, "first", eased(shares, lambda at: left.get(at.cluster, 1.0), overprovisioning))
-    rest = Tier(1, "second", (locality("rest", 100),))
-    return envoy_forecast([eased_tier, rest], overprovisioning, 0)
+def ranking(own, left):
+    """Return the tiers of a client in the east, of which so many hundredths are left."""
+    key, ports = ServiceKey("shop", "web", CLUSTERSET), (Port(80, "http", Protocol.HTTP),)
+    service = Service(key, ports, {80: (*own, *endpoints(WEST, 2, 100))}, {}, frozenset())
+    ref = Ref(FLEET, "TrafficOverride", "", "d")
+    drains = (Drain("d", "east", "", "", frozenset(), 100 - left, 100, ref),) if left < 100 else ()
+    governance = Governance(POLICY, (), drains)
+    return Ladder(governance, governance.place_of(service, VIEW), MEMBERS).rank(service, 80)
 
 
-@pytest.mark.parametrize("left", [0.9, 0.75, 0.5, 0.25, 0.1])
-@pytest.mark.parametrize(("healthy", "draining", "unhealthy"), [(100, 0, 0), (100, 100, 0), (70, 0, 30), (50, 40, 50)])
-def test_a_tier_that_drains_as_a_whole_spills(healthy, draining, unhealthy, left):
-    before = loads(locality("a", healthy, draining, unhealthy), left={}).tiers[0].load_percent
-    found = loads(locality("a", healthy, draining, unhealthy), left={"a": left})
-    assert found.tiers[0].load_percent == pytest.approx(left * before, abs=2)
-    assert found.tiers[1].load_percent == 100 - found.tiers[0].load_percent
+def share_of(own, left):
+    return predicted(ranking(own, left), POLICY, VIEW).shares.get(EAST, 0.0)
 
 
-@pytest.mark.parametrize("left", [0.9, 0.5, 0.1])
-def test_a_part_of_a_tier_that_drains_leaves_the_rest_to_the_other_parts(left):
-    found = loads(locality("a", 10), locality("b", 10), left={"a": left})
-    shares = {at.cluster: share for at, share in found.shares.items()}
-    assert shares == {"a": pytest.approx(left / (1 + left), abs=0.001), "b": pytest.approx(1 / (1 + left), abs=0.001)}
+@pytest.mark.parametrize("left", [90, 75, 50, 25, 10])
+@pytest.mark.parametrize(("healthy", "unhealthy", "draining"), [(100, 0, 0), (100, 0, 100), (70, 30, 0), (50, 50, 40)])
+def test_it_keeps_its_part_whatever_else_is_wrong_with_it(healthy, unhealthy, draining, left):
+    own = endpoints(EAST, 1, healthy, unhealthy=unhealthy, draining=draining)
+    assert share_of(own, left) == pytest.approx(left / 100 * share_of(own, 100), abs=0.02)
 
 
-def test_parts_that_drain_differently_keep_their_proportion_and_spill_by_the_larger_one():
-    found = loads(locality("a", 50), locality("b", 50), left={"a": 0.5, "b": 0.25})
-    shares = {at.cluster: share for at, share in found.shares.items()}
-    assert shares["a"] + shares["b"] == pytest.approx(0.5, abs=0.02)
-    assert shares["a"] / shares["b"] == pytest.approx(2, abs=0.1)
+def test_what_drains_is_unhealthy_since_envoy_does_not_count_what_is_draining():
+    tier, *_ = ranking(endpoints(EAST, 1, 10), 50).tiers
+    (share,) = tier.shares
+    kept = [one for one in share.endpoints if one.health is Health.HEALTHY]
+    drained = [one for one in share.endpoints if one.health is Health.UNHEALTHY]
+    assert (len(kept), len(drained)) == (4, 6)
+    assert {one.note for one in drained} == {"draining, as an override says"}
 
 
-def test_what_drains_is_unhealthy_since_envoy_takes_no_account_of_what_is_draining():
-    (share,) = eased((locality("a", 10),), lambda _: 0.5, 140)
-    assert [one.health for one in share.endpoints].count(Health.UNHEALTHY) == 6
-    assert {one.note for one in share.endpoints if one.health is Health.UNHEALTHY} == {"draining, as an override says"}
-
-
-def test_nothing_that_drains_and_nothing_healthy_is_left_as_it_is():
-    gone = (locality("a", 0, draining=3),)
-    assert [one.endpoints for one in eased(gone, lambda _: 0.5, 140)] == [gone[0].endpoints]
+def test_nothing_is_left_to_drain_where_nothing_is_healthy():
+    own = endpoints(EAST, 1, 0, draining=3)
+    tier, *_ = ranking(own, 50).tiers
+    assert [one.health for share in tier.shares for one in share.endpoints] == [Health.DRAINING] * 3
