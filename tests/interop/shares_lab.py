@@ -1,21 +1,25 @@
 """A generated fleet's stage: a server in this process, an Envoy at each client's place, one backend for all, and much traffic."""
 
 import asyncio
+import json
 import re
 from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from google.protobuf.json_format import ParseDict
+from grpc_scripts import script
 from interop_waiting import eventually
+from proxyless_lab import ask
 from static_envoy import answering, http_listener
 
 from xds.admin.explanations import explanation
+from xds.cli.bootstrap import grpc_bootstrap
 from xds.cli.demo.envoy import EnvoyProcess
 from xds.cli.demo.processes import free_port
 from xds.cli.envoy_bootstrap import envoy_bootstrap
 from xds.cli.node import NodeFlags
 from xds.model.fleet import Fleet
-from xds.model.node import view_of
+from xds.model.node import Node, view_of
 from xds.protocol import Encoder
 from xds.server import XdsServer
 from xds.views import LiveViews
@@ -132,6 +136,57 @@ class SharesLab:
         return await send(self.ports[world.client], world.host, requests)
 
 
+class GrpcLab:
+    """The same for proxyless clients of gRPC, at the places of the sidecars: everything has gone wrong when they start.
+
+    Args:
+        generated: the fleet.
+    """
+
+    def __init__(self, generated):
+        self.generated = generated
+        self.plane = Plane()
+        self._clients = {}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self):
+        async with AsyncExitStack() as stack:
+            self.plane.tell(self.generated.begins)
+            self.plane.tell(self.generated.fails)
+            (address,) = await self.plane.server.start()
+            stack.push_async_callback(self.plane.server.stop, 1)
+            for number, client in enumerate(self.generated.clients):
+                if client.role != "gateway":
+                    node = NodeFlags(id_of(number), cluster=client.cluster, region=client.region, zone=client.zone)
+                    bootstrap = grpc_bootstrap(node, address)
+                    environment = {"GRPC_XDS_BOOTSTRAP_CONFIG": json.dumps(bootstrap)}
+                    self._clients[number] = stack.enter_context(script("grpc_client.py", env=environment))
+                    metadata = bootstrap["node"]["metadata"]
+                    self.plane.view_of(Node(node.node_id, region=node.region, zone=node.zone, metadata=metadata))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_):
+        await self._stack.aclose()
+        assert not self.plane.nacks
+
+    def explain(self, world):
+        """Return what `xdsctl explain` says of a world."""
+        found = self.plane.explain(world.asked, id_of(world.client))
+        assert found.role == "proxyless"
+        return found
+
+    async def measure(self, world, requests):
+        """Return address -> how many calls it got, and NOBODY's."""
+        line = await asyncio.to_thread(ask, self._clients[world.client], f"{requests} xds:///{world.host}:80")
+        found = Counter()
+        for answer, count in json.loads(line).items():
+            code, _, detail = answer.partition(": ")
+            assert code in {"NOT_FOUND", "UNAVAILABLE"}, answer
+            found[detail.partition(":")[0] if code == "NOT_FOUND" else NOBODY] += count
+        return found
+
+
 def id_of(number):
     return f"client-{number}"
 
@@ -148,7 +203,11 @@ def node_of(generated, number, port):
 async def backend_everywhere(binary, directory):
     """Run an Envoy that answers on one port of all addresses, with the address in the answer; gives the port."""
     port = free_port()
-    answer = {**answering(""), "response_headers_to_add": [{"header": {"key": "at", "value": "%DOWNSTREAM_LOCAL_ADDRESS%"}}]}
+    address = "%DOWNSTREAM_LOCAL_ADDRESS%"
+    # Calls of gRPC are answered with an error that says the address: a message would be the same everywhere.
+    headers = {"at": address, "grpc-status": "5", "grpc-message": address}
+    added = [{"header": {"key": key, "value": value}} for key, value in headers.items()]
+    answer = {**answering(""), "response_headers_to_add": added}
     listener = http_listener(port, route_config={"virtual_hosts": [answer]})
     listener["address"]["socket_address"]["address"] = "0.0.0.0"
     bootstrap = {"static_resources": {"listeners": [listener]}}
