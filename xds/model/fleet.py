@@ -95,6 +95,8 @@ class Fleet:
         self._unowned: set[ServiceKey] = set()
         """What slices belong to that is no Service."""
         self._dirty: set[ServiceKey] = set()
+        self._given_anew: set[ServiceKey] = set()
+        """Clusters' services that stay as they are, but may be lent something else."""
         self._gateways_changed = False
         self._members_changed = False
         self._policies_changed = False
@@ -271,10 +273,11 @@ class Fleet:
             self._dirty_everywhere(key.namespace, key.name)
         if key.kind == POLICY:
             self._policies_changed = True
+            governed = self._clusters.keys() - {FLEET} if cluster == FLEET else (cluster,)
             for name in self._targets.put(cluster, key, item):
-                self._dirty_everywhere(*name)
+                self._given_anew.update(ServiceKey(*name, one) for one in governed)
         self._policies_changed |= key.kind == OVERRIDE
-        if touched.namespace:
+        if touched.namespace and cluster != FLEET:  # nobody imports there
             self._dirty.update(found for found in self._clusterset() if found.namespace == touched.namespace)
         if touched.everything:
             self._dirty_all_of(cluster)
@@ -334,7 +337,8 @@ class Fleet:
             merged.add(ServiceKey(key.namespace, key.name, CLUSTERSET))
         for key in sorted(merged):
             self._put(key, self._merged(key), endpoints, services)
-        for key in sorted(self._depending(own, merged)):
+        given, self._given_anew = self._given_anew, set()
+        for key in sorted(self._depending(own, merged) | given):
             self._put(key, self._given(key), endpoints, services)
         return endpoints, services
 
@@ -348,7 +352,7 @@ class Fleet:
                 self._order = None
         elif _shape(old) != _shape(new):
             services.add(key)
-        elif (old.endpoints, old.has_degraded) != (new.endpoints, new.has_degraded):
+        elif (old.endpoints, old.has_degraded, old.widened_by) != (new.endpoints, new.has_degraded, new.widened_by):
             endpoints.add(key)
 
     def _depending(self, own: set[ServiceKey], merged: set[ServiceKey]) -> set[ServiceKey]:
@@ -412,7 +416,7 @@ class Fleet:
             member=member,
             service=item,
             slices=ordered,
-            nodes=cluster.nodes,
+            nodes={} if source else cluster.nodes,  # the source's nodes are others, even those of the same names
             known=self._membership.known,
             seen=cluster.seen.get(memory, frozenset()),
             doubted=not source and memory[:2] in cluster.doubted,

@@ -104,9 +104,9 @@ class OutlierSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaul
     """Connections that fail in a row; 0: never."""
     consecutive_server_errors: Annotated[int, Meta(ge=0, le=1000)] = 0
     """Answers 5xx in a row; 0: never, since an application may mean them."""
-    interval_seconds: Annotated[float, Meta(gt=0, le=3600)] = 5
-    base_ejection_seconds: Annotated[float, Meta(gt=0, le=3600)] = 5
-    max_ejection_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 60
+    interval_seconds: Annotated[float, Meta(ge=0.001, le=3600)] = 5
+    base_ejection_seconds: Annotated[float, Meta(ge=0.001, le=3600)] = 5
+    max_ejection_seconds: Annotated[float, Meta(ge=0.001, le=86_400)] = 60
     max_ejection_percent: Annotated[int, Meta(ge=0, le=100)] = 100
 
 
@@ -114,9 +114,9 @@ class HealthCheckSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_de
     """A question that clients ask every endpoint themselves."""
 
     path: Annotated[str, Meta(max_length=1024)] = ""
-    """Of an HTTP GET that has to answer 200; "": a TCP connection is enough."""
-    interval_seconds: Annotated[float, Meta(gt=0, le=3600)] = 10
-    timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = 2
+    """Of an HTTP GET that has to answer 200; "", and on ports that do not speak HTTP: a TCP connection is enough."""
+    interval_seconds: Annotated[float, Meta(ge=0.001, le=3600)] = 10
+    timeout_seconds: Annotated[float, Meta(ge=0.001, le=3600)] = 2
     unhealthy_threshold: Annotated[int, Meta(ge=1, le=100)] = 3
     healthy_threshold: Annotated[int, Meta(ge=1, le=100)] = 2
 

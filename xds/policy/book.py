@@ -8,15 +8,15 @@ never be used is never used, whatever a more specific policy says.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from xds.model.events import FLEET, ref_of
 from xds.model.service import CLUSTERSET, ServiceKey
-from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, faults
+from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, Known, faults
 from xds.policy.ladder import Governance, Ladder
 from xds.policy.overrides import NONE, Drain, Overrides, problems
-from xds.policy.policies import NO_POLICY, Policy
+from xds.policy.policies import NO_POLICY, Policy, default_rungs
 from xds.policy.reading import read
 from xds.policy.tiers import Place
 from xds.problems import Problem, did_you_mean
@@ -80,6 +80,8 @@ class PolicyBook:
         """All services."""
         self._overrides = NONE
         self._override_problems: tuple[Problem, ...] = ()
+        self._complete: dict[tuple[Policy, str, bool], Policy] = {}
+        """Of policies without tiers: (policy, trafficDistribution, whether endpoints of other clusters count) -> with them."""
         self._governances: dict[tuple[Policy, tuple[Policy, ...], tuple[Drain, ...], bool], Governance] = {}
         self._ladders: dict[tuple[Governance, Place], Ladder] = {}
 
@@ -100,26 +102,30 @@ class PolicyBook:
         named: dict[tuple[str, str], list[Service]] = defaultdict(list)
         for key, service in services.items():
             named[key.namespace, key.name].append(service)
+        known = Known(members, services.values())
         for cluster, item in fleet.policies():
             identity = (cluster, item.metadata.namespace, item.metadata.name)
             entry = before.get(identity) or _Entry(item)
             entry.item, entry.lost = item, []
-            entry.faults = tuple(faults(cluster, item, members))
+            entry.faults = tuple(faults(cluster, item, known))
             # What an operator opens or closes holds even if the policy is not accepted as it stands now.
-            accepted = item if not entry.faults else entry.in_force[0] if entry.in_force else None
+            last = entry.in_force[0] if entry.in_force else None
+            missing = () if entry.faults else tuple(_missing_targets(cluster, item, named))
+            accepted = last if entry.faults or (missing and _has_targets(cluster, last, named)) else item
             opened = self._overrides.gates.get(identity, frozenset())
             if accepted is not None:
                 # A new version that says the same, e.g. with another status, makes nothing anew.
                 if entry.in_force is None or (entry.in_force[0].spec, entry.in_force[1]) != (accepted.spec, opened):
                     entry.policy = read(cluster, accepted, opened)
                 entry.in_force = accepted, opened
-            if not entry.faults:
-                entry.faults = tuple(_missing_targets(cluster, item, named))
+            entry.faults = entry.faults or missing
             self._entries[identity] = entry
         named_policies = {identity: entry.item for identity, entry in self._entries.items()}
         self._override_problems = tuple(problems(overriding, members, named_policies))
         self._find_subjects()
         in_force = {one.policy for one in self._entries.values() if one.policy} | {*NO_POLICY.values()}
+        self._complete = {key: one for key, one in self._complete.items() if key[0] in in_force}
+        in_force |= {*self._complete.values()}
         drains = {*self._overrides.drains}
         self._governances = {
             key: one
@@ -137,8 +143,19 @@ class PolicyBook:
         if not found and not drains and not sovereign:
             return self.unruled(service)
         subject, policy = found[0] if found else (Subject(""), NO_POLICY[service.traffic_distribution, service.spans])
-        identity = policy, sovereign, drains, subject.kind == "Service"
+        is_explicit = subject.kind == "Service"
+        if not policy.rungs:
+            policy = self._completed(policy, service.traffic_distribution, spans=service.spans or is_explicit)
+        identity = policy, sovereign, drains, is_explicit
         return self._governances.setdefault(identity, Governance(*identity))
+
+    def _completed(self, policy: Policy, distribution: str, *, spans: bool) -> Policy:
+        """Return a policy that leaves the tiers to the default ladder, with that."""
+        key = policy, distribution, spans
+        found = self._complete.get(key)
+        if found is None:
+            found = self._complete[key] = replace(policy, rungs=default_rungs(distribution, spans=spans))
+        return found
 
     @property
     def is_empty(self) -> bool:
@@ -199,6 +216,14 @@ class PolicyBook:
         place = Place(view.network, view.cluster, view.region, view.zone, view.node_name)
         return any(one.fits(endpoint, place, self._members) for one in policy.sovereignty)
 
+    def refs(self, policy: Policy) -> tuple[Ref, ...]:
+        """Return the object that a policy is written in, as it is now; none for one that nobody wrote."""
+        if policy.origin is None:
+            return ()
+        origin = policy.origin
+        entry = self._entries.get((origin.cluster, origin.namespace, origin.name))
+        return (ref_of(origin.cluster, entry.item) if entry else origin,)
+
     def check(self, override: TrafficOverride) -> Iterator[Problem]:
         """Yield what is wrong with an override, as policies stand."""
         return problems([override], self._members, {identity: entry.item for identity, entry in self._entries.items()})
@@ -216,13 +241,17 @@ class PolicyBook:
                 if fault.reason == CONFLICTED:
                     continue  # told below, subject by subject
                 if fault.reason == TARGET_NOT_FOUND:
-                    yield Problem("XDS0602", fault.message, ref, fault.field, fault.hint)
+                    is_in_force = entry.in_force is not None and entry.in_force[0] == entry.item  # for the targets that there are
+                    message = fault.message if is_in_force else f"{fault.message}; {rest}"
+                    yield Problem("XDS0602", message, ref, fault.field, fault.hint)
                 else:
                     yield Problem("XDS0601", f"{fault.message}; {rest}", ref, fault.field, fault.hint)
             yield from self._undeclared(entry, ref)
             for subject, winner in entry.lost:
                 message = f"{subject} is governed by {winner.name}, {self._why(entry, winner)}"
-                yield Problem("XDS0603", message, ref, "spec.targetRefs", "keep one of them")
+                yield Problem(
+                    "XDS0603", message, ref, "spec.targetRefs" if subject.kind else "spec.defaultFor", "keep one of them"
+                )
         yield from self._override_problems
 
     def _undeclared(self, entry: _Entry, ref: Ref) -> Iterator[Problem]:
@@ -307,6 +336,10 @@ def _missing_targets(cluster: str, item: TrafficPolicy, services: Mapping[tuple[
             ports = ", ".join(sorted({str(port.number) for one in found for port in one.ports}, key=int))
             message = f"{ref.kind} {namespace}/{ref.name} has no port {ref.port}"
             yield Fault(f"{at}.port", message, f"it has {ports}" if ports else "", TARGET_NOT_FOUND)
+
+
+def _has_targets(cluster: str, item: TrafficPolicy | None, services: Mapping[tuple[str, str], list[Service]]) -> bool:
+    return item is not None and not any(_missing_targets(cluster, item, services))
 
 
 def _is_meant(key: ServiceKey, ref: TargetRef, cluster: str) -> bool:
