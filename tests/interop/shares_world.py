@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from itertools import count
 from random import Random
 
+import flomesh_world
 from fleet_world import NAMESPACE, endpoint, endpoint_slice, export, fleet_of, make, member
 
 from xds.model.events import FLEET, Doubt, Health, MemberState, Standing, Synced, Upsert
 from xds.model.local import CAPACITY
-from xds.policy.acceptance import faults
+from xds.policy.acceptance import Known, faults
 
 REGIONS = ("eu", "us", "ap")
 ZONES = ("a", "b", "c")
@@ -25,6 +26,8 @@ WELL, HARDLY_WELL = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0), (0.4, 0.3, 0.2, 0.1)
 """With which chance an endpoint is ready, in each place another; the latter where traffic is to go down a stair of clusters."""
 STAIRS = 4
 """Worlds of each fleet whose tiers are the clusters, one by one."""
+FLOMESH = (4, 5)
+"""Worlds of each fleet with an import and a policy of Flomesh: of a sidecar, and of the gateway."""
 STRATEGIES = ("Nearest", "Locality", "FailOver", "ActiveActive", "SameCityActiveActive", "TwoSitesThreeCenters", "RemoteDR")
 
 
@@ -136,7 +139,8 @@ class GeneratedFleet:
 
     def _world(self, number):
         name, client = f"web-{number}", number % CLIENTS
-        where, kind = self.clients[client], "Service" if self.chance(0.25) else "ServiceImport"
+        where = self.clients[client]
+        kind = "Service" if number in FLOMESH or self.chance(0.25) else "ServiceImport"
         is_stair = number >= WORLDS - STAIRS
         hosts = {one.name for one in self.sites if is_stair or self.chance(0.85)} | {where.cluster}
         distribution = {"trafficDistribution": "PreferSameZone"} if self.chance(0.15) else {}
@@ -146,11 +150,16 @@ class GeneratedFleet:
         for site in self.sites:
             if site.name in hosts:
                 places |= self._backends(site, name, spec, addresses, HARDLY_WELL if is_stair else WELL)
+        if number in FLOMESH:
+            governed = self._flomesh(name, where, addresses)
+        else:
+            governed = self._policy(name, kind, where, is_stair=is_stair)
         facts = {
             "client": str(where),
             "clusters": {site.name: self._told_of(site, name) for site in self.sites},
             "endpoints": places,
-            **self._policy(name, kind, where.cluster, is_stair=is_stair),
+            **governed,
+            **self._drain(name),
         }
         asked = host = f"{name}.{NAMESPACE}.svc.{'cluster' if kind == 'Service' else 'clusterset'}.local"
         if where.role == "gateway":
@@ -194,41 +203,53 @@ class GeneratedFleet:
 
     # Policies
 
-    def _policy(self, name, kind, cluster, *, is_stair):
+    def _policy(self, name, kind, where, *, is_stair):
         """Add what governs a service; return it for people."""
-        facts: dict[str, object] = {}
-        tiers: list[str] = []
-        holder = FLEET if self.chance(0.7) else cluster
-        if is_stair or self.chance(0.9):
-            target = {"kind": kind, "name": name, "group": "multicluster.x-k8s.io" if kind == "ServiceImport" else ""}
-            if self.chance(0.2):
-                target["port"] = 80
-            while True:
-                spec = {"targetRefs": [target], **self._settings(), **(self._stair() if is_stair else self._ladder())}
-                item = make("TrafficPolicy", name, spec=spec)
-                if not any(faults(holder, item, self.members)):
-                    break
-            self.objects.append((holder, item))
-            facts["policy"] = {"holder": holder or "the fleet", **spec}
-            tiers = [one["name"] for one in spec.get("tiers", ()) if one.get("gate") == "Manual"]
-            if spec.get("strategy", {}).get("gate") == "Manual":
-                tiers = [{"RemoteDR": "standby"}.get(spec["strategy"]["type"], "remote")]
+        if not is_stair and self.chance(0.1):
+            return {}
+        holder = FLEET if self.chance(0.7) else where.cluster
+        target = {"kind": kind, "name": name, "group": "multicluster.x-k8s.io" if kind == "ServiceImport" else ""}
+        if self.chance(0.2):
+            target["port"] = 80
+        while True:
+            spec = {"targetRefs": [target], **self._settings(), **(self._stair() if is_stair else self._ladder())}
+            item = make("TrafficPolicy", name, spec=spec)
+            if not any(faults(holder, item, Known(self.members))):
+                break
+        self.objects.append((holder, item))
+        tiers = [one["name"] for one in spec.get("tiers", ()) if one.get("gate") == "Manual"]
+        if spec.get("strategy", {}).get("gate") == "Manual":
+            tiers = ["standby" if spec["strategy"]["type"] == "RemoteDR" else "remote"]
         opened = [tier for tier in tiers if self.chance(0.5)]
-        if opened:
-            facts["open"] = opened
         for tier in opened:
             gate = {"cluster": holder, "namespace": NAMESPACE, "policy": name, "tier": tier}
             self.failed.append((FLEET, make("TrafficOverride", f"{name}-{len(self.failed)}", spec={"open": gate})))
-        if self.chance(0.4):
-            steps = self.random.randint(2, 10)
-            site = self.random.choice(self.sites)
-            places = ({"cluster": site.name}, {"region": site.region}, {"zone": self.random.choice(site.zones)})
-            place = self.random.choice((*places, {**places[0], **places[2]}))
-            step = self.random.randint(1, steps if self.chance(0.15) else steps - 1)
-            facts["drain"] = {**place, "step": step, "steps": steps}
-            drain = {**facts["drain"], "services": [f"{NAMESPACE}/{name}"]}
-            self.failed.append((FLEET, make("TrafficOverride", f"{name}-drain", spec={"drain": drain})))
-        return facts
+        return {"policy": {"holder": holder or "the fleet", **spec}, **({"open": opened} if opened else {})}
+
+    def _flomesh(self, name, where, addresses):
+        """Add an import of other clusters' gateways, and a policy; return both for people."""
+        keys = {site.name: f"{site.region}/default/default/{site.name}" for site in self.sites}
+        others = {key: next(addresses) for site, key in keys.items() if site != where.cluster}
+        ways = [flomesh_world.gateway(key, address, port=self.backend_port) for key, address in others.items()]
+        kind = self.random.choice(("Locality", "FailOver", "FailOver", "ActiveActive", "ActiveActive"))
+        targets = self.some([*keys.values()], 3) if self.chance(0.7) else []
+        if kind == "ActiveActive":
+            targets = [(key, self.random.choice((0, 10, 50, 100))) if self.chance(0.7) else key for key in targets]
+        policy = flomesh_world.policy(kind, *targets, name=name)
+        self.objects += [(where.cluster, flomesh_world.imported(name, *ways)), (where.cluster, policy)]
+        return {"gateways": others, "Flomesh policy": {"type": kind, "targets": [str(one) for one in targets]}}
+
+    def _drain(self, name):
+        """Add a drain in the middle of its ramp, or at its end, by chance; return it for people."""
+        if self.chance(0.6):
+            return {}
+        steps, site = self.random.randint(2, 10), self.random.choice(self.sites)
+        cluster, zone = {"cluster": site.name}, {"zone": self.random.choice(site.zones)}
+        place = self.random.choice((cluster, {"region": site.region}, zone, {**cluster, **zone}))
+        drain = {**place, "step": self.random.randint(1, steps if self.chance(0.15) else steps - 1), "steps": steps}
+        spec = {"drain": {**drain, "services": [f"{NAMESPACE}/{name}"]}}
+        self.failed.append((FLEET, make("TrafficOverride", f"{name}-drain", spec=spec)))
+        return {"drain": drain}
 
     def _settings(self):
         spec: dict[str, object] = {}
@@ -301,7 +322,7 @@ class GeneratedFleet:
         named = [{"cluster": one} for one in ("@own", *(site.name for site in self.sites))]
         named += [{"region": one} for one in ("@own", *self.regions)] + [{"zone": "@own"}, {"zone": "a"}]
         weights = [{**one, "weight": self.random.choice((0, 1, 2, 5, 30))} for one in self.some(named, 4)]
-        return [*weights, {"cluster": "*", "weight": self.random.randint(1, 9)}] if self.chance(0.7) else weights
+        return [*weights, {"weight": self.random.randint(1, 9)}] if self.chance(0.7) else weights
 
 
 def _told(states):
