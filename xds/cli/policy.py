@@ -15,7 +15,7 @@ def policy() -> None:
     """Say what policies come to."""
 
 
-@policy.command()
+@policy.command(short_help="Print the tiers that a strategy stands for.")
 @click.argument("what", metavar="FILE|STRATEGY")
 @click.option("--primary", default="", metavar="REGION", help="Of TwoSitesThreeCenters and RemoteDR: the region that serves.")
 @click.option("--remote", default="", metavar="REGION", help="Of the same: the region that takes over.")

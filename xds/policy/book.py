@@ -121,7 +121,7 @@ class PolicyBook:
             entry.faults = entry.faults or missing
             self._entries[identity] = entry
         named_policies = {identity: entry.item for identity, entry in self._entries.items()}
-        self._override_problems = tuple(problems(overriding, members, named_policies))
+        self._override_problems = tuple(problems(overriding, known, named_policies))
         self._find_subjects()
         in_force = {one.policy for one in self._entries.values() if one.policy} | {*NO_POLICY.values()}
         self._complete = {key: one for key, one in self._complete.items() if key[0] in in_force}
@@ -138,12 +138,12 @@ class PolicyBook:
         if self.is_empty:
             return self.unruled(service)
         found = self.candidates(service, port, cluster)
-        drains = self._overrides.of_service(service.key)
+        is_explicit = bool(found) and found[0][0].kind == "Service"
+        drains = self._overrides.of_service(service.key, can_move=service.spans or is_explicit)
         sovereign = self._sovereign_over(service, port, cluster)
         if not found and not drains and not sovereign:
             return self.unruled(service)
-        subject, policy = found[0] if found else (Subject(""), NO_POLICY[service.traffic_distribution, service.spans])
-        is_explicit = subject.kind == "Service"
+        policy = found[0][1] if found else NO_POLICY[service.traffic_distribution, service.spans]
         if not policy.rungs:
             policy = self._completed(policy, service.traffic_distribution, spans=service.spans or is_explicit)
         identity = policy, sovereign, drains, is_explicit
@@ -226,7 +226,9 @@ class PolicyBook:
 
     def check(self, override: TrafficOverride) -> Iterator[Problem]:
         """Yield what is wrong with an override, as policies stand."""
-        return problems([override], self._members, {identity: entry.item for identity, entry in self._entries.items()})
+        return problems(
+            [override], Known(self._members, self._services), {identity: entry.item for identity, entry in self._entries.items()}
+        )
 
     def entries(self) -> Iterator[tuple[Identity, _Entry]]:
         """Yield every policy, and what became of it."""
