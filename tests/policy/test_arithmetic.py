@@ -11,8 +11,9 @@ from xds.policy.arithmetic import envoy_forecast, grpc_forecast
 from xds.policy.tiers import Share, Tier
 
 
-def locality(name, *, weight=0, healthy=0, degraded=0, unhealthy=0):
-    healths = [Health.HEALTHY] * healthy + [Health.DEGRADED] * degraded + [Health.UNHEALTHY] * unhealthy
+def locality(name, *, weight=0, healthy=0, degraded=0, unhealthy=0, draining=0):
+    counts = {Health.HEALTHY: healthy, Health.DEGRADED: degraded, Health.UNHEALTHY: unhealthy, Health.DRAINING: draining}
+    healths = [health for health, count in counts.items() for _ in range(count)]
     at = Locality("r", "z", name)
     endpoints = tuple(Endpoint(at, (f"{name}-{index}",), 80, health) for index, health in enumerate(healths))
     return Share(at, endpoints, weight or len(endpoints), ())
@@ -80,7 +81,7 @@ def test_what_is_degraded_takes_what_healthy_ones_cannot_bear(healthy, degraded,
         ((25, 25), [50, 50], [True, True]),
         ((5, 65), [8, 92], [True, False]),
         ((5, 100), [7, 93], [False, False]),
-        ((0, 0), [100, 0], [True, False]),
+        ((0, 0), [50, 50], [True, True]),
     ],
 )
 def test_panic_is_a_matter_of_all_tiers_together(percents, expected, panics):
@@ -95,9 +96,35 @@ def test_where_panic_is_off_nobody_serves_when_nobody_is_healthy():
     assert (found.unserved, found.shares) == (1.0, {})
 
 
+def test_in_a_panic_of_all_tiers_each_gets_its_part_of_all_endpoints_whoever_is_healthy():
+    tiers = [tier(0), tier(1, locality("a", unhealthy=3, draining=1)), tier(2, locality("b", unhealthy=6, draining=2))]
+    assert loads([*tiers, tier(3, locality("c", unhealthy=1))], panic=20) == [0, 32, 61, 7]
+    assert loads([tier(0), tier(1, locality("a", draining=3))], panic=40) == [0, 100]
+    assert envoy_forecast([tier(0), tier(1)], 140, 40).unserved == 1
+
+
 def test_an_empty_tier_passes_everything_on():
     found = envoy_forecast([tier(0), tier(1, locality("b", healthy=2))], 140, 0)
     assert [one.load_percent for one in found.tiers] == [0, 100]
+
+
+def test_endpoints_that_drain_do_not_count():
+    """https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/load_balancing/excluded, envoy#30622."""
+    assert loads([tier(0, locality("a", healthy=1, draining=2)), tier(1, locality("b", healthy=2))]) == [100, 0]
+    one = tier(0, locality("x", weight=4, healthy=1, unhealthy=2, draining=2), locality("y", weight=1, healthy=1))
+    shares = envoy_forecast([one], 140, 0).shares
+    assert shares[Locality("r", "z", "x")] == pytest.approx(4 * 1.4 / 3 / (4 * 1.4 / 3 + 1))
+    drained = envoy_forecast([tier(0, locality("a", draining=2))], 140, 0)
+    assert (drained.unserved, drained.shares) == (1.0, {})
+
+
+def test_endpoints_that_drain_do_not_start_a_panic_but_are_used_in_it():
+    """envoy#46800."""
+    calm = tier(0, locality("a", healthy=1, unhealthy=1, draining=8))
+    assert not envoy_forecast([calm], 140, 50).tiers[0].panics
+    found = envoy_forecast([tier(0, locality("a", healthy=1, unhealthy=2, draining=1))], 140, 50)
+    assert found.tiers[0].panics
+    assert len(found.tiers[0].localities[0].per_endpoint) == 4
 
 
 def test_overprovisioning_says_when_a_tier_spills():
@@ -118,7 +145,7 @@ def test_grpc_uses_the_first_tier_in_which_anything_is_healthy():
 
 
 @given(
-    st.lists(st.lists(st.tuples(*(st.integers(0, 4) for _ in range(3)), st.integers(1, 9)), max_size=3), min_size=1, max_size=4),
+    st.lists(st.lists(st.tuples(*(st.integers(0, 4) for _ in range(4)), st.integers(1, 9)), max_size=3), min_size=1, max_size=4),
     st.integers(100, 300),
     st.sampled_from((0, 50, 100)),
 )
@@ -127,9 +154,9 @@ def test_every_request_goes_somewhere_or_is_unserved(world, overprovisioning, pa
         tier(
             index,
             *(
-                locality(f"c{index}{number}", healthy=h, degraded=d, unhealthy=u, weight=w)
-                for number, (h, d, u, w) in enumerate(places)
-                if h + d + u
+                locality(f"c{index}{number}", healthy=h, degraded=d, unhealthy=u, draining=e, weight=w)
+                for number, (h, d, u, e, w) in enumerate(places)
+                if h + d + u + e
             ),
         )
         for index, places in enumerate(world)

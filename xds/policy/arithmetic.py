@@ -75,15 +75,17 @@ class Forecast:
 class _Priority:
     """The hosts of one priority."""
 
+    hosts: int
     total: int
+    """Those that count. Hosts that drain do not (Envoy's "excluded endpoints"), so that a rolling update spills nothing."""
     healthy: int
     degraded: int
     healthy_load: int = 0
     degraded_load: int = 0
     panics: bool = False
 
-    def availability(self, hosts: int, overprovisioning: int) -> int:
-        return min(100, overprovisioning * hosts // self.total) if self.total else 0
+    def availability(self, fit: int, overprovisioning: int) -> int:
+        return min(100, overprovisioning * fit // self.total) if self.total else 0
 
 
 def envoy_forecast(tiers: Sequence[Tier], overprovisioning: int, panic_percent: int) -> Forecast:
@@ -123,8 +125,9 @@ def _forecast(tiers: list[TierForecast]) -> Forecast:
 
 
 def _priority(tier: Tier) -> _Priority:
-    total = sum(len(share.endpoints) for share in tier.shares)
-    return _Priority(total, _count(tier, Health.HEALTHY), _count(tier, Health.DEGRADED))
+    hosts = sum(len(share.endpoints) for share in tier.shares)
+    total = sum(_counting(share) for share in tier.shares)
+    return _Priority(hosts, total, _count(tier, Health.HEALTHY), _count(tier, Health.DEGRADED))
 
 
 def _distribute(priorities: list[_Priority], overprovisioning: int, panic_percent: int) -> None:
@@ -134,7 +137,8 @@ def _distribute(priorities: list[_Priority], overprovisioning: int, panic_percen
     normal = min(100, sum(healthy) + sum(degraded))
     if not normal:
         priorities[0].healthy_load = 100
-        priorities[0].panics = panic_percent > 0
+        if panic_percent and any(one.hosts for one in priorities):
+            _panic(priorities)
         return
     left = 100
     for one, available in zip(priorities, healthy, strict=True):
@@ -158,11 +162,11 @@ def _distribute(priorities: list[_Priority], overprovisioning: int, panic_percen
 
 def _panic(priorities: list[_Priority]) -> None:
     """Give each priority load by its hosts: all of them panic."""
-    hosts, left = sum(one.total for one in priorities), 100
+    hosts, left = sum(one.hosts for one in priorities), 100
     for one in priorities:
-        one.healthy_load, one.degraded_load = 100 * one.total // hosts, 0
+        one.healthy_load, one.degraded_load, one.panics = 100 * one.hosts // hosts, 0, True
         left -= one.healthy_load
-    next(one for one in priorities if one.total).healthy_load += left
+    next(one for one in priorities if one.hosts).healthy_load += left
 
 
 def _tier_forecast(tier: Tier, priority: _Priority, overprovisioning: int) -> TierForecast:
@@ -176,7 +180,7 @@ def _tier_forecast(tier: Tier, priority: _Priority, overprovisioning: int) -> Ti
         if priority.degraded_load:
             parts.append(_weighed(tier, Health.DEGRADED, priority.degraded_load, overprovisioning))
     localities = tuple(_joined(found) for found in zip(*parts, strict=True))
-    return TierForecast(tier, priority.total, priority.healthy, priority.degraded, health, load, priority.panics, localities)
+    return TierForecast(tier, priority.hosts, priority.healthy, priority.degraded, health, load, priority.panics, localities)
 
 
 def _weighed(tier: Tier, health: Health, load: int, overprovisioning: int) -> list[LocalityForecast]:
@@ -187,7 +191,7 @@ def _weighed(tier: Tier, health: Health, load: int, overprovisioning: int) -> li
 
 def _effective(share: Share, health: Health, overprovisioning: int) -> float:
     fit = sum(one.health is health for one in share.endpoints)
-    return share.weight * min(1.0, overprovisioning / 100 * fit / len(share.endpoints))
+    return share.weight * min(1.0, overprovisioning / 100 * fit / _counting(share)) if fit else 0.0
 
 
 def _locality(share: Share, weight: float, total: float, load: int, health: Health) -> LocalityForecast:
@@ -220,6 +224,10 @@ def _joined(parts: tuple[LocalityForecast, ...]) -> LocalityForecast:
 
 def _count(tier: Tier, health: Health) -> int:
     return sum(one.health is health for share in tier.shares for one in share.endpoints)
+
+
+def _counting(share: Share) -> int:
+    return sum(one.health is not Health.DRAINING for one in share.endpoints)
 
 
 def _healthy(share: Share) -> int:

@@ -1,8 +1,9 @@
 """Tiers of which places are drained, in part: within a tier by weights, and from one tier to the next by health.
 
 Each place gets so much of what it would get; the rest goes to the others of its tier. Where they are all drained, it goes to the
-next tier, for which Envoy has one way: fewer healthy endpoints. So many are told to be DRAINING that what the tier can bear,
-overprovisioning included, is what it is to get; the others bear it, by the same margin as in an outage. What spills that way is
+next tier, for which Envoy has one way: fewer healthy endpoints. So many are told to be UNHEALTHY that what the tier can bear,
+overprovisioning included, is what it is to get; the others bear it, by the same margin as in an outage. DRAINING would not do:
+Envoy takes no account of such endpoints, so that the rest would bear all. What spills that way is
 not for a later tier that is drained, too: it is told to bear no more than came to it before. Clients of gRPC do not spill (A56):
 they stay with a tier until it is drained altogether.
 """
@@ -79,9 +80,9 @@ def _reasons(part: float, more: float) -> tuple[str, ...]:
 
 
 def _lessened(shares: Sequence[Share], part: float, *, least: int) -> tuple[Share, ...]:
-    """Return localities with so many endpoints DRAINING that a part of all endpoints is left, but no fewer than some."""
+    """Return localities with so many endpoints UNHEALTHY that a part of all endpoints is left, but no fewer than some."""
     healthy = [_healthy(one) for one in shares]
-    total = sum(len(one.endpoints) for one in shares)
+    total = sum(map(_counted, shares))
     kept = _apportioned(min(sum(healthy), max(least, round(part * total))), healthy)
     return tuple(_drained(one, count) for one, count in zip(shares, kept, strict=True))
 
@@ -105,7 +106,7 @@ def _drained(share: Share, kept: int) -> Share:
     for endpoint in share.endpoints:
         if endpoint.health is Health.HEALTHY:
             kept -= 1
-            endpoints.append(endpoint if kept >= 0 else replace(endpoint, health=Health.DRAINING, note=NOTE))
+            endpoints.append(endpoint if kept >= 0 else replace(endpoint, health=Health.UNHEALTHY, note=NOTE))
         else:
             endpoints.append(endpoint)
     return replace(share, endpoints=tuple(endpoints))
@@ -113,7 +114,7 @@ def _drained(share: Share, kept: int) -> Share:
 
 def _bears(shares: Sequence[Share], overprovisioning: int) -> float:
     """Return how many percent of all requests a tier bears."""
-    total = sum(len(one.endpoints) for one in shares)
+    total = sum(map(_counted, shares))
     return min(_ALL, overprovisioning * sum(map(_healthy, shares)) / total) if total else 0.0
 
 
@@ -124,3 +125,7 @@ def _is_left(share: Share, left: Left) -> bool:
 
 def _healthy(share: Share) -> int:
     return sum(endpoint.health is Health.HEALTHY for endpoint in share.endpoints)
+
+
+def _counted(share: Share) -> int:
+    return sum(endpoint.health is not Health.DRAINING for endpoint in share.endpoints)
