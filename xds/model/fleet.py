@@ -26,6 +26,7 @@ from xds.model.events import (
     Upsert,
     ref_of,
 )
+from xds.model.gateways import leads_elsewhere, with_gateways
 from xds.model.imports import INVALID_TYPE, Exported, Import, invalid
 from xds.model.karmada_objects import MultiClusterService
 from xds.model.local import LocalInput, LocalResult, build_local
@@ -253,10 +254,11 @@ class Fleet:
                     cluster.doubted = event.services
         members = self._members_changed and self._rebuild_members()
         self._members_changed = False
+        remotes = self._remotes.rebuild(self._clusters, self.known)
+        self._dirty |= remotes
         endpoints, services = self._rebuild_services()
-        self._remotes.rebuild(self._clusters, self.known)
         gateways, self._gateways_changed = self._gateways_changed, False
-        policies, self._policies_changed = self._policies_changed, False
+        policies, self._policies_changed = self._policies_changed or bool(remotes), False
         return FleetChange(frozenset(endpoints), frozenset(services), gateways, members, policies)
 
     def _cluster(self, name: str) -> Cluster:
@@ -311,6 +313,7 @@ class Fleet:
             self._remotes.rename(self.known)
         if names:
             self._dirty_sharings(names)
+        self._remotes.move(moved)
         for name in moved:
             self._dirty_all_of(name)
             self._dirty.update(self._clusterset())
@@ -364,9 +367,12 @@ class Fleet:
     def _given(self, key: ServiceKey) -> Service | None:
         """Return what clients in a cluster are given under its service's name."""
         found = self._shared(key)
-        if found is None or not self._targets.has(key.namespace, key.name, key.scope):
+        if found is not None and self._targets.has(key.namespace, key.name, key.scope):
+            found = widened(found, self._services.get(ServiceKey(key.namespace, key.name, CLUSTERSET)))
+        remote = self.remotes.get(key)
+        if remote is None or not leads_elsewhere(remote) or key.scope not in self.members:
             return found
-        return widened(found, self._services.get(ServiceKey(key.namespace, key.name, CLUSTERSET)))
+        return with_gateways(found, remote, self.members[key.scope].network)
 
     def _shared(self, key: ServiceKey) -> Service | None:
         """Return a cluster's own service, with what a MultiClusterService gives it."""
@@ -416,7 +422,8 @@ class Fleet:
             known=self._membership.known,
             seen=cluster.seen.get(memory, frozenset()),
             doubted=not source and memory[:2] in cluster.doubted,
-            is_given_more=sharing is not None and sharing.consumes(member.name),
+            is_given_more=(sharing is not None and sharing.consumes(member.name))
+            or (not source and leads_elsewhere(self.remotes.get(ServiceKey(*memory[:2], member.name)))),
         )
         result = build_local(given)
         cluster.seen[memory] = result.seen
@@ -509,4 +516,7 @@ def _as_service(item: objects.ServiceImport) -> objects.Service:
 def _shape(service: Service) -> tuple[object, ...]:
     """Return everything but endpoints and origins: what a change of needs more than the fast lane."""
     names = (service.ports, service.vips, service.visible_in, service.age)
-    return (*names, service.headless, service.has_copies, service.is_widened, service.traffic_distribution, service.capacities)
+    given = (service.has_copies, service.is_widened, service.has_gateways, service.resolved)
+    # What is resolved stands in the cluster itself.
+    inside = tuple(service.endpoints[port] for port in sorted(service.resolved))
+    return (*names, *given, inside, service.headless, service.traffic_distribution, service.capacities)

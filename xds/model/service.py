@@ -81,6 +81,10 @@ class Endpoint:
     hostname: str = ""
     standing: Standing = Standing.FULL
     """Of its cluster, for clients of other clusters."""
+    gateway: str = ""
+    """Of an HTTP gateway of another cluster, the path that it wants in front of every other, / for none; "" of all others.
+
+    Its address may be a name to resolve."""
     note: str = ""
     """Why its health is not what its cluster says, where a policy sees it otherwise."""
     origin: Ref | None = field(default=None, compare=False)
@@ -157,6 +161,10 @@ class Service:
     """A cluster's own that a policy names, with what other clusters export: which counts if the policy is in force."""
     capacities: Mapping[str, float] = field(default_factory=dict)
     """Cluster -> what one endpoint there can bear, in requests a second, where its Service says so."""
+    has_gateways: bool = False
+    """A cluster's own with gateways of other clusters, by Flomesh's import: they count if its policy is in force."""
+    resolved: frozenset[int] = frozenset()
+    """Ports with gateways that are called by name, which clients resolve."""
 
     @property
     def spans(self) -> bool:

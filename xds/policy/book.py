@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 from xds.model.events import FLEET, ref_of
 from xds.model.service import CLUSTERSET, ServiceKey
+from xds.policy import flomesh
 from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, faults
 from xds.policy.ladder import Governance, Ladder
 from xds.policy.overrides import NONE, Drain, Overrides, problems
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from xds.model.fleet import Fleet
+    from xds.model.flomesh import Remote
     from xds.model.members import Member
     from xds.model.service import Endpoint, Service
     from xds.model.traffic_objects import TargetRef, TrafficOverride, TrafficPolicy
@@ -77,6 +79,8 @@ class PolicyBook:
         self._members: Mapping[str, Member] = {}
         self._overrides = NONE
         self._override_problems: tuple[Problem, ...] = ()
+        self._remotes: dict[ServiceKey, tuple[Remote, Policy]] = {}
+        """What GlobalTrafficPolicies come to."""
         self._governances: dict[tuple[Policy, tuple[Policy, ...], tuple[Drain, ...]], Governance] = {}
         self._ladders: WeakValueDictionary[tuple[Governance, Place], Ladder] = WeakValueDictionary()
 
@@ -112,6 +116,12 @@ class PolicyBook:
             self._entries[identity] = entry
         named_policies = {identity: entry.item for identity, entry in self._entries.items()}
         self._override_problems = tuple(problems(overriding, members, named_policies))
+        remotes, self._remotes = self._remotes, {}
+        for key, remote in fleet.remotes.items():
+            known = remotes.get(key)
+            policy = known[1] if known is not None and known[0] == remote else flomesh.read(remote)
+            if policy is not None and key.scope in members:
+                self._remotes[key] = remote, policy
         self._find_subjects()
         in_force = {*self._subjects.values(), *NO_POLICY.values()}
         drains = {*self._overrides.drains}
@@ -188,6 +198,10 @@ class PolicyBook:
             for subject, winner in entry.lost:
                 message = f"{subject} is governed by {winner.name}, which is older"
                 yield Problem("XDS0603", message, ref, "spec.targetRefs", "keep one of them")
+        for key, (_, policy) in sorted(self._remotes.items()):
+            winner = self._subjects[_subject_of(key)]
+            if winner is not policy:
+                yield Problem("XDS0241", f"{winner.name} governs the same and uses no gateways", policy.origin, hint="delete one")
         yield from self._override_problems
 
     def _find_subjects(self) -> None:
@@ -204,6 +218,8 @@ class PolicyBook:
             if entry.lost and not any(one is entry.policy for one in self._subjects.values()) and not entry.faults:
                 winner = entry.lost[0][1]
                 entry.faults = (Fault("spec.targetRefs", f"{winner.name} is older and governs the same", "", CONFLICTED),)
+        for key, (_, policy) in self._remotes.items():
+            self._subjects.setdefault(_subject_of(key), policy)
 
 
 _UNRULED = {key: Governance(policy) for key, policy in NO_POLICY.items()}
@@ -219,6 +235,11 @@ def _subjects_of(key: ServiceKey, port: int, cluster: str) -> Iterator[Subject]:
     for holder in holders:
         yield Subject(holder, "", key.namespace)
     yield Subject(FLEET)
+
+
+def _subject_of(key: ServiceKey) -> Subject:
+    """Return what the GlobalTrafficPolicy of a name in a cluster is about."""
+    return Subject(key.scope, "Service", key.namespace, key.name)
 
 
 def _subjects(cluster: str, item: TrafficPolicy) -> Iterator[Subject]:

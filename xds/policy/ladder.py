@@ -57,6 +57,7 @@ class Governance:
             zone=view.zone if self.needs_zone else "",
             node=view.node_name if self.policy.needs_node else "",
             drops_degraded=service.has_degraded and view.role is Role.PROXYLESS,
+            no_gateways=service.has_gateways and view.role is Role.PROXYLESS,
         )
 
 
@@ -75,12 +76,16 @@ class Ladder:
         self.governance = governance
         self.place = place
         self._members = members
-        self._rungs: dict[tuple[Locality, str], int | str] = {}
+        self._rungs: dict[tuple[Locality, str, bool], int | str] = {}
 
     @property
     def policy(self) -> Policy:
         """The policy."""
         return self.governance.policy
+
+    def resolves(self, service: Service, port: int) -> bool:
+        """Return whether some gateway of a port is called by a name that clients here resolve."""
+        return port in service.resolved and self.policy.cluster.through_gateways and not self.place.no_gateways
 
     def tiers(self, service: Service, port: int) -> tuple[Tier, ...]:
         """Return the tiers of one port."""
@@ -120,16 +125,15 @@ class Ladder:
 
     def _rung(self, endpoint: Endpoint) -> int | str:
         """Return the index of an endpoint's rung, or why it is left out."""
-        key = endpoint.locality, endpoint.node if self.policy.needs_node else ""
+        key = endpoint.locality, endpoint.node if self.policy.needs_node else "", bool(endpoint.gateway)
         found = self._rungs.get(key)
         if found is None:
             found = self._rungs[key] = self._find_rung(endpoint)
         return found
 
     def _find_rung(self, endpoint: Endpoint) -> int | str:
-        for policy in self.governance.sovereignty:
-            if any(one.fits(endpoint, self.place, self._members) for one in policy.sovereignty):
-                return f"never used, by the sovereignty of {policy.name}"
+        if reason := self._why_never(endpoint):
+            return reason
         for index, rung in enumerate(self.policy.rungs):
             if not any(one.fits(endpoint, self.place, self._members) for one in rung.selectors):
                 continue
@@ -142,6 +146,17 @@ class Ladder:
                 return f"drained by {drain}"
             return index if weight is None or weight.weight else f"weight 0 in tier {index} ({rung.name})"
         return "no tier takes its place"
+
+    def _why_never(self, endpoint: Endpoint) -> str:
+        """Return why an endpoint is in no tier, whatever the tiers are; "" if it may be in one."""
+        if endpoint.gateway and self.place.no_gateways:
+            return "behind an HTTP gateway, to which gRPC clients cannot talk"
+        if endpoint.gateway and not self.policy.cluster.through_gateways:
+            return f"behind an HTTP gateway, which {self.policy.name} does not use"
+        for policy in self.governance.sovereignty:
+            if any(one.fits(endpoint, self.place, self._members) for one in policy.sovereignty):
+                return f"never used, by the sovereignty of {policy.name}"
+        return ""
 
     def _left(self, at: Locality) -> float:
         """Return what drains leave of a locality."""
