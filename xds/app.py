@@ -257,6 +257,7 @@ class ControlPlane:
 
     def _begin(self) -> None:
         self._by_node = self._fleet.prefers_node
+        self._views.rebuild("everything was told")
         self._log_problems()
         self._ready.set()
 
@@ -266,6 +267,7 @@ class ControlPlane:
         parts = [describe_services(services)] if services else []
         parts += ["gateways"] if any(change.gateways for change in pending) else []
         parts += ["members"] if any(change.members for change in pending) else []
+        parts += ["policies"] if any(change.policies for change in pending) else []
         by_node = self._fleet.prefers_node
         trigger = " and ".join(parts)
         with self.timings["translate"].measured(), self._telling(logging.INFO, trigger):

@@ -110,6 +110,8 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0602": (Severity.WARNING, "policy has no target"),
     "XDS0603": (Severity.WARNING, "two policies have one target"),
     "XDS0604": (Severity.ERROR, "override is not in force"),
+    "XDS0605": (Severity.WARNING, "capacity is not declared"),
+    "XDS0606": (Severity.INFO, "clients do not follow a policy"),
 }
 """Code -> (severity, title)."""
 

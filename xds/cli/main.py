@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "describe": ("xds.cli.describe:describe", "Tell all that is known of a cluster or a service."),
     "explain": ("xds.cli.explain:explain", "Say why requests to a service go where they go."),
     "simulate": ("xds.cli.simulate:simulate", "Say what would become of requests if something failed or were changed."),
+    "policy": ("xds.cli.policy:policy", "Print the tiers that strategies stand for."),
     "problems": ("xds.cli.problems:problems", "List what is wrong, with remedies."),
     "proxies": ("xds.cli.proxies:proxies", "List connected proxies and whether they accepted what they were sent."),
     "nacks": ("xds.cli.nacks:nacks", "List what proxies rejected, the objects it comes from, and their words."),

@@ -12,7 +12,6 @@ import click
 from xds.cli.explain import percent
 from xds.cli.options import asks_server, output_option
 from xds.cli.output import note, plural, print_data, print_table, say
-from xds.errors import XdsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,12 +19,6 @@ if TYPE_CHECKING:
     from xds.cli.client import Client
 
 Json = dict[str, Any]
-
-
-class PolicyFileError(XdsError):
-    """A file of policies that cannot be read."""
-
-    exit_code = 65
 
 
 @click.command()
@@ -129,6 +122,16 @@ def _shares(shares: dict[str, float], unserved: float) -> str:
     return ", ".join([*parts, f"nobody {percent(unserved)}"] if unserved else parts)
 
 
+def _policies(files: Iterable[Path]) -> str:
+    """Return the policies of manifests as a JSON array; "" if there is none."""
+    import msgspec
+
+    from xds.cli.policy_files import read_policies
+
+    found = read_policies(files)
+    return msgspec.json.encode(found).decode() if found else ""
+
+
 def _load(text: str) -> tuple[str, float]:
     return _number(text, r"[^/]+/[^/]+", "load; use NAMESPACE/NAME=RPS, e.g. shop/web=250")
 
@@ -142,26 +145,3 @@ def _number(text: str, form: str, otherwise: str) -> tuple[str, float]:
     if not re.fullmatch(form, name) or not re.fullmatch(r"\d+(\.\d+)?", number):
         raise click.UsageError(f"{text!r} is no {otherwise}")
     return name, float(number)
-
-
-def _policies(files: Iterable[Path]) -> str:
-    """Return the policies of manifests as a JSON array; "" if there is none."""
-    import msgspec
-
-    from xds.discovery.manifests import read_manifest
-    from xds.model.events import FLEET
-    from xds.model.traffic_objects import TrafficPolicy
-
-    found: list[TrafficPolicy] = []
-    for path in files:
-        try:
-            manifest = read_manifest(str(path), FLEET, path.read_bytes())
-        except OSError as error:
-            raise PolicyFileError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-        for problem in manifest.problems:
-            raise PolicyFileError(str(problem))
-        items = [entry.object for entry in manifest.items.values()]
-        if others := sorted({item.kind for item in items if not isinstance(item, TrafficPolicy)}):
-            raise PolicyFileError(f"{path} has {', '.join(others)}; only TrafficPolicies can be supposed")
-        found += [item for item in items if isinstance(item, TrafficPolicy)]
-    return msgspec.json.encode(found).decode() if found else ""

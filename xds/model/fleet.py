@@ -516,7 +516,7 @@ def _as_service(item: objects.ServiceImport) -> objects.Service:
 def _shape(service: Service) -> tuple[object, ...]:
     """Return everything but endpoints and origins: what a change of needs more than the fast lane."""
     names = (service.ports, service.vips, service.visible_in, service.age)
-    given = (service.has_copies, service.is_widened, service.has_gateways, service.resolved)
+    given = (service.has_copies, service.has_gateways, service.resolved)
     # What is resolved stands in the cluster itself.
     inside = tuple(service.endpoints[port] for port in sorted(service.resolved))
     return (*names, *given, inside, service.headless, service.traffic_distribution, service.capacities)

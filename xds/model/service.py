@@ -157,8 +157,8 @@ class Service:
     """Some of its endpoints are DEGRADED, or of a cluster without full standing."""
     has_copies: bool = False
     """A cluster's own, into which endpoints of other clusters are copied."""
-    is_widened: bool = False
-    """A cluster's own that a policy names, with what other clusters export: which counts if the policy is in force."""
+    widened_by: frozenset[str] = frozenset()
+    """Other clusters whose exports a cluster's own has because a policy names it: they count if that is in force."""
     capacities: Mapping[str, float] = field(default_factory=dict)
     """Cluster -> what one endpoint there can bear, in requests a second, where its Service says so."""
     has_gateways: bool = False

@@ -21,16 +21,18 @@ OWN = "@own"
 ANY = "*"
 """Stands for every cluster."""
 
+PlaceName = Annotated[str, Meta(max_length=63)]
+"""Of a cluster, an RFC 1123 label, or of a region or zone, as a node's label has it."""
+PlaceNames = Annotated[list[PlaceName], Meta(max_length=64)]
 Percent = Annotated[int, Meta(ge=1, le=100)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
-Count = Annotated[int, Meta(ge=0, le=1000)]
 Gate = Literal["Open", "Closed", "Manual"]
 StrategyType = Literal[
     "Nearest", "Locality", "FailOver", "ActiveActive", "SameCityActiveActive", "TwoSitesThreeCenters", "RemoteDR"
 ]
 
 
-class TargetRef(Struct, frozen=True, rename="camel", kw_only=True):
+class TargetRef(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """One service that a policy is about, in the policy's own namespace (GEP-713)."""
 
     group: Literal["", "multicluster.x-k8s.io"] = ""
@@ -40,29 +42,32 @@ class TargetRef(Struct, frozen=True, rename="camel", kw_only=True):
     """None: all."""
 
 
-class PlaceSpec(Struct, frozen=True, rename="camel", kw_only=True):
+class PlaceSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """Places: what holds for all fields that are given."""
 
-    clusters: list[str] = []
+    clusters: PlaceNames = []
     """Members by name; `@own`, or `*` for all."""
-    regions: list[str] = []
-    zones: list[str] = []
-    providers: list[str] = []
+    regions: PlaceNames = []
+    zones: PlaceNames = []
+    providers: PlaceNames = []
     cluster_selector: LabelSelector | None = None
     """By the labels of their MemberClusters."""
 
 
-class WeightSpec(Struct, frozen=True, rename="camel", kw_only=True):
+class WeightSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """The weight of a place; one that names more counts before one that names less."""
 
-    cluster: str = ""
-    region: str = ""
-    zone: str = ""
+    cluster: PlaceName = ""
+    region: PlaceName = ""
+    zone: PlaceName = ""
     weight: Annotated[int, Meta(ge=0, le=1_000_000)]
     """Relative to the others of the tier; 0: none of it."""
 
 
-class TierSpec(Struct, frozen=True, rename="camel", kw_only=True):
+Weights = Annotated[list[WeightSpec], Meta(max_length=64)]
+
+
+class TierSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """One tier: an endpoint belongs to the first that takes its place."""
 
     name: Annotated[str, Meta(min_length=1, max_length=63)]
@@ -70,29 +75,29 @@ class TierSpec(Struct, frozen=True, rename="camel", kw_only=True):
     """One of them is enough."""
     weigh_by: Literal["Endpoints", "Capacity"] = "Endpoints"
     """What a place weighs: its endpoints, or what they can bear, by the annotation of their Services."""
-    weights: list[WeightSpec] = []
+    weights: Weights = []
     """What places weigh instead; then one that none names is not in this tier."""
     gate: Gate = "Open"
     """Closed: never used. Manual: not used until an override opens it."""
 
 
-class StrategySpec(Struct, frozen=True, rename="camel", kw_only=True):
+class StrategySpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """Tiers by the name of what they are for; `xdsctl policy expand` prints them."""
 
     type: StrategyType
-    clusters: list[str] = []
+    clusters: PlaceNames = []
     """FailOver: in this order after the own; ActiveActive: these alone."""
-    weights: list[WeightSpec] = []
+    weights: Weights = []
     """ActiveActive: what the places weigh."""
-    primary: str = ""
+    primary: PlaceName = ""
     """TwoSitesThreeCenters, RemoteDR: the region that serves."""
-    remote: str = ""
+    remote: PlaceName = ""
     """TwoSitesThreeCenters, RemoteDR: the region that takes over."""
     gate: Gate = "Manual"
     """Of the remote region."""
 
 
-class OutlierSpec(Struct, frozen=True, rename="camel", kw_only=True):
+class OutlierSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """Which endpoints a client takes out of use by what it sees itself."""
 
     consecutive_local_failures: Annotated[int, Meta(ge=0, le=1000)] = 5
@@ -105,10 +110,10 @@ class OutlierSpec(Struct, frozen=True, rename="camel", kw_only=True):
     max_ejection_percent: Annotated[int, Meta(ge=0, le=100)] = 100
 
 
-class HealthCheckSpec(Struct, frozen=True, rename="camel", kw_only=True):
+class HealthCheckSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """A question that clients ask every endpoint themselves."""
 
-    path: str = ""
+    path: Annotated[str, Meta(max_length=1024)] = ""
     """Of an HTTP GET that has to answer 200; "": a TCP connection is enough."""
     interval_seconds: Annotated[float, Meta(gt=0, le=3600)] = 10
     timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = 2
@@ -116,7 +121,7 @@ class HealthCheckSpec(Struct, frozen=True, rename="camel", kw_only=True):
     healthy_threshold: Annotated[int, Meta(ge=1, le=100)] = 2
 
 
-class RetrySpec(Struct, frozen=True, rename="camel", kw_only=True):
+class RetrySpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """What is tried again."""
 
     attempts: Annotated[int, Meta(ge=0, le=10)] = 2
@@ -124,7 +129,7 @@ class RetrySpec(Struct, frozen=True, rename="camel", kw_only=True):
     per_try_timeout_seconds: Seconds | None = None
 
 
-class TrafficPolicySpec(Struct, frozen=True, rename="camel", kw_only=True):
+class TrafficPolicySpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """`spec` of a TrafficPolicy."""
 
     target_refs: Annotated[list[TargetRef], Meta(max_length=16)] = []
@@ -150,13 +155,13 @@ class TrafficPolicySpec(Struct, frozen=True, rename="camel", kw_only=True):
     """How long a place has to be well before what it lost comes back."""
 
 
-class TrafficPolicy(KubernetesObject, frozen=True, rename="camel", kw_only=True):
+class TrafficPolicy(KubernetesObject, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """traffic.isthmus.dev/v1alpha1 TrafficPolicy."""
 
     spec: TrafficPolicySpec
 
 
-class DrainSpec(Struct, frozen=True, rename="camel", kw_only=True):
+class DrainSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """A place that is to get no requests; what holds for all fields that are given."""
 
     cluster: str = ""
@@ -169,7 +174,7 @@ class DrainSpec(Struct, frozen=True, rename="camel", kw_only=True):
     """How many of the steps have been made: of each the place gets as much less."""
 
 
-class GateSpec(Struct, frozen=True, rename="camel", kw_only=True):
+class GateSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """A tier whose gate is Manual and that is open now."""
 
     cluster: str = ""
@@ -179,7 +184,7 @@ class GateSpec(Struct, frozen=True, rename="camel", kw_only=True):
     tier: Annotated[str, Meta(min_length=1, max_length=63)]
 
 
-class TrafficOverrideSpec(Struct, frozen=True, rename="camel", kw_only=True):
+class TrafficOverrideSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """`spec` of a TrafficOverride: one of the two."""
 
     drain: DrainSpec | None = None
@@ -188,7 +193,7 @@ class TrafficOverrideSpec(Struct, frozen=True, rename="camel", kw_only=True):
     """For people."""
 
 
-class TrafficOverride(KubernetesObject, frozen=True, rename="camel", kw_only=True):
+class TrafficOverride(KubernetesObject, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """traffic.isthmus.dev/v1alpha1 TrafficOverride (fleet-wide object)."""
 
     spec: TrafficOverrideSpec

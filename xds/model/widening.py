@@ -65,14 +65,14 @@ def widened(own: Service, exported: Service | None) -> Service:
         return own
     cluster = own.key.scope
     endpoints: dict[int, tuple[Endpoint, ...]] = {}
+    given = {one.locality.cluster for found in own.endpoints.values() for one in found} | {cluster}
     for port in own.ports:
-        have = {one.locality.cluster for one in own.endpoints[port.number]} | {cluster}
-        others = [one for one in exported.endpoints.get(port.number, ()) if one.locality.cluster not in have]
+        others = [one for one in exported.endpoints.get(port.number, ()) if one.locality.cluster not in given]
         endpoints[port.number] = union(((cluster, own.endpoints[port.number]), ("", others))).endpoints
     return replace(
         own,
         endpoints=endpoints,
-        is_widened=True,
+        widened_by=frozenset(one.locality.cluster for found in endpoints.values() for one in found) - given,
         has_degraded=own.has_degraded or exported.has_degraded,
         capacities={**exported.capacities, **own.capacities},
         origins=tuple(sorted({*own.origins, *exported.origins})),

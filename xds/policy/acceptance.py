@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from xds.model.events import FLEET
+from xds.model.labels import LabelSelector
 from xds.model.traffic_objects import ANY, OWN, PlaceSpec
 from xds.policy.reading import tiers_of
 from xds.policy.strategies import lacks
@@ -15,12 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from xds.model.members import Member
-    from xds.model.traffic_objects import TierSpec, TrafficPolicy, WeightSpec
+    from xds.model.traffic_objects import StrategySpec, TierSpec, TrafficPolicy, TrafficPolicySpec, WeightSpec
 
 INVALID: Final = "Invalid"
 """Reasons of the condition Accepted (GEP-713)."""
 TARGET_NOT_FOUND: Final = "TargetNotFound"
 CONFLICTED: Final = "Conflicted"
+_PATH: Final = re.compile(r"(/[!-~]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,27 @@ class Known:
 def faults(cluster: str, item: TrafficPolicy, members: Mapping[str, Member]) -> Iterator[Fault]:
     """Yield what is wrong with a policy, whatever it is about.
 
+    `deploy/crds/trafficpolicies.yaml` has API servers say the same, in the same words, as far as that needs no fleet.
+
     Args:
         cluster: that holds it.
         item: the object.
         members: by name.
     """
     spec, known = item.spec, Known.of(members)
+    yield from _targets(cluster, spec)
+    if spec.strategy and spec.tiers:
+        yield Fault("spec.tiers", "a policy has either tiers or a strategy", "take one of them out")
+    if spec.strategy:
+        yield from _strategy(spec.strategy, members, known)
+    else:
+        yield from _tiers(spec.tiers, known)
+    if spec.health_check and not _PATH.fullmatch(spec.health_check.path):
+        yield Fault("spec.healthCheck.path", "is not the path of a URL", "begin it with '/', and write no spaces")
+    yield from _sovereignty(spec, known)
+
+
+def _targets(cluster: str, spec: TrafficPolicySpec) -> Iterator[Fault]:
     if bool(spec.target_refs) is bool(spec.default_for):
         message = "names targets and is a default" if spec.default_for else "names no targets and is no default"
         yield Fault("spec.targetRefs", message, "give either targetRefs or defaultFor (Namespace, or Fleet on the hub)")
@@ -74,17 +92,22 @@ def faults(cluster: str, item: TrafficPolicy, members: Mapping[str, Member]) -> 
             yield Fault(
                 f"spec.targetRefs[{index}].group", f"{ref.kind} is not of the group {ref.group!r}", f"set it to {expected}"
             )
-    if spec.strategy and spec.tiers:
-        yield Fault("spec.tiers", "a policy has either tiers or a strategy", "take one of them out")
-    if spec.strategy:
-        for lack in lacks(spec.strategy, members):
-            yield Fault(".".join(filter(None, ("spec.strategy", lack.field))), lack.message, lack.hint)
-        yield from _named_clusters(spec.strategy.clusters, "spec.strategy.clusters", known)
-        yield from _weights(spec.strategy.weights, "spec.strategy.weights", known)
-    else:
-        yield from _tiers(tiers_of(spec), known)
+
+
+def _strategy(strategy: StrategySpec, members: Mapping[str, Member], known: Known) -> Iterator[Fault]:
+    for lack in lacks(strategy, members):
+        yield Fault(".".join(filter(None, ("spec.strategy", lack.field))), lack.message, lack.hint)
+    yield from _named_clusters(strategy.clusters, "spec.strategy.clusters", known)
+    active = [PlaceSpec(clusters=strategy.clusters or [ANY])]
+    yield from _weights(strategy.weights, active, "spec.strategy.weights", known)
+
+
+def _sovereignty(spec: TrafficPolicySpec, known: Known) -> Iterator[Fault]:
     for index, place in enumerate(spec.sovereignty):
         yield from _place(place, f"spec.sovereignty[{index}]", known)
+    if PlaceSpec() not in spec.sovereignty and _leaves_nothing(spec.sovereignty, tiers_of(spec)):
+        hint = "something has to serve: narrow it, or open a tier that it leaves"
+        yield Fault("spec.sovereignty", "leaves nothing of the open tiers", hint)
 
 
 def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
@@ -93,9 +116,8 @@ def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
     for index, tier in enumerate(tiers):
         at = f"spec.tiers[{index}]"
         if (first := names.setdefault(tier.name, index)) != index:
-            yield Fault(
-                f"{at}.name", f"tier {first} has the name {tier.name!r} already", "gates are opened by name: give it another"
-            )
+            hint = f"tier {first} is called {tier.name!r}, too, and gates are opened by name: give one another"
+            yield Fault(f"{at}.name", "two tiers have one name", hint)
         if not index and tier.gate != "Open":
             yield Fault(f"{at}.gate", f"the first tier is {tier.gate}", "something has to serve: gate a later one")
         for number, place in enumerate(tier.places):
@@ -107,20 +129,24 @@ def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
             before += tier.places
         if tier.weights and tier.weigh_by != "Endpoints":
             yield Fault(f"{at}.weighBy", "a tier has either weights or weighBy", "take one of them out")
-        yield from _weights(tier.weights, f"{at}.weights", known)
+        yield from _weights(tier.weights, tier.places, f"{at}.weights", known)
 
 
-def _weights(weights: list[WeightSpec], at: str, known: Known) -> Iterator[Fault]:
+def _weights(weights: list[WeightSpec], places: list[PlaceSpec], at: str, known: Known) -> Iterator[Fault]:
     if weights and not any(one.weight for one in weights):
         yield Fault(at, "the weights sum to nothing", "give one place a weight above 0")
     seen: dict[tuple[str, str, str], int] = {}
     for index, one in enumerate(weights):
         first = seen.setdefault((one.cluster, one.region, one.zone), index)
         if first != index:
-            yield Fault(f"{at}[{index}]", f"entry {first} weighs the same place", "keep one of them")
+            yield Fault(f"{at}[{index}]", "two weights are of the same place", f"entry {first} is the other: keep one of them")
         for field, name in (("cluster", one.cluster), ("region", one.region), ("zone", one.zone)):
             if name:
                 yield from _name(name, field, f"{at}[{index}].{field}", known)
+        if not any(_may_meet(one, place) for place in places):
+            yield Fault(
+                f"{at}[{index}]", "is of a place that the tier does not take", "take it out, or add the place to the tier"
+            )
 
 
 def _place(place: PlaceSpec, at: str, known: Known) -> Iterator[Fault]:
@@ -128,6 +154,12 @@ def _place(place: PlaceSpec, at: str, known: Known) -> Iterator[Fault]:
         yield Fault(
             at, "selects nothing", 'name clusters, regions, zones, providers or a clusterSelector; clusters: ["*"] are all'
         )
+    if place.cluster_selector == LabelSelector():
+        yield Fault(f"{at}.clusterSelector", "selects every cluster", "give matchLabels or matchExpressions, or take it out")
+    for index, one in enumerate(place.cluster_selector.match_expressions if place.cluster_selector else ()):
+        if (one.operator in {"In", "NotIn"}) is not bool(one.values):
+            message = "In and NotIn need values, Exists and DoesNotExist have none"
+            yield Fault(f"{at}.clusterSelector.matchExpressions[{index}]", message)
     for field in ("clusters", "regions", "zones", "providers"):
         for index, name in enumerate(getattr(place, field)):
             yield from _name(name, field.removesuffix("s"), f"{at}.{field}[{index}]", known)
@@ -136,7 +168,7 @@ def _place(place: PlaceSpec, at: str, known: Known) -> Iterator[Fault]:
 def _named_clusters(names: list[str], at: str, known: Known) -> Iterator[Fault]:
     for index, name in enumerate(names):
         if name in names[:index]:
-            yield Fault(f"{at}[{index}]", f"cluster {name!r} is named twice", "keep one of them")
+            yield Fault(f"{at}[{index}]", "a cluster is named twice", f"{name!r} is there already: keep one of them")
         yield from _name(name, "cluster", f"{at}[{index}]", known)
 
 
@@ -144,8 +176,22 @@ def _name(name: str, what: str, at: str, known: Known) -> Iterator[Fault]:
     there: frozenset[str] = getattr(known, f"{what}s")
     if name in there or name == OWN or (name == ANY and what == "cluster"):
         return
-    hint = did_you_mean(name, there) or (f"known {what}s: {', '.join(sorted(there))}" if there else f"no {what} is known")
-    yield Fault(at, f"there is no {what} {name!r}", hint)
+    hint = f"known {what}s: {', '.join(sorted(there))}" if there else f"no {what} is known"
+    if name == ANY:
+        hint = f"leave the {what}s out to mean all"
+    yield Fault(at, f"there is no {what} {name!r}", did_you_mean(name, {*there, OWN}) or hint)
+
+
+def _may_meet(weight: WeightSpec, place: PlaceSpec) -> bool:
+    """Return whether a weight may be of something at a place; where the client is, is not known."""
+    pairs = ((weight.cluster, place.clusters), (weight.region, place.regions), (weight.zone, place.zones))
+    return all(not names or name in ("", ANY, OWN, *names) or ANY in names or OWN in names for name, names in pairs)
+
+
+def _leaves_nothing(sovereignty: list[PlaceSpec], tiers: list[TierSpec]) -> bool:
+    """Return whether all that open tiers select is never used."""
+    selected = [place for tier in tiers if tier.gate == "Open" for place in tier.places] or [PlaceSpec(clusters=[ANY])]
+    return all(any(covers(never, place) for never in sovereignty) for place in selected)
 
 
 def covers(wide: PlaceSpec, narrow: PlaceSpec) -> bool:

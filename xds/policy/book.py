@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
-from weakref import WeakValueDictionary
 
 from xds.model.events import FLEET, ref_of
 from xds.model.service import CLUSTERSET, ServiceKey
@@ -24,7 +23,7 @@ from xds.policy.tiers import Place
 from xds.problems import Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Container, Iterator, Mapping
 
     from xds.model.fleet import Fleet
     from xds.model.flomesh import Remote
@@ -76,13 +75,17 @@ class PolicyBook:
     def __init__(self) -> None:
         self._entries: dict[Identity, _Entry] = {}
         self._subjects: dict[Subject, Policy] = {}
+        self._sovereign: dict[Subject, tuple[Policy, ...]] = {}
+        """Whose sovereignty holds: that of policies that do not govern, too."""
         self._members: Mapping[str, Member] = {}
+        self._services: Collection[Service] = ()
+        """All services."""
         self._overrides = NONE
         self._override_problems: tuple[Problem, ...] = ()
         self._remotes: dict[ServiceKey, tuple[Remote, Policy]] = {}
         """What GlobalTrafficPolicies come to."""
-        self._governances: dict[tuple[Policy, tuple[Policy, ...], tuple[Drain, ...]], Governance] = {}
-        self._ladders: WeakValueDictionary[tuple[Governance, Place], Ladder] = WeakValueDictionary()
+        self._governances: dict[tuple[Policy, tuple[Policy, ...], tuple[Drain, ...], bool], Governance] = {}
+        self._ladders: dict[tuple[Governance, Place], Ladder] = {}
 
     @property
     def overrides(self) -> Overrides:
@@ -96,7 +99,7 @@ class PolicyBook:
         self._overrides = Overrides.of(overriding)
         if _facts(members) != _facts(self._members):
             self._ladders.clear()
-        self._members = members
+        self._members, self._services = members, services.values()
         before, self._entries = self._entries, {}
         named: dict[tuple[str, str], list[Service]] = defaultdict(list)
         for key, service in services.items():
@@ -109,8 +112,11 @@ class PolicyBook:
             # What an operator opens or closes holds even if the policy is not accepted as it stands now.
             accepted = item if not entry.faults else entry.in_force[0] if entry.in_force else None
             opened = self._overrides.gates.get(identity, frozenset())
-            if accepted is not None and entry.in_force != (accepted, opened):
-                entry.policy, entry.in_force = read(cluster, accepted, opened), (accepted, opened)
+            if accepted is not None:
+                # A new version that says the same, e.g. with another status, makes nothing anew.
+                if entry.in_force is None or (entry.in_force[0].spec, entry.in_force[1]) != (accepted.spec, opened):
+                    entry.policy = read(cluster, accepted, opened)
+                entry.in_force = accepted, opened
             if not entry.faults:
                 entry.faults = tuple(_missing_targets(cluster, item, named))
             self._entries[identity] = entry
@@ -123,7 +129,8 @@ class PolicyBook:
             if policy is not None and key.scope in members:
                 self._remotes[key] = remote, policy
         self._find_subjects()
-        in_force = {*self._subjects.values(), *NO_POLICY.values()}
+        in_force = {one.policy for one in self._entries.values() if one.policy} | {*NO_POLICY.values()}
+        in_force |= {policy for _, policy in self._remotes.values()}
         drains = {*self._overrides.drains}
         self._governances = {
             key: one
@@ -133,13 +140,26 @@ class PolicyBook:
 
     def governing(self, service: Service, port: int, cluster: str) -> Governance:
         """Return what governs a port of a service for clients in a cluster."""
-        found = [policy for _, policy in self.candidates(service, port, cluster)]
+        if self.is_empty:
+            return self.unruled(service)
+        found = self.candidates(service, port, cluster)
         drains = self._overrides.of_service(service.key)
-        if not found and not drains:
-            return _UNRULED[service.traffic_distribution, service.spans]
-        policy = found[0] if found else NO_POLICY[service.traffic_distribution, service.spans]
-        identity = policy, tuple(one for one in found if one.sovereignty), drains
+        sovereign = self._sovereign_over(service, port, cluster)
+        if not found and not drains and not sovereign:
+            return self.unruled(service)
+        subject, policy = found[0] if found else (Subject(""), NO_POLICY[service.traffic_distribution, service.spans])
+        identity = policy, sovereign, drains, subject.kind == "Service"
         return self._governances.setdefault(identity, Governance(*identity))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in force."""
+        return not self._subjects and not self._overrides.drains
+
+    @staticmethod
+    def unruled(service: Service) -> Governance:
+        """Return what governs a service of which no policy speaks."""
+        return _UNRULED[service.traffic_distribution, service.spans]
 
     def candidates(self, service: Service, port: int, cluster: str) -> list[tuple[Subject, Policy]]:
         """Return what is in force for a port of a service and clients in a cluster, the most specific first."""
@@ -147,6 +167,12 @@ class PolicyBook:
             return []
         subjects = _subjects_of(service.key, port, cluster)
         return [(one, self._subjects[one]) for one in subjects if one in self._subjects]
+
+    def _sovereign_over(self, service: Service, port: int, cluster: str) -> tuple[Policy, ...]:
+        if not self._sovereign:
+            return ()
+        subjects = _subjects_of(service.key, port, cluster)
+        return tuple(dict.fromkeys(one for subject in subjects for one in self._sovereign.get(subject, ())))
 
     def refused(self, service: Service, port: int, cluster: str) -> Iterator[tuple[TrafficPolicy, Ref, tuple[Fault, ...]]]:
         """Yield policies that would speak for a port of a service and clients in a cluster, but for what is wrong with them."""
@@ -161,12 +187,19 @@ class PolicyBook:
 
     def ladder(self, service: Service, port: int, view: View) -> Ladder:
         """Return the ladder of a service port for the clients of a view: the same one for views that agree."""
-        governance = self.governing(service, port, view.cluster)
+        return self.ladder_by(self.governing(service, port, view.cluster), service, view)
+
+    def ladder_by(self, governance: Governance, service: Service, view: View) -> Ladder:
+        """Return the ladder of a service by what governs it, for the clients of a view."""
         place = governance.place_of(service, view)
         found = self._ladders.get((governance, place))
         if found is None:
             found = self._ladders[governance, place] = Ladder(governance, place, self._members)
         return found
+
+    def forget_ladders(self, in_use: Container[Ladder]) -> None:
+        """Drop ladders that nobody uses any more."""
+        self._ladders = {key: one for key, one in self._ladders.items() if one in in_use}
 
     def rank(self, service: Service, port: int, view: View) -> Ranking:
         """Return the tiers of a service port for the clients of a view, and what is left out."""
@@ -191,12 +224,15 @@ class PolicyBook:
             ref = ref_of(cluster, entry.item)
             rest = "the version that was accepted last stays in force" if entry.policy else "nothing of it is in force"
             for fault in entry.faults:
+                if fault.reason == CONFLICTED:
+                    continue  # told below, subject by subject
                 if fault.reason == TARGET_NOT_FOUND:
                     yield Problem("XDS0602", fault.message, ref, fault.field, fault.hint)
                 else:
                     yield Problem("XDS0601", f"{fault.message}; {rest}", ref, fault.field, fault.hint)
+            yield from self._undeclared(entry, ref)
             for subject, winner in entry.lost:
-                message = f"{subject} is governed by {winner.name}, which is older"
+                message = f"{subject} is governed by {winner.name}, {self._why(entry, winner)}"
                 yield Problem("XDS0603", message, ref, "spec.targetRefs", "keep one of them")
         for key, (_, policy) in sorted(self._remotes.items()):
             winner = self._subjects[_subject_of(key)]
@@ -204,20 +240,46 @@ class PolicyBook:
                 yield Problem("XDS0241", f"{winner.name} governs the same and uses no gateways", policy.origin, hint="delete one")
         yield from self._override_problems
 
+    def _undeclared(self, entry: _Entry, ref: Ref) -> Iterator[Problem]:
+        """Yield services that a policy weighs by capacities that are not declared everywhere."""
+        if entry.policy is None or not any(rung.by_capacity for rung in entry.policy.rungs):
+            return
+        for service in self._services:
+            if not any(policy is entry.policy for port in service.ports for policy in self._policies_of(service, port.number)):
+                continue
+            clusters = {one.locality.cluster for found in service.endpoints.values() for one in found}
+            if missing := sorted(clusters - service.capacities.keys()):
+                message = f"{service.key.fqdn} has no capacity in {', '.join(missing)}, so its places weigh by their endpoints"
+                hint = "give its Service there the annotation traffic.isthmus.dev/endpoint-capacity, in requests a second"
+                yield Problem("XDS0605", message, ref, "spec.tiers", hint)
+
+    def _policies_of(self, service: Service, port: int) -> Iterator[Policy]:
+        """Yield what governs a port of a service for clients of all clusters that see it."""
+        for cluster in service.visible_in:
+            yield self.governing(service, port, cluster).policy
+
+    def _why(self, loser: _Entry, winner: Policy) -> str:
+        """Return why one of two policies governs."""
+        ages = {one.item.metadata.age for one in self._entries.values() if one.policy is winner}
+        return "which comes first by name" if ages == {loser.item.metadata.age} else "which is older"
+
     def _find_subjects(self) -> None:
         """Enter what each policy that is in force is about; of two for one subject the older one counts (GEP-713)."""
-        self._subjects = {}
+        self._subjects, self._sovereign = {}, {}
         ordered = sorted(self._entries.items(), key=lambda pair: (pair[1].item.metadata.age, pair[0]))
         for (cluster, _, _), entry in ordered:
             if entry.policy is None or entry.in_force is None:
                 continue
             for subject in _subjects(cluster, entry.in_force[0]):
                 winner = self._subjects.setdefault(subject, entry.policy)
+                if entry.policy.sovereignty:
+                    self._sovereign[subject] = (*self._sovereign.get(subject, ()), entry.policy)
                 if winner is not entry.policy:
                     entry.lost.append((subject, winner))
             if entry.lost and not any(one is entry.policy for one in self._subjects.values()) and not entry.faults:
                 winner = entry.lost[0][1]
-                entry.faults = (Fault("spec.targetRefs", f"{winner.name} is older and governs the same", "", CONFLICTED),)
+                message = f"{winner.name} governs the same, {self._why(entry, winner)}"
+                entry.faults = (Fault("spec.targetRefs", message, "keep one of them", CONFLICTED),)
         for key, (_, policy) in self._remotes.items():
             self._subjects.setdefault(_subject_of(key), policy)
 

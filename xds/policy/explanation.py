@@ -142,7 +142,7 @@ def _named(service: Service, port: int) -> Iterator[Step]:
 
 def _exported(fleet: Fleet, service: Service, port: int) -> Iterator[Step]:
     """Yield who exports what is used, and which export decides."""
-    if service.key.scope and not service.is_widened:
+    if service.key.scope and not service.widened_by:
         return
     imported = fleet.imports.get(ServiceKey(service.key.namespace, service.key.name))
     if imported is None:
@@ -167,9 +167,10 @@ def _given(fleet: Fleet, service: Service, view: View) -> Iterator[Step]:
         providers = ", ".join(sorted(sharing.providers)) if sharing.providers is not None else "all clusters"
         text = f"{key.scope} is given the endpoints of {providers} by a MultiClusterService"
         yield Step("sharing", text, (ref_of(FLEET, sharing.item),))
-    if service.is_widened:
+    if service.widened_by:
         refs = tuple(ref for ref in _naming(fleet, key, view.cluster))
-        yield Step("widening", "a policy names it, so clusters that export it count, too", refs)
+        others = ", ".join(sorted(service.widened_by))
+        yield Step("widening", f"a policy names it, so what {others} export counts, too, if that policy governs", refs)
 
 
 def _imported(fleet: Fleet, service: Service, port: int) -> Iterator[Step]:
@@ -201,6 +202,8 @@ def _governed(book: PolicyBook, service: Service, port: int, view: View) -> Iter
     for item, ref, faults in book.refused(service, port, view.cluster):
         text = f"{item.kind} {item.metadata.namespace}/{item.metadata.name} is not accepted: {faults[0].message}"
         yield Step("policy", text, (ref,))
+    for other in book.governing(service, port, view.cluster).sovereignty:
+        yield Step("sovereignty", f"the sovereignty of {other.name} holds, whatever governs", _refs(other))
     if not candidates:
         own = " of its own endpoints alone" if not service.spans else ""
         first = f", behind {service.traffic_distribution}" if service.traffic_distribution else ""
@@ -211,8 +214,6 @@ def _governed(book: PolicyBook, service: Service, port: int, view: View) -> Iter
     for subject, other in others:
         if other is not policy:
             yield Step("policy", f"{other.name} speaks for it as {_as(subject)}, which is less specific", _refs(other))
-    for other in dict.fromkeys(one for _, one in candidates if one.sovereignty):
-        yield Step("sovereignty", f"the sovereignty of {other.name} holds, whatever else governs", _refs(other))
 
 
 def _as(subject: object) -> str:

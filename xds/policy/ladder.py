@@ -37,6 +37,8 @@ class Governance:
     """All whose sovereignty holds, the governing one's included."""
     drains: tuple[Drain, ...] = ()
     """What is drained of the service."""
+    is_explicit: bool = False
+    """The policy names the service: what other clusters export counts, too, under its cluster's own name."""
 
     @property
     def needs_region(self) -> bool:
@@ -70,7 +72,7 @@ class Ladder:
         members: by name.
     """
 
-    __slots__ = ("__weakref__", "_members", "_rungs", "governance", "place")
+    __slots__ = ("_members", "_rungs", "governance", "place")
 
     def __init__(self, governance: Governance, place: Place, members: Mapping[str, Member]) -> None:
         self.governance = governance
@@ -99,8 +101,14 @@ class Ladder:
         rungs, place = self.policy.rungs, self.place
         groups: list[dict[Locality, list[Endpoint]]] = [defaultdict(list) for _ in range(len(rungs) + place.drops_degraded)]
         left_out: dict[tuple[Locality, str], int] = defaultdict(int)
+        apart = frozenset() if self.governance.is_explicit else service.widened_by
         for found in service.endpoints[port]:
-            index = self._rung(found) if found.network == place.network else f"in network {found.network!r}, which is another"
+            if found.network != place.network:
+                index: int | str = f"in network {found.network!r}, which is another"
+            elif found.locality.cluster in apart:
+                index = "exported, but what governs does not name the service"
+            else:
+                index = self._rung(found)
             if not isinstance(index, int):
                 left_out[found.locality, index] += 1
                 continue

@@ -88,6 +88,8 @@ class ClusterSettings:
     slow_start_s: float = 0.0
     through_gateways: bool = False
     """Gateways are used, each with a path of its own in front of a request's."""
+    origin: Ref | None = None
+    """Of the policy, if it says anything of this."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
@@ -31,18 +32,19 @@ def read(cluster: str, item: TrafficPolicy, opened: Container[str] = ()) -> Poli
         opened: tiers that an override opens.
     """
     spec, ref = item.spec, ref_of(cluster, item)
+    settings = ClusterSettings(
+        outlier_detection=spec.outlier_detection,
+        health_check=spec.health_check,
+        panic_percent=spec.panic_below_healthy_percent,
+        slow_start_s=spec.slow_start_seconds or 0.0,
+    )
     spill = spec.spill_below_healthy_percent
     return Policy(
         name=str(ref),
         rungs=tuple(_rung(tier, opened) for tier in tiers_of(spec)) or NEAREST,
         overprovisioning=ceil(10_000 / spill) if spill else OVERPROVISIONING,
         sovereignty=tuple(map(Selector, spec.sovereignty)),
-        cluster=ClusterSettings(
-            outlier_detection=spec.outlier_detection,
-            health_check=spec.health_check,
-            panic_percent=spec.panic_below_healthy_percent,
-            slow_start_s=spec.slow_start_seconds or 0.0,
-        ),
+        cluster=settings if settings == ClusterSettings() else replace(settings, origin=ref),
         route=RouteSettings(spec.retry, spec.timeout_seconds or 0.0),
         fail_back_s=spec.fail_back_after_seconds or 0.0,
         origin=ref,

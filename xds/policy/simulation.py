@@ -136,7 +136,9 @@ class Rehearsal:
         before = {view: self._forecast_before(service.key, port, view) for view in views}
         breaches = self._breaches(service, port, before, after)
         return [
-            Outcome(service, port, view, before[view], after[view], (*self._findings(service, view, before, after), *breaches))
+            Outcome(
+                service, port, view, before[view], after[view], (*self._findings(service, port, view, before, after), *breaches)
+            )
             for view in views
         ]
 
@@ -151,7 +153,7 @@ class Rehearsal:
         return found
 
     def _findings(
-        self, service: Service, view: View, before: Mapping[View, Forecast], after: Mapping[View, Forecast]
+        self, service: Service, port: int, view: View, before: Mapping[View, Forecast], after: Mapping[View, Forecast]
     ) -> Iterator[Finding]:
         was, now = before[view], after[view]
         if now.unserved > _LEAST:
@@ -159,7 +161,7 @@ class Rehearsal:
             yield Finding("blackhole", text, is_new=now.unserved > was.unserved + _LEAST)
         if any(tier.panics for tier in now.tiers) and not now.unserved:
             yield Finding("panic", "unhealthy endpoints are used", is_new=not any(tier.panics for tier in was.tiers))
-        for policy in self._after.book.governing(service, service.ports[0].number, view.cluster).sovereignty:
+        for policy in self._after.book.governing(service, port, view.cluster).sovereignty:
             for tier in now.tiers:
                 for endpoint in (one for at in tier.localities for one in at.per_endpoint):
                     if self._after.book.is_forbidden(policy, endpoint, view):

@@ -43,18 +43,25 @@ def lacks(strategy: StrategySpec, members: Mapping[str, Member]) -> Iterator[Lac
                 message = "SameCityActiveActive needs a region with two clusters, and no region of the fleet has them"
                 yield Lack("", message, "declare the regions of the clusters in their MemberClusters, or use Nearest")
         case "TwoSitesThreeCenters" | "RemoteDR":
-            for field, region in (("primary", strategy.primary), ("remote", strategy.remote)):
-                if not region:
-                    yield Lack(field, f"{strategy.type} needs {field}, the name of a region", f"known regions: {named}")
-                elif region not in regions:
-                    yield Lack(
-                        field, f"there is no region {region!r}", did_you_mean(region, regions) or f"known regions: {named}"
-                    )
-            if strategy.primary and strategy.primary == strategy.remote:
-                yield Lack("remote", "the remote region is the primary one", "name two regions")
-            if strategy.type == "TwoSitesThreeCenters" and regions.get(strategy.primary, 2) < 2:
-                message = f"TwoSitesThreeCenters needs two clusters in region {strategy.primary!r}; there is one"
-                yield Lack("primary", message, "use RemoteDR, or add the second site")
+            yield from _of_cities(strategy, regions, named)
+        case "FailOver":
+            if OWN in strategy.clusters:
+                yield Lack("clusters", "FailOver begins with the client's own cluster anyway", f"take {OWN!r} out")
+            if ANY in strategy.clusters[:-1]:
+                yield Lack("clusters", "FailOver reaches no cluster after '*', which is all", "put it last")
+
+
+def _of_cities(strategy: StrategySpec, regions: Mapping[str, int], named: str) -> Iterator[Lack]:
+    for field, region in (("primary", strategy.primary), ("remote", strategy.remote)):
+        if not region:
+            yield Lack(field, f"{strategy.type} needs {field}, the name of a region", f"known regions: {named}")
+        elif region not in regions:
+            yield Lack(field, f"there is no region {region!r}", did_you_mean(region, regions) or f"known regions: {named}")
+    if strategy.primary and strategy.primary == strategy.remote:
+        yield Lack("remote", "the remote region is the primary one", "name two regions")
+    if strategy.type == "TwoSitesThreeCenters" and regions.get(strategy.primary, 2) < 2:
+        message = f"TwoSitesThreeCenters needs two clusters in region {strategy.primary!r}; there is one"
+        yield Lack("primary", message, "use RemoteDR, or add the second site")
 
 
 def _misplaced(strategy: StrategySpec) -> Iterator[Lack]:

@@ -25,7 +25,7 @@ def assignment(service: Service, port: int, ladder: Ladder) -> Resource:
     Raises nothing: the model has sorted out what Envoy would reject (R31).
     """
     message = load_assignment(service, port, ladder)
-    return Resource.of(ENDPOINT, message.cluster_name, to_bytes(message), origins=origins(service, port, ladder))
+    return Resource.of(ENDPOINT, message.cluster_name, to_bytes(message), origins=origins_of(service, port, ladder))
 
 
 def load_assignment(service: Service, port: int, ladder: Ladder) -> envoy.ClusterLoadAssignment:
@@ -39,7 +39,7 @@ def load_assignment(service: Service, port: int, ladder: Ladder) -> envoy.Cluste
     )
 
 
-def origins(service: Service, port: int, ladder: Ladder) -> tuple[Ref, ...]:
+def origins_of(service: Service, port: int, ladder: Ladder) -> tuple[Ref, ...]:
     """Return the objects that it comes from."""
     sources = {endpoint.origin for endpoint in service.endpoints[port] if endpoint.origin is not None}
     policies = (ladder.policy.origin,) if ladder.policy.origin else ()

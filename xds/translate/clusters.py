@@ -9,7 +9,7 @@ from xds.model.traffic_objects import OutlierSpec
 from xds.policy.policies import ClusterSettings
 from xds.snapshot.resource import Resource
 from xds.translate.ads import ads_source
-from xds.translate.assignments import METADATA, PATH, load_assignment, origins
+from xds.translate.assignments import METADATA, PATH, load_assignment, origins_of
 from xds.translate.routes import ORIGINAL_PATH, duration
 from xds.wire import CLUSTER, ENDPOINT, envoy, pack, to_bytes
 
@@ -58,7 +58,8 @@ def service_cluster(
     if ladder is not None:
         return _with_its_endpoints(message, service, port, ladder)
     refs = {ENDPOINT: frozenset((message.name,))}
-    return Resource.of(CLUSTER, message.name, to_bytes(message), refs=refs, origins=service.origins)
+    origins = (*service.origins, settings.origin) if settings.origin else service.origins
+    return Resource.of(CLUSTER, message.name, to_bytes(message), refs=refs, origins=origins)
 
 
 def _with_its_endpoints(message: envoy.Cluster, service: Service, port: Port, ladder: Ladder) -> Resource:
@@ -67,7 +68,7 @@ def _with_its_endpoints(message: envoy.Cluster, service: Service, port: Port, la
     message.dns_lookup_family = envoy.Cluster.V4_PREFERRED
     message.ClearField("eds_cluster_config")
     message.load_assignment.CopyFrom(load_assignment(service, port.number, ladder))
-    return Resource.of(CLUSTER, message.name, to_bytes(message), origins=origins(service, port.number, ladder))
+    return Resource.of(CLUSTER, message.name, to_bytes(message), origins=origins_of(service, port.number, ladder))
 
 
 def passthrough_cluster() -> Resource:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from xds.model.view import Role
 from xds.policy.book import PolicyBook
+from xds.policy.outlook import Outlook
 from xds.translate.assignments import assignment
 from xds.translate.clusters import service_cluster
 from xds.translate.gateway import GatewayInput, gateway_resources
 from xds.translate.proxyless import proxyless_resources
 from xds.translate.sidecar import sidecar_resources
+from xds.translate.unfollowed import unfollowed
 from xds.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class Translator:
         self._fleet = fleet
         self.book = PolicyBook()
         """The policies that are in force."""
+        self._outlooks: dict[View, Outlook] = {}
         self._entries: dict[ServiceKey, _Entry] = {}
         self._outbound: dict[tuple[str, ...], tuple[list[Resource], list[Problem]]] = {}
         """(cluster, namespace, intercept, listen) -> listeners and routes of the sidecars that say so, wherever they run."""
@@ -86,12 +89,14 @@ class Translator:
         else:
             own, problems = self._sidecar(view, visible)
         resources: Resources = {type_url: {} for type_url in TYPES}
+        outlook = self._outlook(view)
         for service in visible:
             if view.role is not Role.PROXYLESS:
-                _add(resources, self._clusters(service, view))
-            _add(resources, self._assignments(service, view))
+                _add(resources, self._clusters(service, outlook))
+            _add(resources, self._assignments(service, outlook))
         _add(resources, own)
-        return Translation(resources, tuple(problems))
+        policies = {ladder.policy for ladder in outlook.ladders_in_use}
+        return Translation(resources, (*problems, *unfollowed(view.role, policies)))
 
     def endpoints(self, view: View, keys: Iterable[ServiceKey], held: Container[str]) -> dict[str, Resource]:
         """Return the CLAs of some services for a view: the fast lane.
@@ -102,11 +107,14 @@ class Translator:
             held: names of the view's present CLAs; one that it does not hold yet waits for its batch.
         """
         found: dict[str, Resource] = {}
+        outlook = self._outlook(view)
         for key in keys:
             service = self._fleet.services.get(key)
             # Other clusters' own services have the same names there.
             if service is not None and service.is_visible(view.cluster):
-                found.update((resource.name, resource) for resource in self._assignments(service, view) if resource.name in held)
+                found.update(
+                    (resource.name, resource) for resource in self._assignments(service, outlook) if resource.name in held
+                )
         return found
 
     def forget(self, live: Iterable[View]) -> None:
@@ -114,15 +122,18 @@ class Translator:
         views = list(live)
         for outbound in self._outbound.keys() - {_outbound_key(view) for view in views}:
             del self._outbound[outbound]
+        self._outlooks = {view: outlook for view, outlook in self._outlooks.items() if view in views}
+        ladders = {one for outlook in self._outlooks.values() for one in outlook.ladders_in_use}
+        settings = {one for outlook in self._outlooks.values() for one in outlook.settings_in_use}
+        self.book.forget_ladders(ladders)
         for key, entry in list(self._entries.items()):
-            service = self._fleet.services.get(key)
-            if service is None:
+            if key not in self._fleet.services:
                 del self._entries[key]
                 continue
-            for ladders in entry.assignments.keys() - {self._ladders(service, view) for view in views}:
-                del entry.assignments[ladders]
-            for settings in entry.clusters.keys() - {self._settings(service, view) for view in views}:
-                del entry.clusters[settings]
+            for unused in [found for found in entry.assignments if not ladders.issuperset(found)]:
+                del entry.assignments[unused]
+            for said in entry.clusters.keys() - settings:
+                del entry.clusters[said]
 
     def services_changed(self) -> None:
         """Forget what was made of all services together, and look which policies are in force.
@@ -130,6 +141,7 @@ class Translator:
         Call it when more than endpoints changed.
         """
         self._outbound.clear()
+        self._outlooks.clear()
         self.book.refresh(self._fleet)
 
     def _sidecar(self, view: View, visible: list[Service]) -> tuple[list[Resource], list[Problem]]:
@@ -148,15 +160,15 @@ class Translator:
             entry.assignments.clear()
         return entry
 
-    def _ladders(self, service: Service, view: View) -> tuple[Ladder, ...]:
-        return tuple(self.book.ladder(service, port.number, view) for port in service.ports)
+    def _outlook(self, view: View) -> Outlook:
+        found = self._outlooks.get(view)
+        if found is None:
+            found = self._outlooks[view] = Outlook(self.book, view)
+        return found
 
-    def _settings(self, service: Service, view: View) -> tuple[ClusterSettings, ...]:
-        return tuple(self.book.governing(service, port.number, view.cluster).policy.cluster for port in service.ports)
-
-    def _clusters(self, service: Service, view: View) -> list[Resource]:
-        entry, settings = self._entry(service), self._settings(service, view)
-        inside = self._inside(service, view) if service.resolved else []
+    def _clusters(self, service: Service, outlook: Outlook) -> list[Resource]:
+        entry, settings = self._entry(service), outlook.settings(service)
+        inside = self._inside(service, outlook) if service.resolved else []
         if any(inside):
             made = (service_cluster(service, *one) for one in zip(service.ports, settings, inside, strict=True))
             return [*made]
@@ -166,9 +178,9 @@ class Translator:
             found = entry.clusters[settings] = [*made]
         return found
 
-    def _inside(self, service: Service, view: View) -> list[Ladder | None]:
+    def _inside(self, service: Service, outlook: Outlook) -> list[Ladder | None]:
         """Return the ladder of each port whose endpoints stand in its cluster, since some are names to resolve."""
-        ladders = self._ladders(service, view)
+        ladders = outlook.ladders(service)
         return [one if one.resolves(service, port.number) else None for port, one in zip(service.ports, ladders, strict=True)]
 
     def _proxyless(self, service: Service) -> list[Resource]:
@@ -177,8 +189,8 @@ class Translator:
             entry.proxyless = [made for port in service.ports for made in proxyless_resources(service, port)]
         return entry.proxyless
 
-    def _assignments(self, service: Service, view: View) -> list[Resource]:
-        entry, ladders = self._entry(service), self._ladders(service, view)
+    def _assignments(self, service: Service, outlook: Outlook) -> list[Resource]:
+        entry, ladders = self._entry(service), outlook.ladders(service)
         found = entry.assignments.get(ladders)
         if found is None:
             pairs = [(port.number, one) for port, one in zip(service.ports, ladders, strict=True)]
