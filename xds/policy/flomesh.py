@@ -1,6 +1,6 @@
 """GlobalTrafficPolicies of Flomesh -> policies.
 
-Differences from FSM are on purpose (`docs/files.md`): tiers spill in proportion to what is healthy, where FSM goes on until the
+Differences from FSM are on purpose (`docs/failover.md`): tiers spill in proportion to what is healthy, where FSM stays until the
 last endpoint is gone; targets of FailOver are tried in their order; a weight of 0 is 0; and what an application answered is
 tried again only for requests that may be sent twice.
 """
@@ -48,7 +48,7 @@ def read(remote: Remote) -> Policy | None:
             selectors = (_OWN, *(_gateway_at(one.locality) for one in elsewhere))
             rungs = [Rung("active", selectors, weights=(own, *weights))]
     ref = ref_of(remote.key.scope, given.item)
-    cluster = _THROUGH_GATEWAYS if given.leads_elsewhere else _ALONE
+    cluster = _THROUGH_GATEWAYS if given.leads_elsewhere and remote.targets else _ALONE
     return Policy(name=str(ref), rungs=tuple(rungs), cluster=cluster, route=route, origin=ref)
 
 

@@ -59,7 +59,7 @@ class Governance:
             zone=view.zone if self.needs_zone else "",
             node=view.node_name if self.policy.needs_node else "",
             drops_degraded=service.has_degraded and view.role is Role.PROXYLESS,
-            no_gateways=service.has_gateways and view.role is Role.PROXYLESS,
+            no_gateways=self.policy.cluster.through_gateways and view.role is Role.PROXYLESS,
         )
 
 
@@ -85,9 +85,14 @@ class Ladder:
         """The policy."""
         return self.governance.policy
 
+    @property
+    def through_gateways(self) -> bool:
+        """Whether gateways are used."""
+        return self.policy.cluster.through_gateways and not self.place.no_gateways
+
     def resolves(self, service: Service, port: int) -> bool:
         """Return whether some gateway of a port is called by a name that clients here resolve."""
-        return port in service.resolved and self.policy.cluster.through_gateways and not self.place.no_gateways
+        return self.through_gateways and port in service.resolved
 
     def tiers(self, service: Service, port: int) -> tuple[Tier, ...]:
         """Return the tiers of one port."""

@@ -19,6 +19,15 @@ PATH: Final = "path"
 """What is put in front of the path of requests to it."""
 
 
+THROUGH_GATEWAYS: Final = "+gateways"
+"""Behind the name of a CLA with gateways: a cluster that puts no paths in front, and is on its way out, never sees it."""
+
+
+def assignment_name(service: Service, port: int, *, through_gateways: bool) -> str:
+    """Return what the CLA of a port is called: as its cluster, but for one with gateways."""
+    return service.resource_name(port) + (THROUGH_GATEWAYS if through_gateways else "")
+
+
 def assignment(service: Service, port: int, ladder: Ladder) -> Resource:
     """Return the CLA: tier index = priority, each locality once a priority, each address once.
 
@@ -31,7 +40,7 @@ def assignment(service: Service, port: int, ladder: Ladder) -> Resource:
 def load_assignment(service: Service, port: int, ladder: Ladder) -> envoy.ClusterLoadAssignment:
     """Return the same as a message."""
     return envoy.ClusterLoadAssignment(
-        cluster_name=service.resource_name(port),
+        cluster_name=assignment_name(service, port, through_gateways=ladder.through_gateways),
         endpoints=[group for tier in ladder.tiers(service, port) for group in _localities(tier)],
         policy=envoy.ClusterLoadAssignment.Policy(
             overprovisioning_factor=envoy.UInt32Value(value=ladder.policy.overprovisioning)

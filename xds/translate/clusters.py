@@ -9,7 +9,7 @@ from xds.model.traffic_objects import OutlierSpec
 from xds.policy.policies import ClusterSettings
 from xds.snapshot.resource import Resource
 from xds.translate.ads import ads_source
-from xds.translate.assignments import METADATA, PATH, load_assignment, origins_of
+from xds.translate.assignments import METADATA, PATH, assignment_name, load_assignment, origins_of
 from xds.translate.routes import ORIGINAL_PATH, duration
 from xds.wire import CLUSTER, ENDPOINT, envoy, pack, to_bytes
 
@@ -57,7 +57,10 @@ def service_cluster(
         message.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(pack(options))
     if ladder is not None:
         return _with_its_endpoints(message, service, port, ladder)
-    refs = {ENDPOINT: frozenset((message.name,))}
+    assigned = assignment_name(service, port.number, through_gateways=settings.through_gateways)
+    if assigned != message.name:
+        message.eds_cluster_config.service_name = assigned
+    refs = {ENDPOINT: frozenset((assigned,))}
     origins = (*service.origins, settings.origin) if settings.origin else service.origins
     return Resource.of(CLUSTER, message.name, to_bytes(message), refs=refs, origins=origins)
 
@@ -149,11 +152,11 @@ def _outlier_detection(spec: OutlierSpec) -> envoy.OutlierDetection:
 def _path_filters() -> list[envoy.HttpFilter]:
     """Return what puts the path of a gateway in front of a request's, once the endpoint is chosen: anew in each try.
 
-    Only a script may change the path of a request at that point, and only header mutations know the endpoint's metadata.
+    Only a script may change the path of a request at that point, and only header mutations know the endpoint's metadata. The
+    mark in front keeps the header from being empty, in which case a client's own would stay.
     """
-    whole = f"%UPSTREAM_METADATA({METADATA}:{PATH})%%REQ({ORIGINAL_PATH})%"
     found = envoy.HeaderValueOption(
-        header=envoy.HeaderValue(key=_WHOLE_PATH, value=whole),
+        header=envoy.HeaderValue(key=_IN_FRONT, value=f"=%UPSTREAM_METADATA({METADATA}:{PATH})%"),
         append_action=envoy.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
     )
     mutation = envoy.HeaderMutation(mutations=envoy.Mutations(request_mutations=[{"append": found}]))
@@ -162,15 +165,17 @@ def _path_filters() -> list[envoy.HttpFilter]:
     return [envoy.HttpFilter(name=f"envoy.filters.http.{name}", typed_config=pack(config)) for name, config in named]
 
 
-_WHOLE_PATH: Final = "x-isthmus-path"
+_IN_FRONT: Final = "x-isthmus-path"
 _SCRIPT: Final = f"""function envoy_on_request(handle)
   local headers = handle:headers()
-  if headers:get("{ORIGINAL_PATH}") then
-    headers:replace(":path", headers:get("{_WHOLE_PATH}"))
-  end
-  headers:remove("{_WHOLE_PATH}")
+  local in_front = headers:get("{_IN_FRONT}"):sub(2)
+  local path = headers:get("{ORIGINAL_PATH}") or headers:get(":path")
+  headers:remove("{_IN_FRONT}")
+  headers:replace("{ORIGINAL_PATH}", path)
+  headers:replace(":path", in_front .. path)
 end
 """
+"""Where a route does not keep the path yet, since it is on its way, the first try does."""
 _PATH_FILTERS: Final = _path_filters()
 _COMMON = envoy.Cluster(
     type=envoy.Cluster.EDS,
