@@ -8,7 +8,7 @@ import pytest
 from fleet_world import endpoint, endpoint_slice, fleet_of, make, member, service
 from flomesh_world import EAST, NORTH, WEST, gateway, imported, policy
 
-from xds.model.events import Upsert
+from xds.model.events import FLEET, Upsert
 from xds.model.service import ServiceKey
 from xds.model.view import Role, View
 from xds.policy.book import PolicyBook
@@ -96,6 +96,21 @@ class TestShares:
         down = failed(fleet.services[PAY], [parsed("cluster=east", fleet.members)])
         found = explain(fleet, book, down, 80, VIEW).forecast
         assert {at.cluster for at in found.shares} == {"north"}
+
+    @pytest.mark.parametrize(
+        ("drain", "expected"),
+        [
+            ({"cluster": "west"}, {"east/a": 0.667, "north/default": 0.333}),
+            ({"cluster": "west", "steps": 2, "step": 1}, {"east/a": 0.5, "west/b": 0.25, "north/default": 0.25}),
+            ({"cluster": "east"}, {"west/b": 0.667, "north/default": 0.333}),
+        ],
+    )
+    def test_gateways_are_drained_as_pods_are(self, drain, expected):
+        fleet, book = world(policy("ActiveActive", (WEST, 100), (NORTH, 50)))
+        fleet.apply([Upsert(FLEET, make("TrafficOverride", "calm", spec={"drain": drain}))])
+        book.refresh(fleet)
+        found = told(fleet, book).forecast.shares
+        assert {f"{at.cluster}/{at.zone}": pytest.approx(share, abs=0.001) for at, share in found.items()} == expected
 
 
 class TestExplanation:
