@@ -87,7 +87,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0310": (Severity.ERROR, "import has no address of the range"),
     "XDS0311": (Severity.WARNING, "clusterset range overlaps Services"),
     "XDS0312": (Severity.INFO, "registry takes a cluster for not ready"),
-    "XDS0313": (Severity.INFO, "conditions of members are not written"),
+    "XDS0313": (Severity.INFO, "conditions are not written"),
     "XDS0314": (Severity.WARNING, "kind has no version that is read"),
     "XDS0315": (Severity.WARNING, "scope selects no namespace"),
     # 04xx: translation (xds/translate)

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from test_pipeline import OWN, SET, serious, subscribe, tiers_of
 
-from xds.wire import CLUSTER, ENDPOINT
+from xds.wire import CLUSTER, ENDPOINT, envoy, unpack
 
 API = "traffic.isthmus.dev/v1alpha1"
 EAST, WEST = ["10.1.0.1", "10.1.0.2"], ["10.2.0.1", "10.2.0.2"]
@@ -23,6 +23,7 @@ def override(**spec):
     return {"apiVersion": API, "kind": "TrafficOverride", "metadata": {"name": "now"}, "spec": spec}
 
 
+IMPORT = {"group": "multicluster.x-k8s.io", "kind": "ServiceImport", "name": "web"}
 DR = policy(strategy={"type": "RemoteDR", "primary": "r-east", "remote": "r-west"})
 
 
@@ -110,3 +111,32 @@ async def test_a_rehearsal_changes_nothing(running, connect, fleet):
 async def test_bad_questions(running, path, words):
     async with running() as plane:
         assert words in (await asked(plane, path))["error"]
+
+
+async def test_a_place_that_is_well_again_waits_before_it_gets_its_traffic_back(running, connect, fleet):
+    fleet.write("policy.yaml", policy(targetRefs=[IMPORT], failBackAfterSeconds=1))
+    async with running() as plane:
+        client = connect(plane)
+        await subscribe(client, CLUSTER)
+        await subscribe(client, ENDPOINT, SET)
+        seen = []
+        for ready in (False, True):
+            fleet.endpoints("east", "web", *EAST, ready=ready)
+            seen.append(await health_of_first_tier(client))
+        soaked = await asked(plane, "/v1/explain?service=web.shop.svc.clusterset.local&from=east")
+        seen.append(await health_of_first_tier(client))
+        assert seen == ["UNHEALTHY", "DEGRADED", "HEALTHY"]
+        assert soaked["shares"] == {"west/west-a": 1.0}
+        assert "held back until it has been so for 1 s" in json.dumps(soaked)
+        soaked = await asked(plane, "/v1/explain?service=web.shop.svc.clusterset.local&from=east")
+        assert soaked["shares"] == {"east/east-a": 1.0}
+
+
+async def health_of_first_tier(client):
+    """Return what is told next of the health of all hosts of the first tier."""
+    response = await client.receive()
+    await client.ack(response)
+    (resource,) = response.resources
+    hosts = unpack(ENDPOINT, resource.resource.value).endpoints[0].lb_endpoints
+    (found,) = {host.health_status for host in hosts}
+    return envoy.HealthStatus.Name(found)

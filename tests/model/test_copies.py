@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import msgspec
-from fleet_world import codes, endpoint, export, fleet_of, make, member, service
+from fleet_world import codes, endpoint, export, fleet_of, make, member, node, service
 
 from xds.model.events import Delete, Health, MemberState, ObjectKey, Synced, Upsert
 from xds.model.objects import ObjectReference, SliceEndpoint
-from xds.model.service import ServiceKey
+from xds.model.service import Locality, ServiceKey
 from xds.model.view import View
 from xds.policy.book import PolicyBook
 
@@ -51,6 +51,14 @@ def test_what_an_importer_has_of_a_cluster_that_is_no_member_is_served():
     assert served(fleet) == {"far": ["10.9.0.1"]}
     assert fleet.services[WEB].vips == {"east": ("241.0.0.7",)}
     assert fleet.services[WEB].endpoints[80][0].locality.zone == "far-a"
+    assert codes(fleet) == []
+
+
+def test_the_node_of_a_copy_is_none_of_the_importers():
+    copy = a_slice("imported", [], labels=copy_of("far", []).metadata.labels)
+    copy = msgspec.structs.replace(copy, endpoints=[SliceEndpoint(addresses=["10.9.0.1"], node_name="n1")])
+    fleet = fleet_of({"east": [node("n1", "eu-a", "eu"), imported(), copy]}, member("east"))
+    assert fleet.services[WEB].endpoints[80][0].locality == Locality("", "", "far")
     assert codes(fleet) == []
 
 

@@ -212,7 +212,9 @@ MALFORMED: dict[str, Bad] = {
     "percent": Bad(weighed({"weight": "50%"}), "spec.tiers[1].weights[0].weight", "expected an integer; leave out the %"),
     "spill": Bad(of(spillBelowHealthyPercent=0), "spec.spillBelowHealthyPercent", "is 0; expected an integer >= 1"),
     "panic": Bad(of(panicBelowHealthyPercent=101), "spec.panicBelowHealthyPercent", "is 101; expected an integer <= 100"),
-    "interval": Bad(of(healthCheck={"intervalSeconds": 0}), "spec.healthCheck.intervalSeconds", "is 0; expected a number > 0"),
+    "interval": Bad(
+        of(healthCheck={"intervalSeconds": 0}), "spec.healthCheck.intervalSeconds", "is 0; expected a number >= 0.001"
+    ),
     "unit": Bad(of(timeoutSeconds="30s"), "spec.timeoutSeconds", "expected a number; write it in seconds, without a unit"),
 }
 """They do not validate; what the code says, and its hint."""

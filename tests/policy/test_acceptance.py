@@ -5,7 +5,7 @@ from policy_cases import ANYWHERE, BAD, GOOD, MALFORMED, MEMBERS, OWN, document,
 
 from xds.discovery.decoding import Decoded, Fault, decode, field_path
 from xds.model.kinds import KINDS
-from xds.policy.acceptance import faults
+from xds.policy.acceptance import Known, faults
 
 
 def found(spec, cluster="", members=MEMBERS):
@@ -13,7 +13,7 @@ def found(spec, cluster="", members=MEMBERS):
     decoded = decode(document("one", spec), KINDS["TrafficPolicy"])
     assert isinstance(decoded, Decoded), decoded
     assert decoded.unknown == ()
-    return [(one.field, one.message, one.hint) for one in faults(cluster, decoded.object, members)]
+    return [(one.field, one.message, one.hint) for one in faults(cluster, decoded.object, Known(members))]
 
 
 @pytest.mark.parametrize("name", GOOD)

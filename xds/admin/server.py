@@ -151,7 +151,8 @@ class _Handlers:
     async def simulate(self, request: web.Request) -> web.Response:
         supposed = simulations.supposed(await request.text())
         # The worlds that are compared are made of what this one was told, in another thread: this one goes on.
-        found = await asyncio.to_thread(simulations.simulation, self._plane.fleet.told(), supposed)
+        told = [*self._plane.fleet.told(), *self._plane.policies.told()]
+        found = await asyncio.to_thread(simulations.simulation, told, supposed)
         return await _answer(found)
 
     async def problems(self, _: web.Request) -> web.Response:

@@ -7,7 +7,7 @@ owned by one task.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from xds.model import gateway_objects, objects
@@ -21,6 +21,8 @@ from xds.model.events import (
     Event,
     Health,
     ObjectKey,
+    PortPlace,
+    Recovering,
     Remember,
     Synced,
     Upsert,
@@ -33,7 +35,7 @@ from xds.model.local import LocalInput, LocalResult, build_local
 from xds.model.members import Member
 from xds.model.membership import Membership
 from xds.model.remotes import Remotes
-from xds.model.service import CLUSTERSET, Service, ServiceKey
+from xds.model.service import CLUSTERSET, Locality, Service, ServiceKey
 from xds.model.sharing import Sharing, share, unserved
 from xds.model.slices import owner_of
 from xds.model.traffic_objects import TrafficOverride, TrafficPolicy
@@ -44,6 +46,7 @@ from xds.problems import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from xds.model.events import Recovery
     from xds.model.flomesh import Remote
 
 SHARING = MultiClusterService.__name__
@@ -93,9 +96,15 @@ class Fleet:
         self._targets = Targets()
         self._sharing_problems: dict[ServiceKey, tuple[Problem, ...]] = {}
         """Of services that are shared, beside those that they have alone."""
+        self._recovering: dict[tuple[str, str], dict[tuple[int, Locality], Recovery]] = {}
+        """(namespace, name) of services -> their places that are well again."""
+        self._recovered: set[ServiceKey] = set()
+        """Services of which that has changed."""
         self._unowned: set[ServiceKey] = set()
         """What slices belong to that is no Service."""
         self._dirty: set[ServiceKey] = set()
+        self._given_anew: set[ServiceKey] = set()
+        """Clusters' services that stay as they are, but may be lent something else."""
         self._gateways_changed = False
         self._members_changed = False
         self._policies_changed = False
@@ -203,7 +212,8 @@ class Fleet:
                 events.append(Health(name, one.state, one.reason, one.standing))
             events += [Aliases(name, one.aliases)] if one.aliases else []
             events += [Doubt(name, one.doubted)] if one.doubted else []
-        return [*events, *map(Synced, self._membership.synced)]
+        places = {PortPlace(*name, *at): one for name, found in self._recovering.items() for at, one in found.items()}
+        return [*events, *map(Synced, self._membership.synced), *([Recovering(places)] if places else [])]
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the objects as they stand; nothing of a cluster that is read for the first time."""
@@ -236,18 +246,15 @@ class Fleet:
                     self._membership.has_told(event.cluster)
                     self._members_changed = True
                 case Health():
-                    cluster = self._cluster(event.cluster)
-                    if cluster.standing is not event.standing:
-                        self._dirty_all_of(event.cluster)
-                    cluster.state, cluster.reason, cluster.standing = event.state, event.reason, event.standing
-                    self._membership.has_state(cluster)
-                    self._members_changed = True
+                    self._take_state(event)
                 case Aliases():
                     self._cluster(event.cluster).aliases = event.names
                     self._members_changed = True
                 case Remember():
                     self._cluster(event.cluster).seen |= event.seen
                     self._membership.reading.discard(event.cluster)  # what was saved with it is all that there was
+                case Recovering():
+                    self._recover(event)
                 case Doubt():
                     cluster = self._cluster(event.cluster)
                     self._dirty.update(ServiceKey(*name, event.cluster) for name in cluster.doubted ^ event.services)
@@ -261,22 +268,40 @@ class Fleet:
         policies, self._policies_changed = self._policies_changed or bool(remotes), False
         return FleetChange(frozenset(endpoints), frozenset(services), gateways, members, policies)
 
+    def _take_state(self, told: Health) -> None:
+        cluster = self._cluster(told.cluster)
+        if cluster.standing is not told.standing:
+            self._dirty_all_of(told.cluster)
+        cluster.state, cluster.reason, cluster.standing = told.state, told.reason, told.standing
+        self._membership.has_state(cluster)
+        self._members_changed = True
+
+    def _recover(self, told: Recovering) -> None:
+        """Take which places are well again."""
+        before, self._recovering = self._recovering, {}
+        for place, recovery in told.places.items():
+            self._recovering.setdefault((place.namespace, place.service), {})[place.port, place.locality] = recovery
+        names = {name for name in before.keys() | self._recovering.keys() if before.get(name) != self._recovering.get(name)}
+        self._recovered.update(ServiceKey(*name, scope) for name in names for scope in (CLUSTERSET, *self.members))
+
     def _cluster(self, name: str) -> Cluster:
         return self._clusters.setdefault(name, Cluster(name))
 
     def _replace(self, cluster: str, key: ObjectKey, item: objects.KubernetesObject | None) -> None:
+        old = self._cluster(cluster).items.get(key)
         touched = self._cluster(cluster).replace(key, item)
         self._remotes.touch(cluster, key)
         self._dirty |= touched.services
         if key.kind == SHARING:
             (self._shared_names.discard if item is None else self._shared_names.add)((key.namespace, key.name))
             self._dirty_everywhere(key.namespace, key.name)
-        if key.kind == POLICY:
+        if key.kind == POLICY and _said(old) != _said(item):
             self._policies_changed = True
+            governed = self._clusters.keys() - {FLEET} if cluster == FLEET else (cluster,)
             for name in self._targets.put(cluster, key, item):
-                self._dirty_everywhere(*name)
+                self._given_anew.update(ServiceKey(*name, one) for one in governed)
         self._policies_changed |= key.kind == OVERRIDE
-        if touched.namespace:
+        if touched.namespace and cluster != FLEET:  # nobody imports there
             self._dirty.update(found for found in self._clusterset() if found.namespace == touched.namespace)
         if touched.everything:
             self._dirty_all_of(cluster)
@@ -337,21 +362,26 @@ class Fleet:
             merged.add(ServiceKey(key.namespace, key.name, CLUSTERSET))
         for key in sorted(merged):
             self._put(key, self._merged(key), endpoints, services)
-        for key in sorted(self._depending(own, merged)):
+        given, self._given_anew = self._given_anew, set()
+        for key in sorted(self._depending(own, merged) | given):
             self._put(key, self._given(key), endpoints, services)
-        return endpoints, services
+        for key in self._recovered & self._services.keys():
+            self._put(key, self._services[key], endpoints, services)
+        self._recovered.clear()
+        return endpoints - services, services
 
     def _put(self, key: ServiceKey, new: Service | None, endpoints: set[ServiceKey], services: set[ServiceKey]) -> None:
         old = self._services.pop(key, None)
         if new is not None:
-            self._services[key] = new
+            recovering = self._recovering.get((key.namespace, key.name), {})
+            new = self._services[key] = replace(new, recovering=recovering) if new.recovering != recovering else new
         if old is None or new is None:
             if old is not new:
                 services.add(key)
                 self._order = None
         elif _shape(old) != _shape(new):
             services.add(key)
-        elif (old.endpoints, old.has_degraded) != (new.endpoints, new.has_degraded):
+        elif _reach(old) != _reach(new):
             endpoints.add(key)
 
     def _depending(self, own: set[ServiceKey], merged: set[ServiceKey]) -> set[ServiceKey]:
@@ -418,7 +448,7 @@ class Fleet:
             member=member,
             service=item,
             slices=ordered,
-            nodes=cluster.nodes,
+            nodes={} if source else cluster.nodes,  # the source's nodes are others, even those of the same names
             known=self._membership.known,
             seen=cluster.seen.get(memory, frozenset()),
             doubted=not source and memory[:2] in cluster.doubted,
@@ -503,6 +533,11 @@ class Fleet:
         return self._clusters[cluster].of(kind) if cluster in self._clusters else iter(())
 
 
+def _said(item: objects.KubernetesObject | None) -> object:
+    """Return what counts of a policy: conditions are written into it, too, and change nothing."""
+    return (item.spec, item.metadata.uid, item.metadata.age) if isinstance(item, TrafficPolicy) else None
+
+
 def _as_service(item: objects.ServiceImport) -> objects.Service:
     """Return the Service that an importer takes the exporters' to be."""
     ports = [
@@ -520,3 +555,8 @@ def _shape(service: Service) -> tuple[object, ...]:
     # What is resolved stands in the cluster itself.
     inside = tuple(service.endpoints[port] for port in sorted(service.resolved))
     return (*names, *given, inside, service.headless, service.traffic_distribution, service.capacities)
+
+
+def _reach(service: Service) -> tuple[object, ...]:
+    """Return what the fast lane is for."""
+    return (service.endpoints, service.has_degraded, service.widened_by, service.recovering)

@@ -151,7 +151,7 @@ class _Builder:
         text = self.given.service.metadata.annotations.get(CAPACITY)
         if text is None:
             return {}
-        if re.fullmatch(r"\d{1,7}(\.\d{1,3})?", text) and float(text):
+        if re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,3})?", text) and float(text):
             return {self.given.member.name: float(text)}
         message = f"{text!r} is no number of requests a second above 0"
         self.problem("XDS0213", message, at=f'metadata.annotations["{CAPACITY}"]', hint='e.g. "250" for each endpoint')

@@ -31,6 +31,8 @@ class ObjectMeta(Struct, frozen=True, rename="camel", kw_only=True):
     namespace: NamespaceName = ""
     uid: str = ""
     resource_version: str = ""
+    generation: int = 0
+    """How often what is wanted of it has changed, by its API server; 0 where that is not counted."""
     creation_timestamp: str | None = None
     """RFC 3339; sorts as text because Kubernetes always writes UTC."""
     labels: dict[str, str] = {}

@@ -12,6 +12,7 @@ from xds.model.objects import UNDATED
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from xds.model.events import Recovery
     from xds.problems import Ref
 
 CLUSTERSET = ""
@@ -159,6 +160,8 @@ class Service:
     """A cluster's own, into which endpoints of other clusters are copied."""
     widened_by: frozenset[str] = frozenset()
     """Other clusters whose exports a cluster's own has because a policy names it: they count if that is in force."""
+    recovering: Mapping[tuple[int, Locality], Recovery] = field(default_factory=dict)
+    """(port, place) that had lost all its traffic, and is well again."""
     capacities: Mapping[str, float] = field(default_factory=dict)
     """Cluster -> what one endpoint there can bear, in requests a second, where its Service says so."""
     has_gateways: bool = False

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from xds.model.labels import LabelSelector  # noqa: TC001 - msgspec reads annotations
-from xds.model.objects import KubernetesObject, Name, NamespaceName, Port
+from xds.model.objects import Condition, KubernetesObject, Name, NamespaceName, Port
 
 OWN = "@own"
 """Stands for where the client is."""
@@ -104,9 +104,9 @@ class OutlierSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaul
     """Connections that fail in a row; 0: never."""
     consecutive_server_errors: Annotated[int, Meta(ge=0, le=1000)] = 0
     """Answers 5xx in a row; 0: never, since an application may mean them."""
-    interval_seconds: Annotated[float, Meta(gt=0, le=3600)] = 5
-    base_ejection_seconds: Annotated[float, Meta(gt=0, le=3600)] = 5
-    max_ejection_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 60
+    interval_seconds: Annotated[float, Meta(ge=0.001, le=3600)] = 5
+    base_ejection_seconds: Annotated[float, Meta(ge=0.001, le=3600)] = 5
+    max_ejection_seconds: Annotated[float, Meta(ge=0.001, le=86_400)] = 60
     max_ejection_percent: Annotated[int, Meta(ge=0, le=100)] = 100
 
 
@@ -114,9 +114,9 @@ class HealthCheckSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_de
     """A question that clients ask every endpoint themselves."""
 
     path: Annotated[str, Meta(max_length=1024)] = ""
-    """Of an HTTP GET that has to answer 200; "": a TCP connection is enough."""
-    interval_seconds: Annotated[float, Meta(gt=0, le=3600)] = 10
-    timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = 2
+    """Of an HTTP GET that has to answer 200; "", and on ports that do not speak HTTP: a TCP connection is enough."""
+    interval_seconds: Annotated[float, Meta(ge=0.001, le=3600)] = 10
+    timeout_seconds: Annotated[float, Meta(ge=0.001, le=3600)] = 2
     unhealthy_threshold: Annotated[int, Meta(ge=1, le=100)] = 3
     healthy_threshold: Annotated[int, Meta(ge=1, le=100)] = 2
 
@@ -155,10 +155,24 @@ class TrafficPolicySpec(Struct, frozen=True, rename="camel", kw_only=True, omit_
     """How long a place has to be well before what it lost comes back."""
 
 
+class PolicyCondition(Condition, frozen=True, rename="camel", kw_only=True):
+    """One entry of `status.conditions` of a TrafficPolicy."""
+
+    observed_generation: int = 0
+    """Of the policy, when it was judged."""
+
+
+class TrafficPolicyStatus(Struct, frozen=True, rename="camel", kw_only=True):
+    """`status` of a TrafficPolicy."""
+
+    conditions: list[PolicyCondition] = []
+
+
 class TrafficPolicy(KubernetesObject, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """traffic.isthmus.dev/v1alpha1 TrafficPolicy."""
 
     spec: TrafficPolicySpec
+    status: TrafficPolicyStatus = TrafficPolicyStatus()
 
 
 class DrainSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):

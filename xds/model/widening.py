@@ -20,7 +20,10 @@ Name = tuple[str, str]
 
 
 class Targets:
-    """Which Services policies name, those that are in force and others: whether one is, is found out later."""
+    """Which Services policies name, those that are in force and others: whether one is, is found out later.
+
+    What earlier versions of a policy named counts as well: one of them may be what is in force, until the last is accepted.
+    """
 
     def __init__(self) -> None:
         self._named: dict[tuple[str, ObjectKey], frozenset[Name]] = {}
@@ -32,7 +35,7 @@ class Targets:
         before = self._named.pop((holder, key), frozenset())
         named: frozenset[Name] = frozenset()
         if isinstance(item, TrafficPolicy):
-            named = frozenset((key.namespace, ref.name) for ref in item.spec.target_refs if ref.kind == "Service")
+            named = before.union((key.namespace, ref.name) for ref in item.spec.target_refs if ref.kind == "Service")
         if named:
             self._named[holder, key] = named
         for name in before - named:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from xds.model.events import FLEET
@@ -14,9 +15,10 @@ from xds.policy.strategies import lacks
 from xds.problems import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from xds.model.members import Member
+    from xds.model.service import Service
     from xds.model.traffic_objects import StrategySpec, TierSpec, TrafficPolicy, TrafficPolicySpec, WeightSpec
 
 INVALID: Final = "Invalid"
@@ -36,27 +38,48 @@ class Fault:
     reason: str = INVALID
 
 
-@dataclass(frozen=True, slots=True)
 class Known:
-    """What there is that policies may name."""
+    """What there is that policies may name: what members have, and where endpoints are.
 
-    clusters: frozenset[str]
-    regions: frozenset[str]
-    zones: frozenset[str]
-    providers: frozenset[str]
+    Args:
+        members: by name.
+        services: whose endpoints may be in places that no member declares; looked at only when one is named.
+    """
 
-    @staticmethod
-    def of(members: Mapping[str, Member]) -> Known:
-        """Return what members have."""
-        return Known(
-            clusters=frozenset(members),
-            regions=frozenset(one.region for one in members.values() if one.region),
-            zones=frozenset(zone for one in members.values() for zone in one.zones),
-            providers=frozenset(one.provider for one in members.values() if one.provider),
-        )
+    def __init__(self, members: Mapping[str, Member], services: Iterable[Service] = ()) -> None:
+        self.members = members
+        self._services = services
+
+    def names(self, what: str) -> set[str]:
+        """Return all names of a `cluster`, `region`, `zone` or `provider`."""
+        return self._declared[what] | self._seen[what]
+
+    def has(self, what: str, name: str) -> bool:
+        """Return whether there is something of that name."""
+        return name in self._declared[what] or name in self._seen[what]
+
+    @cached_property
+    def _declared(self) -> dict[str, set[str]]:
+        found = self.members.values()
+        return {
+            "cluster": {*self.members},
+            "region": {one.region for one in found if one.region},
+            "zone": {zone for one in found for zone in one.zones},
+            "provider": {one.provider for one in found if one.provider},
+        }
+
+    @cached_property
+    def _seen(self) -> dict[str, set[str]]:
+        places = {one.locality for service in self._services for found in service.endpoints.values() for one in found}
+        return {
+            "cluster": {at.cluster for at in places},
+            "region": {at.region for at in places if at.region},
+            "zone": {at.zone for at in places if at.zone},
+            "provider": set(),
+        }
 
 
-def faults(cluster: str, item: TrafficPolicy, members: Mapping[str, Member]) -> Iterator[Fault]:
+def faults(cluster: str, item: TrafficPolicy, known: Known) -> Iterator[Fault]:
     """Yield what is wrong with a policy, whatever it is about.
 
     `deploy/crds/trafficpolicies.yaml` has API servers say the same, in the same words, as far as that needs no fleet.
@@ -64,18 +87,23 @@ def faults(cluster: str, item: TrafficPolicy, members: Mapping[str, Member]) -> 
     Args:
         cluster: that holds it.
         item: the object.
-        members: by name.
+        known: what it may name.
     """
-    spec, known = item.spec, Known.of(members)
+    spec = item.spec
     yield from _targets(cluster, spec)
     if spec.strategy and spec.tiers:
         yield Fault("spec.tiers", "a policy has either tiers or a strategy", "take one of them out")
     if spec.strategy:
-        yield from _strategy(spec.strategy, members, known)
+        yield from _strategy(spec.strategy, known)
     else:
         yield from _tiers(spec.tiers, known)
     if spec.health_check and not _PATH.fullmatch(spec.health_check.path):
         yield Fault("spec.healthCheck.path", "is not the path of a URL", "begin it with '/', and write no spaces")
+    outlier = spec.outlier_detection
+    if outlier and outlier.max_ejection_seconds < outlier.base_ejection_seconds:  # Envoy refuses the whole cluster
+        message = f"{outlier.max_ejection_seconds:g} is less than baseEjectionSeconds, {outlier.base_ejection_seconds:g}"
+        hint = "an ejection begins with the one and never lasts longer than the other"
+        yield Fault("spec.outlierDetection.maxEjectionSeconds", message, hint)
     yield from _sovereignty(spec, known)
 
 
@@ -94,8 +122,8 @@ def _targets(cluster: str, spec: TrafficPolicySpec) -> Iterator[Fault]:
             )
 
 
-def _strategy(strategy: StrategySpec, members: Mapping[str, Member], known: Known) -> Iterator[Fault]:
-    for lack in lacks(strategy, members):
+def _strategy(strategy: StrategySpec, known: Known) -> Iterator[Fault]:
+    for lack in lacks(strategy, known.members):
         yield Fault(".".join(filter(None, ("spec.strategy", lack.field))), lack.message, lack.hint)
     yield from _named_clusters(strategy.clusters, "spec.strategy.clusters", known)
     active = [PlaceSpec(clusters=strategy.clusters or [ANY])]
@@ -137,7 +165,7 @@ def _weights(weights: list[WeightSpec], places: list[PlaceSpec], at: str, known:
         yield Fault(at, "the weights sum to nothing", "give one place a weight above 0")
     seen: dict[tuple[str, str, str], int] = {}
     for index, one in enumerate(weights):
-        first = seen.setdefault((one.cluster, one.region, one.zone), index)
+        first = seen.setdefault((one.cluster.replace(ANY, ""), one.region, one.zone), index)
         if first != index:
             yield Fault(f"{at}[{index}]", "two weights are of the same place", f"entry {first} is the other: keep one of them")
         for field, name in (("cluster", one.cluster), ("region", one.region), ("zone", one.zone)):
@@ -173,9 +201,9 @@ def _named_clusters(names: list[str], at: str, known: Known) -> Iterator[Fault]:
 
 
 def _name(name: str, what: str, at: str, known: Known) -> Iterator[Fault]:
-    there: frozenset[str] = getattr(known, f"{what}s")
-    if name in there or name == OWN or (name == ANY and what == "cluster"):
+    if name == OWN or (name == ANY and what == "cluster") or known.has(what, name):
         return
+    there = known.names(what)
     hint = f"known {what}s: {', '.join(sorted(there))}" if there else f"no {what} is known"
     if name == ANY:
         hint = f"leave the {what}s out to mean all"

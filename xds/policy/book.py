@@ -8,23 +8,24 @@ never be used is never used, whatever a more specific policy says.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from xds.model.events import FLEET, ref_of
+from xds.model.events import FLEET, Remember, ref_of
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.policy import flomesh
-from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, faults
+from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, Known, faults
 from xds.policy.ladder import Governance, Ladder
 from xds.policy.overrides import NONE, Drain, Overrides, problems
-from xds.policy.policies import NO_POLICY, Policy
+from xds.policy.policies import NO_POLICY, Policy, default_rungs
 from xds.policy.reading import read
 from xds.policy.tiers import Place
 from xds.problems import Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterator, Mapping
+    from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 
+    from xds.model.events import Event
     from xds.model.fleet import Fleet
     from xds.model.flomesh import Remote
     from xds.model.members import Member
@@ -56,7 +57,7 @@ class Subject(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Entry:
+class Entry:
     """One object, and what became of it."""
 
     item: TrafficPolicy
@@ -73,8 +74,12 @@ class PolicyBook:
     """What `refresh` was told last."""
 
     def __init__(self) -> None:
-        self._entries: dict[Identity, _Entry] = {}
+        self._entries: dict[Identity, Entry] = {}
+        self._remembered: dict[Identity, TrafficPolicy] = {}
+        """What was accepted before we started, until the objects are there."""
         self._subjects: dict[Subject, Policy] = {}
+        self.soaks_s: frozenset[float] = frozenset()
+        """After how long policies in force give places that are well again their traffic back."""
         self._sovereign: dict[Subject, tuple[Policy, ...]] = {}
         """Whose sovereignty holds: that of policies that do not govern, too."""
         self._members: Mapping[str, Member] = {}
@@ -84,6 +89,8 @@ class PolicyBook:
         self._override_problems: tuple[Problem, ...] = ()
         self._remotes: dict[ServiceKey, tuple[Remote, Policy]] = {}
         """What GlobalTrafficPolicies come to."""
+        self._complete: dict[tuple[Policy, str, bool], Policy] = {}
+        """Of policies without tiers: (policy, trafficDistribution, whether endpoints of other clusters count) -> with them."""
         self._governances: dict[tuple[Policy, tuple[Policy, ...], tuple[Drain, ...], bool], Governance] = {}
         self._ladders: dict[tuple[Governance, Place], Ladder] = {}
 
@@ -92,8 +99,24 @@ class PolicyBook:
         """What operators override."""
         return self._overrides
 
+    def remember(self, events: Iterable[Event]) -> None:
+        """Take what events say of versions that were accepted before: the next `refresh` needs it, if the objects are there."""
+        for event in events:
+            if isinstance(event, Remember):
+                self._remembered.update((_identity(event.cluster, item), item) for item in event.accepted)
+
+    def accepted(self, cluster: str) -> tuple[TrafficPolicy, ...]:
+        """Return a cluster's policies, each as it was accepted last (`Remember.accepted`)."""
+        found = {identity: entry.in_force[0] for identity, entry in self._entries.items() if entry.in_force}
+        return tuple(item for (holder, _, _), item in sorted((self._remembered | found).items()) if holder == cluster)
+
+    def told(self) -> list[Event]:
+        """Return events that, with those of `Fleet.told`, make the same book of an empty one."""
+        holders = {holder for holder, _, _ in self._remembered.keys() | self._entries.keys()}
+        return [Remember(one, accepted=found) for one in sorted(holders) if (found := self.accepted(one))]
+
     def refresh(self, fleet: Fleet) -> None:
-        """Find out anew which policies of a fleet are in force."""
+        """Find out anew which policies of a fleet are in force. A version is forgotten with the object that it was of."""
         members, services = fleet.members, fleet.services
         overriding = [*fleet.overrides()]
         self._overrides = Overrides.of(overriding)
@@ -104,33 +127,41 @@ class PolicyBook:
         named: dict[tuple[str, str], list[Service]] = defaultdict(list)
         for key, service in services.items():
             named[key.namespace, key.name].append(service)
+        known = Known(members, services.values())
         for cluster, item in fleet.policies():
-            identity = (cluster, item.metadata.namespace, item.metadata.name)
-            entry = before.get(identity) or _Entry(item)
+            identity = _identity(cluster, item)
+            entry = before.get(identity)
+            if entry is None or not _is_same(entry.item, item):
+                entry = Entry(item)
             entry.item, entry.lost = item, []
-            entry.faults = tuple(faults(cluster, item, members))
+            entry.faults = tuple(faults(cluster, item, known))
             # What an operator opens or closes holds even if the policy is not accepted as it stands now.
-            accepted = item if not entry.faults else entry.in_force[0] if entry.in_force else None
+            last = self._last(identity, entry)
+            missing = () if entry.faults else tuple(_missing_targets(cluster, item, named))
+            accepted = last if entry.faults or (missing and _has_targets(cluster, last, named)) else item
             opened = self._overrides.gates.get(identity, frozenset())
             if accepted is not None:
                 # A new version that says the same, e.g. with another status, makes nothing anew.
                 if entry.in_force is None or (entry.in_force[0].spec, entry.in_force[1]) != (accepted.spec, opened):
                     entry.policy = read(cluster, accepted, opened)
                 entry.in_force = accepted, opened
-            if not entry.faults:
-                entry.faults = tuple(_missing_targets(cluster, item, named))
+            entry.faults = entry.faults or missing
             self._entries[identity] = entry
+        self._remembered.clear()
         named_policies = {identity: entry.item for identity, entry in self._entries.items()}
         self._override_problems = tuple(problems(overriding, members, named_policies))
         remotes, self._remotes = self._remotes, {}
         for key, remote in fleet.remotes.items():
-            known = remotes.get(key)
-            policy = known[1] if known is not None and known[0] == remote else flomesh.read(remote)
+            made = remotes.get(key)
+            policy = made[1] if made is not None and made[0] == remote else flomesh.read(remote)
             if policy is not None and key.scope in members:
                 self._remotes[key] = remote, policy
         self._find_subjects()
+        self.soaks_s = frozenset(one.fail_back_s for one in self._subjects.values() if one.fail_back_s)
         in_force = {one.policy for one in self._entries.values() if one.policy} | {*NO_POLICY.values()}
         in_force |= {policy for _, policy in self._remotes.values()}
+        self._complete = {key: one for key, one in self._complete.items() if key[0] in in_force}
+        in_force |= {*self._complete.values()}
         drains = {*self._overrides.drains}
         self._governances = {
             key: one
@@ -148,8 +179,19 @@ class PolicyBook:
         if not found and not drains and not sovereign:
             return self.unruled(service)
         subject, policy = found[0] if found else (Subject(""), NO_POLICY[service.traffic_distribution, service.spans])
-        identity = policy, sovereign, drains, subject.kind == "Service"
+        is_explicit = subject.kind == "Service"
+        if not policy.rungs:
+            policy = self._completed(policy, service.traffic_distribution, spans=service.spans or is_explicit)
+        identity = policy, sovereign, drains, is_explicit
         return self._governances.setdefault(identity, Governance(*identity))
+
+    def _completed(self, policy: Policy, distribution: str, *, spans: bool) -> Policy:
+        """Return a policy that leaves the tiers to the default ladder, with that."""
+        key = policy, distribution, spans
+        found = self._complete.get(key)
+        if found is None:
+            found = self._complete[key] = replace(policy, rungs=default_rungs(distribution, spans=spans))
+        return found
 
     @property
     def is_empty(self) -> bool:
@@ -210,11 +252,24 @@ class PolicyBook:
         place = Place(view.network, view.cluster, view.region, view.zone, view.node_name)
         return any(one.fits(endpoint, place, self._members) for one in policy.sovereignty)
 
+    def refs(self, policy: Policy) -> tuple[Ref, ...]:
+        """Return the object that a policy is written in, as it is now; none for one that nobody wrote."""
+        if policy.origin is None:
+            return ()
+        origin = policy.origin
+        entry = self._entries.get((origin.cluster, origin.namespace, origin.name))
+        return (ref_of(origin.cluster, entry.item) if entry and entry.item.kind == origin.kind else origin,)
+
     def check(self, override: TrafficOverride) -> Iterator[Problem]:
         """Yield what is wrong with an override, as policies stand."""
         return problems([override], self._members, {identity: entry.item for identity, entry in self._entries.items()})
 
-    def entries(self) -> Iterator[tuple[Identity, _Entry]]:
+    def entry(self, cluster: str, item: TrafficPolicy) -> Entry | None:
+        """Return what became of a policy; None if it has not been judged yet, neither this version nor one before."""
+        found = self._entries.get(_identity(cluster, item))
+        return found if found and _is_same(found.item, item) else None
+
+    def entries(self) -> Iterator[tuple[Identity, Entry]]:
         """Yield every policy, and what became of it."""
         yield from sorted(self._entries.items(), key=lambda pair: pair[0])
 
@@ -227,20 +282,31 @@ class PolicyBook:
                 if fault.reason == CONFLICTED:
                     continue  # told below, subject by subject
                 if fault.reason == TARGET_NOT_FOUND:
-                    yield Problem("XDS0602", fault.message, ref, fault.field, fault.hint)
+                    is_in_force = entry.in_force is not None and entry.in_force[0] == entry.item  # for the targets that there are
+                    message = fault.message if is_in_force else f"{fault.message}; {rest}"
+                    yield Problem("XDS0602", message, ref, fault.field, fault.hint)
                 else:
                     yield Problem("XDS0601", f"{fault.message}; {rest}", ref, fault.field, fault.hint)
             yield from self._undeclared(entry, ref)
             for subject, winner in entry.lost:
                 message = f"{subject} is governed by {winner.name}, {self._why(entry, winner)}"
-                yield Problem("XDS0603", message, ref, "spec.targetRefs", "keep one of them")
+                yield Problem(
+                    "XDS0603", message, ref, "spec.targetRefs" if subject.kind else "spec.defaultFor", "keep one of them"
+                )
         for key, (_, policy) in sorted(self._remotes.items()):
             winner = self._subjects[_subject_of(key)]
             if winner is not policy:
                 yield Problem("XDS0241", f"{winner.name} governs the same and uses no gateways", policy.origin, hint="delete one")
         yield from self._override_problems
 
-    def _undeclared(self, entry: _Entry, ref: Ref) -> Iterator[Problem]:
+    def _last(self, identity: Identity, entry: Entry) -> TrafficPolicy | None:
+        """Return the version of a policy that was accepted last; None if none ever was."""
+        if entry.in_force:
+            return entry.in_force[0]
+        remembered = self._remembered.get(identity)
+        return remembered if remembered and _is_same(remembered, entry.item) else None
+
+    def _undeclared(self, entry: Entry, ref: Ref) -> Iterator[Problem]:
         """Yield services that a policy weighs by capacities that are not declared everywhere."""
         if entry.policy is None or not any(rung.by_capacity for rung in entry.policy.rungs):
             return
@@ -258,7 +324,7 @@ class PolicyBook:
         for cluster in service.visible_in:
             yield self.governing(service, port, cluster).policy
 
-    def _why(self, loser: _Entry, winner: Policy) -> str:
+    def _why(self, loser: Entry, winner: Policy) -> str:
         """Return why one of two policies governs."""
         ages = {one.item.metadata.age for one in self._entries.values() if one.policy is winner}
         return "which comes first by name" if ages == {loser.item.metadata.age} else "which is older"
@@ -285,6 +351,15 @@ class PolicyBook:
 
 
 _UNRULED = {key: Governance(policy) for key, policy in NO_POLICY.items()}
+
+
+def _identity(cluster: str, item: TrafficPolicy) -> Identity:
+    return cluster, item.metadata.namespace, item.metadata.name
+
+
+def _is_same(one: TrafficPolicy, other: TrafficPolicy) -> bool:
+    """Return whether two of one name are versions of one object: not if it was deleted, and made again, in between."""
+    return one.metadata.uid == other.metadata.uid
 
 
 def _subjects_of(key: ServiceKey, port: int, cluster: str) -> Iterator[Subject]:
@@ -329,6 +404,10 @@ def _missing_targets(cluster: str, item: TrafficPolicy, services: Mapping[tuple[
             ports = ", ".join(sorted({str(port.number) for one in found for port in one.ports}, key=int))
             message = f"{ref.kind} {namespace}/{ref.name} has no port {ref.port}"
             yield Fault(f"{at}.port", message, f"it has {ports}" if ports else "", TARGET_NOT_FOUND)
+
+
+def _has_targets(cluster: str, item: TrafficPolicy | None, services: Mapping[tuple[str, str], list[Service]]) -> bool:
+    return item is not None and not any(_missing_targets(cluster, item, services))
 
 
 def _is_meant(key: ServiceKey, ref: TargetRef, cluster: str) -> bool:

@@ -203,26 +203,22 @@ def _governed(book: PolicyBook, service: Service, port: int, view: View) -> Iter
         text = f"{item.kind} {item.metadata.namespace}/{item.metadata.name} is not accepted: {faults[0].message}"
         yield Step("policy", text, (ref,))
     for other in book.governing(service, port, view.cluster).sovereignty:
-        yield Step("sovereignty", f"the sovereignty of {other.name} holds, whatever governs", _refs(other))
+        yield Step("sovereignty", f"the sovereignty of {other.name} holds, whatever governs", book.refs(other))
     if not candidates:
         own = " of its own endpoints alone" if not service.spans else ""
         first = f", behind {service.traffic_distribution}" if service.traffic_distribution else ""
         yield Step("policy", f"no policy speaks for it: the default ladder{own}{first}")
         return
     (subject, policy), *others = candidates
-    yield Step("policy", f"{policy.name} governs, as {_as(subject)}", _refs(policy))
+    yield Step("policy", f"{policy.name} governs, as {_as(subject)}", book.refs(policy))
     for subject, other in others:
         if other is not policy:
-            yield Step("policy", f"{other.name} speaks for it as {_as(subject)}, which is less specific", _refs(other))
+            yield Step("policy", f"{other.name} speaks for it as {_as(subject)}, which is less specific", book.refs(other))
 
 
 def _as(subject: object) -> str:
     text = str(subject)
     return text if text.startswith("the default") else f"one for {text}"
-
-
-def _refs(policy: Policy) -> tuple[Ref, ...]:
-    return (policy.origin,) if policy.origin else ()
 
 
 def _members(fleet: Fleet, service: Service, port: int, view: View) -> Iterator[Step]:

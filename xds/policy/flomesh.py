@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from xds.model.events import ref_of
-from xds.model.flomesh import DEFAULT_WEIGHT
+from xds.model.flomesh import DEFAULT_WEIGHT, Share
 from xds.model.traffic_objects import OWN, PlaceSpec, RetrySpec, WeightSpec
 from xds.policy.policies import ClusterSettings, Policy, RouteSettings, Rung, Selector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from xds.model.flomesh import GatewayTarget, Remote, Share
+    from xds.model.flomesh import GatewayTarget, Remote
     from xds.model.service import Locality
 
 _OWN: Final = Selector(PlaceSpec(clusters=[OWN]))
@@ -43,7 +43,7 @@ def read(remote: Remote) -> Policy | None:
             retry = RetrySpec(attempts=max(_RETRIES, len(rungs) - 1))
             route = RouteSettings(retry, keeps_path=True, retries_errors=True)
         case "ActiveActive":
-            weights = [_weight(one.locality, getattr(one, "weight", None)) for one in elsewhere]
+            weights = [_weight(one.locality, one.weight if isinstance(one, Share) else None) for one in elsewhere]
             own = WeightSpec(cluster=OWN, weight=given.own_weight)
             selectors = (_OWN, *(_gateway_at(one.locality) for one in elsewhere))
             rungs = [Rung("active", selectors, weights=(own, *weights))]

@@ -10,6 +10,7 @@ from xds.model.events import Standing
 from xds.model.service import Health
 from xds.model.view import Role
 from xds.policy.draining import eased
+from xds.policy.holding import degraded, waiting_places
 from xds.policy.policies import Rung
 from xds.policy.tiers import LeftOut, Place, Ranking, Tier
 from xds.policy.weights import shares, weight_of
@@ -17,9 +18,11 @@ from xds.policy.weights import shares, weight_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from xds.model.events import Recovery
     from xds.model.members import Member
     from xds.model.service import Endpoint, Locality, Service
     from xds.model.view import View
+    from xds.policy.holding import Groups
     from xds.policy.overrides import Drain
     from xds.policy.policies import Policy
 
@@ -58,9 +61,13 @@ class Governance:
             region=view.region if self.needs_region else "",
             zone=view.zone if self.needs_zone else "",
             node=view.node_name if self.policy.needs_node else "",
-            drops_degraded=service.has_degraded and view.role is Role.PROXYLESS,
+            drops_degraded=self.has_last_resorts(service) and view.role is Role.PROXYLESS,
             no_gateways=self.policy.cluster.through_gateways and view.role is Role.PROXYLESS,
         )
+
+    def has_last_resorts(self, service: Service) -> bool:
+        """Whether some endpoints of a service may be DEGRADED to some clients."""
+        return service.has_degraded or (bool(service.recovering) and self.policy.fail_back_s > 0)
 
 
 class Ladder:
@@ -104,7 +111,27 @@ class Ladder:
         Endpoints of another network are left out: nothing leads there. The fleet reports them (XDS0209).
         """
         rungs, place = self.policy.rungs, self.place
-        groups: list[dict[Locality, list[Endpoint]]] = [defaultdict(list) for _ in range(len(rungs) + place.drops_degraded)]
+        groups, left_out = self._grouped(service, port)
+        if waiting := waiting_places(service, port, self.policy):
+            self._hold_back(groups[: len(rungs)], waiting)
+        if place.drops_degraded:
+            _set_apart(groups)
+        tiers = []
+        for index, rung in enumerate(rungs):
+            weighed = shares(rung, {at: tuple(found) for at, found in groups[index].items()}, place, service.capacities)
+            if self.governance.drains:
+                weighed = eased(weighed, self._left, self.policy.overprovisioning)
+            tiers.append(Tier(index, rung.name, weighed, rung.closed))
+        if place.drops_degraded:
+            last = {at: tuple(found) for at, found in groups[-1].items()}
+            tiers.append(Tier(len(rungs), _LAST.name, shares(_LAST, last, place, {})))
+        ordered = sorted(left_out.items())
+        return Ranking(tuple(tiers), tuple(LeftOut(at, count, reason) for (at, reason), count in ordered))
+
+    def _grouped(self, service: Service, port: int) -> tuple[list[Groups], dict[tuple[Locality, str], int]]:
+        """Return the endpoints of each rung by locality, with room for one more tier, and how many are left out, and why."""
+        place = self.place
+        groups: list[Groups] = [defaultdict(list) for _ in range(len(self.policy.rungs) + place.drops_degraded)]
         left_out: dict[tuple[Locality, str], int] = defaultdict(int)
         apart = frozenset() if self.governance.is_explicit else service.widened_by
         for found in service.endpoints[port]:
@@ -121,20 +148,17 @@ class Ladder:
             if endpoint is None:
                 left_out[found.locality, "its cluster has not been heard of for too long"] += 1
                 continue
-            if place.drops_degraded and endpoint.health is Health.DEGRADED:
-                index, endpoint = len(rungs), replace(endpoint, health=Health.HEALTHY)
             groups[index][endpoint.locality].append(endpoint)
-        tiers = []
-        for index, rung in enumerate(rungs):
-            weighed = shares(rung, {at: tuple(found) for at, found in groups[index].items()}, place, service.capacities)
-            if self.governance.drains:
-                weighed = eased(weighed, self._left, self.policy.overprovisioning)
-            tiers.append(Tier(index, rung.name, weighed, rung.closed))
-        if place.drops_degraded:
-            last = {at: tuple(found) for at, found in groups[-1].items()}
-            tiers.append(Tier(len(rungs), _LAST.name, shares(_LAST, last, place, {})))
-        ordered = sorted(left_out.items())
-        return Ranking(tuple(tiers), tuple(LeftOut(at, count, reason) for (at, reason), count in ordered))
+        return groups, left_out
+
+    def _hold_back(self, groups: list[Groups], waiting: Mapping[Locality, Recovery]) -> None:
+        """Have places used last whose tier had lost its traffic, where a later tier is there that has it now."""
+        last = max((index for index, group in enumerate(groups) if group), default=0)
+        for index, group in enumerate(groups[:last]):
+            for at in waiting.keys() & group.keys():
+                beside = (self._rung(replace(group[at][0], locality=one, node="")) for one in waiting[at].beside)
+                if index not in beside:
+                    group[at] = degraded(group[at], self.policy)
 
     def _rung(self, endpoint: Endpoint) -> int | str:
         """Return the index of an endpoint's rung, or why it is left out."""
@@ -182,3 +206,15 @@ class Ladder:
         if endpoint.standing is Standing.REMOVED:
             return None
         return replace(endpoint, health=Health.DEGRADED) if endpoint.health is Health.HEALTHY else endpoint
+
+
+def _set_apart(groups: list[Groups]) -> None:
+    """Move what is DEGRADED from its tier to the last one, for clients that would not use it at all."""
+    *tiers, last = groups
+    for group in tiers:
+        for at, endpoints in list(group.items()):
+            group[at] = [one for one in endpoints if one.health is not Health.DEGRADED]
+            last[at] += [replace(one, health=Health.HEALTHY) for one in endpoints if one.health is Health.DEGRADED]
+            for one in (group, last):
+                if not one[at]:
+                    del one[at]

@@ -54,7 +54,7 @@ class Outlook:
         return tuple(self._book.governing(service, port.number, self._view.cluster) for port in service.ports)
 
     def _ladder(self, service: Service, governance: Governance) -> Ladder:
-        key = governance, service.has_degraded
+        key = governance, governance.has_last_resorts(service)
         found = self._ladders.get(key)
         if found is None:
             found = self._ladders[key] = self._book.ladder_by(governance, service, self._view)

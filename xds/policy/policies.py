@@ -111,6 +111,7 @@ class Policy:
     name: str
     """For people, e.g. `TrafficPolicy shop/web in east`."""
     rungs: tuple[Rung, ...]
+    """None: it leaves them to the default ladder."""
     overprovisioning: int = OVERPROVISIONING
     """Percent (Envoy's `overprovisioning_factor`)."""
     sovereignty: tuple[Selector, ...] = ()
@@ -150,18 +151,23 @@ NEAREST: Final = (_OWN_CLUSTER, _SAME_REGION, _ANYWHERE)
 """The default ladder."""
 
 
-def in_front(distribution: str) -> tuple[Rung, ...]:
-    """Return the rungs that `spec.trafficDistribution` puts in front (KEP-3015)."""
-    return _IN_FRONT.get(distribution, ())
+def default_rungs(distribution: str, *, spans: bool) -> tuple[Rung, ...]:
+    """Return the default ladder.
+
+    Args:
+        distribution: `spec.trafficDistribution`, which puts rungs in front (KEP-3015); "" for none.
+        spans: whether endpoints of other clusters count.
+    """
+    return (*_IN_FRONT[distribution], *(NEAREST if spans else (_OWN_CLUSTER,)))
 
 
 NO_POLICY: Final = {
-    (distribution, spans): Policy("no policy", (*rungs, *(NEAREST if spans else (_OWN_CLUSTER,))))
-    for distribution, rungs in _IN_FRONT.items()
+    (distribution, spans): Policy("no policy", default_rungs(distribution, spans=spans))
+    for distribution in _IN_FRONT
     for spans in (False, True)
 }
 """(trafficDistribution, whether endpoints of other clusters count) -> where no policy speaks.
 
 A cluster's own service has its own endpoints, so its ladder ends there, unless another system copies those of other clusters
-into it. Endpoints by which a policy widens it count only if that policy is in force.
+into it. What it is lent for a policy counts only if that policy is in force.
 """

@@ -7,7 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from xds.model.events import ref_of
-from xds.policy.policies import NEAREST, OVERPROVISIONING, ClusterSettings, Policy, RouteSettings, Rung, Selector
+from xds.policy.policies import OVERPROVISIONING, ClusterSettings, Policy, RouteSettings, Rung, Selector
 from xds.policy.strategies import expand
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def read(cluster: str, item: TrafficPolicy, opened: Container[str] = ()) -> Poli
         item: the object.
         opened: tiers that an override opens.
     """
-    spec, ref = item.spec, ref_of(cluster, item)
+    # Its version is no part of it: one that says the same is the same policy.
+    spec, ref = item.spec, replace(ref_of(cluster, item), resource_version="")
     settings = ClusterSettings(
         outlier_detection=spec.outlier_detection,
         health_check=spec.health_check,
@@ -41,7 +42,7 @@ def read(cluster: str, item: TrafficPolicy, opened: Container[str] = ()) -> Poli
     spill = spec.spill_below_healthy_percent
     return Policy(
         name=str(ref),
-        rungs=tuple(_rung(tier, opened) for tier in tiers_of(spec)) or NEAREST,
+        rungs=tuple(_rung(tier, opened) for tier in tiers_of(spec)),
         overprovisioning=ceil(10_000 / spill) if spill else OVERPROVISIONING,
         sovereignty=tuple(map(Selector, spec.sovereignty)),
         cluster=settings if settings == ClusterSettings() else replace(settings, origin=ref),

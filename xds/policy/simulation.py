@@ -18,7 +18,7 @@ from xds.policy.explanation import predicted
 from xds.policy.failures import Failure, failed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from xds.model.events import Event
     from xds.model.service import Endpoint, Locality, Service, ServiceKey
@@ -78,13 +78,14 @@ class World:
     """A fleet, and the policies in force in it.
 
     Args:
-        events: what makes it (`Fleet.told`, and more).
+        events: what makes it (`Fleet.told`, `PolicyBook.told`, and more).
     """
 
-    def __init__(self, events: Iterable[Event]) -> None:
+    def __init__(self, events: Collection[Event]) -> None:
         self.fleet = Fleet()
         self.fleet.apply(events)
         self.book = PolicyBook()
+        self.book.remember(events)
         self.book.refresh(self.fleet)
 
     def views(self) -> list[View]:

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
 MOST: Final = 2**32 - 1
 """What the weights of one priority may come to (Envoy's `load_balancing_weight`)."""
+_THOUSANDTHS: Final = 1000
+"""What capacities are written down to, so that in these they are whole numbers."""
 Groups = dict["Locality", tuple["Endpoint", ...]]
 
 
 def weight_of(weights: Iterable[WeightSpec], at: Locality, place: Place) -> WeightSpec | None:
     """Return which of some weights is that of a locality: of those that name it, the one that names most."""
     fitting = [one for one in weights if _names(one, at, place)]
-    return max(fitting, key=lambda one: (bool(one.zone), bool(one.cluster), bool(one.region)), default=None)
+    return max(fitting, key=lambda one: (bool(one.zone), one.cluster not in ("", ANY), bool(one.region)), default=None)
 
 
 def shares(rung: Rung, groups: Groups, place: Place, capacities: Mapping[str, float]) -> tuple[Share, ...]:
@@ -40,24 +42,26 @@ def shares(rung: Rung, groups: Groups, place: Place, capacities: Mapping[str, fl
     """
     if rung.weights:
         return _by_words(rung.weights, groups, place)
-    if rung.by_capacity and all(at.cluster in capacities for at in groups):
+    unknown = sorted({at.cluster for at in groups} - capacities.keys()) if rung.by_capacity else []
+    if rung.by_capacity and not unknown:
         return _by_capacity(groups, capacities)
-    return tuple(_by_endpoints(at, found) for at, found in sorted(groups.items()))
+    more = (f"by endpoints, since nothing says what those in {', '.join(unknown)} can bear",) if unknown else ()
+    return tuple(_by_endpoints(at, found, more) for at, found in sorted(groups.items()))
 
 
-def _by_endpoints(at: Locality, endpoints: tuple[Endpoint, ...]) -> Share:
+def _by_endpoints(at: Locality, endpoints: tuple[Endpoint, ...], more: tuple[str, ...]) -> Share:
     """Weigh a locality by its endpoints, healthy or not: Envoy discounts the unhealthy itself (locality weighting)."""
     counted = _counted(endpoints)
     reasons = [*_count(endpoints)]
     if not counted:
         reasons.append("a locality that has endpoints keeps weight 1")
-    return Share(at, endpoints, max(1, counted), tuple(reasons))
+    return Share(at, endpoints, max(1, counted), (*reasons, *more))
 
 
 def _by_capacity(groups: Groups, capacities: Mapping[str, float]) -> tuple[Share, ...]:
     found = sorted(groups.items())
     exact = [max(1, _counted(endpoints)) * capacities[at.cluster] for at, endpoints in found]
-    weights = scaled([max(1, round(100 * one)) for one in exact])
+    weights = scaled([round(one * _THOUSANDTHS) for one in exact])
     return tuple(
         Share(at, endpoints, weight, (*_count(endpoints), f"each bears {capacities[at.cluster]:g} requests/s in {at.cluster}"))
         for (at, endpoints), weight in zip(found, weights, strict=True)

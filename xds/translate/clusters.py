@@ -114,7 +114,7 @@ def _apply(settings: ClusterSettings, message: envoy.Cluster, port: Port) -> Non
             unhealthy_threshold=envoy.UInt32Value(value=check.unhealthy_threshold),
             healthy_threshold=envoy.UInt32Value(value=check.healthy_threshold),
         )
-        if check.path:
+        if check.path and port.protocol.is_http:
             codec = "HTTP2" if port.protocol is Protocol.HTTP2 else "HTTP1"
             question.http_health_check.CopyFrom(envoy.HealthCheck.HttpHealthCheck(path=check.path, codec_client_type=codec))
         else:

@@ -62,7 +62,7 @@ async def test_a_cluster_that_is_in_order(start, tmp_path):
     assert found["east", "identity"].found == "id c1, kube-system u-1"
     v1, beta = "Namespace, Node, Service, EndpointSlice, Gateway, HTTPRoute", "ServiceExport, ServiceImport, ClusterProperty"
     assert found["east", "apis"].found == f"v1.37.2; v1: {v1}; v1beta1: {beta}; not installed: {ABSENT}"
-    assert found["east", "rights"].found == "all 46 that are needed"
+    assert found["east", "rights"].found == "all 47 that are needed"
     assert not found["east", "rights"].remedy
 
 
@@ -111,7 +111,7 @@ async def test_rights_that_are_missing(start, tmp_path):
     assert "deploy/remote/read-only.yaml and bind it" in found.remedy
     found = (await checked(tmp_path, east=server, mcs=True))["east", "rights"]
     assert found.found == (
-        "4 of 46 are missing: may not list, watch services; patch serviceexports/status.multicluster.x-k8s.io; "
+        "4 of 47 are missing: may not list, watch services; patch serviceexports/status.multicluster.x-k8s.io; "
         "create leases.coordination.k8s.io in isthmus-system"
     )
     server.forbidden |= {"list nodes", "watch nodes", "list endpointslices"}
