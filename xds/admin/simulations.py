@@ -79,7 +79,7 @@ def simulation(told: Sequence[Event], supposed: Supposed) -> admin.Simulation:
     rehearsal = Rehearsal(before, after, Loads(dict(request.loads)), wanted)
     if request.all_failures:
         return _every(rehearsal, [*every(before.fleet.members, request.all_failures)], request.prices)
-    outcomes = rehearsal.outcomes([parsed(text, before.fleet.members) for text in request.down])
+    outcomes = rehearsal.outcomes([parsed(text, before.known) for text in request.down])
     shown = [one for one in outcomes if one.changes or one.findings]
     return admin.Simulation(
         services=[_service(one, request.prices) for one in shown], ok=_is_ok(outcomes), looked_at=len(outcomes)
@@ -121,7 +121,7 @@ def _service(found: Outcome, prices: Mapping[str, float], failures: Sequence[Fai
 
 
 def _drain(index: int, text: str, world: World) -> TrafficOverride:
-    failure = parsed(text, world.fleet.members)
+    failure = parsed(text, world.known)
     if failure.percent < 100 or failure.service:
         raise FailureError(f"{text!r} cannot be drained; use cluster=NAME, zone=NAME or region=NAME")
     spec = DrainSpec(cluster=failure.cluster, region=failure.region, zone=failure.zone)

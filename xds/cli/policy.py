@@ -15,14 +15,16 @@ def policy() -> None:
     """Say what policies come to."""
 
 
-@policy.command()
+@policy.command(short_help="Print the tiers that a strategy stands for.")
 @click.argument("what", metavar="FILE|STRATEGY")
 @click.option("--primary", default="", metavar="REGION", help="Of TwoSitesThreeCenters and RemoteDR: the region that serves.")
 @click.option("--remote", default="", metavar="REGION", help="Of the same: the region that takes over.")
 @click.option("--cluster", "clusters", multiple=True, metavar="NAME", help="Of FailOver, in order, and ActiveActive.")
 @click.option("-o", "--output", type=click.Choice(("yaml", "json")), default="yaml", show_default=True, help="How to print it.")
 def expand(what: str, *, primary: str, remote: str, clusters: tuple[str, ...], output: str) -> None:
-    """Print the tiers that a strategy stands for: of each TrafficPolicy in a file, or of a strategy by its name.
+    """Print the tiers that a strategy stands for.
+
+    Of each TrafficPolicy in a file, or of a strategy by its name.
 
     What is printed may take the place of the strategy, as a beginning of one's own tiers.
     """

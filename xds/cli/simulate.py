@@ -80,7 +80,7 @@ def request_of(  # noqa: PLR0913 - the fields of a message
     }
 
 
-def answer(client: Client, clusters: Path | None, request: Json) -> Json:
+def answer(client: Client, clusters: Path | None, request: Json, *, tells_problems: bool = True) -> Json:
     """Return the JSON of the `isthmus.admin.v1.Simulation` of a running control plane, or of a directory."""
     if clusters is None:
         return client.get("/v1/simulate", body=json.dumps(request))
@@ -89,7 +89,7 @@ def answer(client: Client, clusters: Path | None, request: Json) -> Json:
     from xds.cli.offline import Offline
 
     offline = Offline(clusters)
-    if offline.reading.problems:
+    if offline.reading.problems and tells_problems:
         note(f"{plural(len(offline.reading.problems), 'problem')} in the files; `xdsctl validate {clusters}` lists them")
     found: Json = json.loads(to_json(simulation(offline.fleet.told(), supposed(json.dumps(request)))))
     return found

@@ -149,7 +149,7 @@ class PolicyBook:
             self._entries[identity] = entry
         self._remembered.clear()
         named_policies = {identity: entry.item for identity, entry in self._entries.items()}
-        self._override_problems = tuple(problems(overriding, members, named_policies))
+        self._override_problems = tuple(problems(overriding, known, named_policies))
         remotes, self._remotes = self._remotes, {}
         for key, remote in fleet.remotes.items():
             made = remotes.get(key)
@@ -174,12 +174,12 @@ class PolicyBook:
         if self.is_empty:
             return self.unruled(service)
         found = self.candidates(service, port, cluster)
-        drains = self._overrides.of_service(service.key)
+        is_explicit = bool(found) and found[0][0].kind == "Service"
+        drains = self._overrides.of_service(service.key, can_move=service.spans or is_explicit)
         sovereign = self._sovereign_over(service, port, cluster)
         if not found and not drains and not sovereign:
             return self.unruled(service)
-        subject, policy = found[0] if found else (Subject(""), NO_POLICY[service.traffic_distribution, service.spans])
-        is_explicit = subject.kind == "Service"
+        policy = found[0][1] if found else NO_POLICY[service.traffic_distribution, service.spans]
         if not policy.rungs:
             policy = self._completed(policy, service.traffic_distribution, spans=service.spans or is_explicit)
         identity = policy, sovereign, drains, is_explicit
@@ -262,7 +262,9 @@ class PolicyBook:
 
     def check(self, override: TrafficOverride) -> Iterator[Problem]:
         """Yield what is wrong with an override, as policies stand."""
-        return problems([override], self._members, {identity: entry.item for identity, entry in self._entries.items()})
+        return problems(
+            [override], Known(self._members, self._services), {identity: entry.item for identity, entry in self._entries.items()}
+        )
 
     def entry(self, cluster: str, item: TrafficPolicy) -> Entry | None:
         """Return what became of a policy; None if it has not been judged yet, neither this version nor one before."""

@@ -1,8 +1,10 @@
 """Tiers of which places are drained, in part: within a tier by weights, and from one tier to the next by health.
 
-Envoy has one way to send a part of a tier's requests to the next one: fewer healthy endpoints. So many are told to be DRAINING
-that what the tier can bear, overprovisioning included, is what it is to get; the others bear it, by the same margin as in an
-outage. Clients of gRPC do not spill (A56): they stay with a tier until it is drained altogether.
+Each place gets so much of what it would get; the rest goes to the others of its tier. Where they are all drained, it goes to the
+next tier, for which Envoy has one way: fewer healthy endpoints. So many are told to be DRAINING that what the tier can bear,
+overprovisioning included, is what it is to get; the others bear it, by the same margin as in an outage. What spills that way is
+not for a later tier that is drained, too: it is told to bear no more than came to it before. Clients of gRPC do not spill (A56):
+they stay with a tier until it is drained altogether.
 """
 
 from __future__ import annotations
@@ -19,38 +21,68 @@ if TYPE_CHECKING:
     from xds.model.service import Endpoint, Locality
     from xds.policy.tiers import Share
 
+    Left = Callable[[Locality], float]
+
 _PRECISION: Final = 1000
 """To how many parts of a weight a step is told apart."""
+_ALL: Final = 100.0
 NOTE: Final = "draining, as an override says"
 
 
-def eased(shares: tuple[Share, ...], left: Callable[[Locality], float], overprovisioning: int) -> tuple[Share, ...]:
-    """Return the localities of a tier with what drains leave of them.
+def eased(tiers: Sequence[tuple[Share, ...]], left: Left, overprovisioning: int) -> list[tuple[Share, ...]]:
+    """Return the localities of each tier with what drains leave of them.
 
     Args:
-        shares: what they would be.
+        tiers: what they would be.
         left: what is left of a locality, as a fraction above 0.
         overprovisioning: percent, of the CLA.
     """
-    lefts = [left(one.locality) for one in shares]
-    if not shares or min(lefts) == 1.0:
-        return shares
-    most = max(lefts)
-    weights = scaled([max(1, round(one.weight * part / most * _PRECISION)) for one, part in zip(shares, lefts, strict=True)])
-    result = [
-        replace(one, weight=weight, reasons=one.reasons if part == 1.0 else (*one.reasons, f"drained to {100 * part:.0f} %"))
-        for one, weight, part in zip(shares, weights, lefts, strict=True)
+    result: list[tuple[Share, ...]] = []
+    before, spills = 0.0, False
+    for index, shares in enumerate(tiers):
+        lefts = [left(one.locality) for one in shares]
+        bears = _bears(shares, overprovisioning)
+        if not shares or min(lefts) == 1.0:
+            result.append(shares)
+        else:
+            weighed, part = _weighed(shares, lefts)
+            if part < 1.0:
+                comes = min(bears, max(0.0, _ALL - before)) if spills else bears
+                is_last = not any(_is_left(one, left) for later in tiers[index + 1 :] for one in later)
+                weighed = _lessened(weighed, part * comes / overprovisioning, least=int(is_last or not spills))
+                spills = True
+            result.append(weighed)
+        before += bears
+    return result
+
+
+def _weighed(shares: Sequence[Share], lefts: Sequence[float]) -> tuple[tuple[Share, ...], float]:
+    """Return localities with their new weights, and which part of its requests the tier is to keep."""
+    kept = [one.weight * part for one, part in zip(shares, lefts, strict=True)]
+    whole = sum(one.weight for one in shares)
+    takers = [part == 1.0 and _healthy(one) > 0 for one, part in zip(shares, lefts, strict=True)]
+    taking = sum(weight for weight, takes in zip(kept, takers, strict=True) if takes)
+    more = 1.0 + (whole - sum(kept)) / taking if taking else 1.0
+    exact = [weight * more if takes else weight for weight, takes in zip(kept, takers, strict=True)]
+    weights = scaled([max(1, round(weight * _PRECISION)) for weight in exact])
+    found = [
+        replace(one, weight=weight, reasons=(*one.reasons, *_reasons(part, more if takes else 1.0)))
+        for one, weight, part, takes in zip(shares, weights, lefts, takers, strict=True)
     ]
-    return tuple(result) if most == 1.0 else _lessened(result, most, overprovisioning)
+    return tuple(found), 1.0 if taking else sum(kept) / whole
 
 
-def _lessened(shares: Sequence[Share], part: float, overprovisioning: int) -> tuple[Share, ...]:
-    """Return localities with so many endpoints DRAINING that all together bear only a part of what they can."""
+def _reasons(part: float, more: float) -> tuple[str, ...]:
+    if part < 1.0:
+        return (f"drained to {100 * part:.0f} %",)
+    return (f"with what drained places of its tier give up, {100 * more:.0f} %",) if more > 1.0 else ()
+
+
+def _lessened(shares: Sequence[Share], part: float, *, least: int) -> tuple[Share, ...]:
+    """Return localities with so many endpoints DRAINING that a part of all endpoints is left, but no fewer than some."""
+    healthy = [_healthy(one) for one in shares]
     total = sum(len(one.endpoints) for one in shares)
-    healthy = [sum(endpoint.health is Health.HEALTHY for endpoint in one.endpoints) for one in shares]
-    bears = min(100.0, overprovisioning * sum(healthy) / total)
-    wanted = min(sum(healthy), max(1, round(part * bears * total / overprovisioning)))
-    kept = _apportioned(wanted, healthy)
+    kept = _apportioned(min(sum(healthy), max(least, round(part * total))), healthy)
     return tuple(_drained(one, count) for one, count in zip(shares, kept, strict=True))
 
 
@@ -77,3 +109,18 @@ def _drained(share: Share, kept: int) -> Share:
         else:
             endpoints.append(endpoint)
     return replace(share, endpoints=tuple(endpoints))
+
+
+def _bears(shares: Sequence[Share], overprovisioning: int) -> float:
+    """Return how many percent of all requests a tier bears."""
+    total = sum(len(one.endpoints) for one in shares)
+    return min(_ALL, overprovisioning * sum(map(_healthy, shares)) / total) if total else 0.0
+
+
+def _is_left(share: Share, left: Left) -> bool:
+    """Return whether a locality is not drained, and can take something."""
+    return left(share.locality) == 1.0 and _healthy(share) > 0
+
+
+def _healthy(share: Share) -> int:
+    return sum(endpoint.health is Health.HEALTHY for endpoint in share.endpoints)

@@ -195,9 +195,11 @@ def _naming(fleet: Fleet, key: ServiceKey, cluster: str) -> Iterator[Ref]:
 
 def _governed(book: PolicyBook, service: Service, port: int, view: View) -> Iterator[Step]:
     """Yield which policy governs, which do not, and whose sovereignty holds."""
-    for drain in book.overrides.of_service(service.key):
+    drains = book.governing(service, port, view.cluster).drains
+    for drain in book.overrides.of_service(service.key, can_move=True):
         left = f"{100 * drain.left:.0f} % of what it would get" if drain.left else "nothing"
-        yield Step("drain", f"{drain} leaves {drain.place} {left}", (drain.origin,))
+        does = f"leaves {drain.place} {left}" if drain in drains else "does not move what one cluster alone may serve"
+        yield Step("drain", f"{drain} {does}", (drain.origin,))
     candidates = book.candidates(service, port, view.cluster)
     for item, ref, faults in book.refused(service, port, view.cluster):
         text = f"{item.kind} {item.metadata.namespace}/{item.metadata.name} is not accepted: {faults[0].message}"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from xds.model.members import Member
     from xds.model.service import Endpoint, Locality, Service, ServiceKey
     from xds.model.view import View
+    from xds.policy.acceptance import Known
 
 _PART = re.compile(r"(\d{1,3})%@([^/]+)(?:/([^/]+))?")
 
@@ -54,18 +55,18 @@ class Failure:
         return all(wanted in ("", found) for wanted, found in pairs)
 
 
-def parsed(text: str, members: Mapping[str, Member]) -> Failure:
+def parsed(text: str, known: Known) -> Failure:
     """Return a failure: `cluster=NAME`, `zone=NAME`, `region=NAME`, or `endpoints=30%@CLUSTER[/ZONE]` or `…@NAMESPACE/NAME`.
 
     Raises:
         FailureError: it has none of these forms, or names a place that is not there.
     """
     kind, _, name = text.partition("=")
-    zones = {zone for one in members.values() for zone in one.zones}
-    known = {"cluster": {*members}, "zone": zones, "region": {one.region for one in members.values()} - {""}}
-    if kind in known and name:
-        if name not in known[kind]:
-            hint = did_you_mean(name, known[kind]) or f"known {kind}s: {', '.join(sorted(known[kind])) or 'none'}"
+    members = known.members
+    if kind in ("cluster", "zone", "region") and name:
+        if not known.has(kind, name):
+            there = known.names(kind)
+            hint = did_you_mean(name, there) or f"known {kind}s: {', '.join(sorted(there)) or 'none'}"
             raise FailureError(f"{text}: there is no {kind} {name!r}; {hint}")
         whole = {"cluster": Failure(text, cluster=name), "zone": Failure(text, zone=name), "region": Failure(text, region=name)}
         return whole[kind]

@@ -116,12 +116,13 @@ class Ladder:
             self._hold_back(groups[: len(rungs)], waiting)
         if place.drops_degraded:
             _set_apart(groups)
-        tiers = []
-        for index, rung in enumerate(rungs):
-            weighed = shares(rung, {at: tuple(found) for at, found in groups[index].items()}, place, service.capacities)
-            if self.governance.drains:
-                weighed = eased(weighed, self._left, self.policy.overprovisioning)
-            tiers.append(Tier(index, rung.name, weighed, rung.closed))
+        weighed = [
+            shares(rung, {at: tuple(found) for at, found in group.items()}, place, service.capacities)
+            for rung, group in zip(rungs, groups, strict=False)
+        ]
+        if self.governance.drains:
+            weighed = eased(weighed, self._left, self.policy.overprovisioning)
+        tiers = [Tier(index, rung.name, weighed[index], rung.closed) for index, rung in enumerate(rungs)]
         if place.drops_degraded:
             last = {at: tuple(found) for at, found in groups[-1].items()}
             tiers.append(Tier(len(rungs), _LAST.name, shares(_LAST, last, place, {})))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -12,9 +13,9 @@ from xds.problems import Problem, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from xds.model.members import Member
     from xds.model.service import Locality, ServiceKey
     from xds.model.traffic_objects import DrainSpec, TrafficOverride, TrafficPolicy
+    from xds.policy.acceptance import Known
     from xds.problems import Ref
 
 PolicyName = tuple[str, str, str]
@@ -91,9 +92,17 @@ class Overrides:
                 gates.setdefault((gate.cluster, gate.namespace, gate.policy), set()).add(gate.tier)
         return Overrides(tuple(drains), {name: frozenset(tiers) for name, tiers in gates.items()})
 
-    def of_service(self, key: ServiceKey) -> tuple[Drain, ...]:
-        """Return the drains that are about a service."""
-        return tuple(one for one in self.drains if one.has(key)) if self.drains else ()
+    def of_service(self, key: ServiceKey, *, can_move: bool) -> tuple[Drain, ...]:
+        """Return the drains that are about a service.
+
+        A cluster's own name that nothing widens means that cluster's endpoints and no others, so that draining the cluster or its
+        region would move nothing and only break what its own clients ask for; draining a zone moves it to the others.
+
+        Args:
+            key: of the service.
+            can_move: whether its requests may go to other clusters.
+        """
+        return tuple(one for one in self.drains if one.has(key) and (can_move or one.zone)) if self.drains else ()
 
 
 NONE: Final = Overrides()
@@ -104,14 +113,12 @@ def is_somewhere(place: DrainSpec) -> bool:
     return bool(place.cluster or place.region or place.zone)
 
 
-def problems(
-    items: Iterable[TrafficOverride], members: Mapping[str, Member], policies: Mapping[PolicyName, TrafficPolicy]
-) -> Iterator[Problem]:
+def problems(items: Iterable[TrafficOverride], known: Known, policies: Mapping[PolicyName, TrafficPolicy]) -> Iterator[Problem]:
     """Yield what is wrong with overrides.
 
     Args:
         items: the objects.
-        members: by name.
+        known: the places that there are.
         policies: all that there are.
     """
     for item in items:
@@ -119,33 +126,34 @@ def problems(
         if (spec.drain is None) is (spec.open is None):
             yield Problem("XDS0604", "overrides nothing, or two things at once", ref, "spec", "give either drain or open")
         if spec.drain is not None:
-            yield from _drain_problems(spec.drain, ref, members)
+            yield from _drain_problems(spec.drain, ref, known)
         if (gate := spec.open) is not None:
             name = (gate.cluster, gate.namespace, gate.policy)
             policy = policies.get(name)
             if policy is None:
-                known = {other[2] for other in policies if other[:2] == name[:2]}
+                there = {other[2] for other in policies if other[:2] == name[:2]}
                 where = f"in {gate.cluster}" if gate.cluster else "in the fleet"
                 message = f"there is no TrafficPolicy {gate.namespace}/{gate.policy} {where}"
-                yield Problem(
-                    "XDS0604", message, ref, "spec.open.policy", did_you_mean(gate.policy, known) or "delete the override"
-                )
+                otherwise = f"there are {', '.join(sorted(there))}" if there else f"namespace {gate.namespace} has none there"
+                yield Problem("XDS0604", message, ref, "spec.open.policy", did_you_mean(gate.policy, there) or otherwise)
             else:
                 yield from _gate_problems(gate.tier, policy, ref)
 
 
-def _drain_problems(place: DrainSpec, ref: Ref, members: Mapping[str, Member]) -> Iterator[Problem]:
+def _drain_problems(place: DrainSpec, ref: Ref, known: Known) -> Iterator[Problem]:
     if not is_somewhere(place):
         yield Problem("XDS0604", "drains no place", ref, "spec.drain", "name a cluster, a region or a zone")
-    known = {
-        "cluster": set(members),
-        "region": {one.region for one in members.values()},
-        "zone": {zone for one in members.values() for zone in one.zones},
-    }
-    for what, there in known.items():
-        name: str = getattr(place, what)
-        if name and name not in there:
-            hint = did_you_mean(name, there) or f"known {what}s: {', '.join(sorted(filter(None, there))) or 'none'}"
+    if place.step > place.steps:
+        message = f"{place.step} of {place.steps} steps are made"
+        yield Problem("XDS0604", message, ref, "spec.drain.step", "it counts as drained; set step to steps")
+    for index, name in enumerate(place.services):
+        if not re.fullmatch(r"[^/\s]+/[^/\s]+", name):
+            yield Problem("XDS0604", f"{name!r} names no service", ref, f"spec.drain.services[{index}]", "use NAMESPACE/NAME")
+    for what in ("cluster", "region", "zone"):
+        name = getattr(place, what)
+        if name and not known.has(what, name):
+            there = known.names(what)
+            hint = did_you_mean(name, there) or f"known {what}s: {', '.join(sorted(there)) or 'none'}"
             yield Problem("XDS0604", f"there is no {what} {name!r}", ref, f"spec.drain.{what}", hint)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from xds.model.fleet import Fleet
 from xds.model.service import Health
 from xds.model.view import View
+from xds.policy.acceptance import Known
 from xds.policy.arithmetic import Forecast
 from xds.policy.book import PolicyBook
 from xds.policy.explanation import predicted
@@ -87,6 +88,11 @@ class World:
         self.book = PolicyBook()
         self.book.remember(events)
         self.book.refresh(self.fleet)
+
+    @property
+    def known(self) -> Known:
+        """The places that there are."""
+        return Known(self.fleet.members, self.fleet.services.values())
 
     def views(self) -> list[View]:
         """Return one view for each place that clients may be at."""
