@@ -70,6 +70,10 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0236": (Severity.ERROR, "export of a port that does not exist"),
     "XDS0237": (Severity.WARNING, "policy is given twice"),
     "XDS0238": (Severity.INFO, "weight 0 means no requests"),
+    "XDS0240": (Severity.WARNING, "gateways share an address"),
+    "XDS0241": (Severity.WARNING, "policy gives way to a TrafficPolicy"),
+    "XDS0242": (Severity.WARNING, "weights leave nobody"),
+    "XDS0243": (Severity.INFO, "gateway is called by name"),
     # 03xx: live clusters (xds/discovery/live)
     "XDS0301": (Severity.WARNING, "member cluster cannot be kept up with"),
     "XDS0302": (Severity.ERROR, "kind may not be read"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from xds.admin.explanations import explanation
 from xds.model.view import Role
 from xds.translate.world import Translator
-from xds.wire import ENDPOINT, envoy
+from xds.wire import CLUSTER, ENDPOINT, envoy
 
 
 def of_assignment(message):
@@ -39,19 +39,29 @@ def of_explanation(found):
     }
 
 
+def assignment_of(resources, name):
+    """Return what the endpoints of a cluster are: by EDS, or inside."""
+    if name not in resources[CLUSTER]:
+        return None
+    cluster = envoy.Cluster.FromString(resources[CLUSTER][name].body)
+    if cluster.type != envoy.Cluster.EDS:
+        return cluster.load_assignment
+    assigned = cluster.eds_cluster_config.service_name or name
+    return envoy.ClusterLoadAssignment.FromString(resources[ENDPOINT][assigned].body)
+
+
 @given(worlds(), views())
 def test_what_is_explained_is_what_is_served(world, view):
     fleet = world.fleet()
     translator = Translator(fleet)
-    resources = translator.translate(view).resources[ENDPOINT]
+    made = translator.translate(view).resources
     for service in fleet.visible(view.cluster):
         for port in service.ports:
-            name = service.resource_name(port.number)
-            if name not in resources:
+            message = assignment_of(made, service.resource_name(port.number))
+            if message is None:
                 assert view.role is Role.GATEWAY, "a gateway is given what its routes lead to"
                 continue
             found = explanation(fleet, translator.book, f"{service.key.fqdn}:{port.number}", view)
-            message = envoy.ClusterLoadAssignment.FromString(resources[name].body)
             assert of_assignment(message) == of_explanation(found)
             assert message.policy.overprovisioning_factor.value == found.overprovisioning_percent
             assert abs(sum(found.shares.values()) + found.unserved - 1) < 1e-9

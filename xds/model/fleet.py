@@ -28,6 +28,7 @@ from xds.model.events import (
     Upsert,
     ref_of,
 )
+from xds.model.gateways import leads_elsewhere, with_gateways
 from xds.model.hints import DISTRIBUTION, INTERNAL_POLICY
 from xds.model.imports import INVALID_TYPE, Exported, Import, invalid
 from xds.model.istio_objects import DestinationRule
@@ -274,10 +275,11 @@ class Fleet:
                     cluster.doubted = event.services
         members = self._members_changed and self._rebuild_members()
         self._members_changed = False
+        remotes = self._remotes.rebuild(self._clusters, self.known)
+        self._dirty |= remotes
         endpoints, services = self._rebuild_services()
-        self._remotes.rebuild(self._clusters, self.known)
         gateways, self._gateways_changed = self._gateways_changed, False
-        policies, self._policies_changed = self._policies_changed, False
+        policies, self._policies_changed = self._policies_changed or bool(remotes), False
         return FleetChange(frozenset(endpoints), frozenset(services), gateways, members, policies)
 
     def _take_state(self, told: Health) -> None:
@@ -353,6 +355,7 @@ class Fleet:
             self._remotes.rename(self.known)
         if names:
             self._dirty_sharings(names)
+        self._remotes.move(moved)
         for name in moved:
             self._dirty_all_of(name)
             self._dirty.update(self._clusterset())
@@ -411,9 +414,12 @@ class Fleet:
     def _given(self, key: ServiceKey) -> Service | None:
         """Return what clients in a cluster are given under its service's name."""
         found = self._shared(key)
-        if found is None or not self._targets.has(key.namespace, key.name, key.scope):
+        if found is not None and self._targets.has(key.namespace, key.name, key.scope):
+            found = widened(found, self._services.get(ServiceKey(key.namespace, key.name, CLUSTERSET)))
+        remote = self.remotes.get(key)
+        if remote is None or not leads_elsewhere(remote) or key.scope not in self.members:
             return found
-        return widened(found, self._services.get(ServiceKey(key.namespace, key.name, CLUSTERSET)))
+        return with_gateways(found, remote, self.members[key.scope].network)
 
     def _shared(self, key: ServiceKey) -> Service | None:
         """Return a cluster's own service, with what a MultiClusterService gives it."""
@@ -464,7 +470,8 @@ class Fleet:
             seen=cluster.seen.get(memory, frozenset()),
             doubted=not source and memory[:2] in cluster.doubted,
             default_distribution=self._default_distribution(cluster, item.metadata.namespace),
-            is_given_more=sharing is not None and sharing.consumes(member.name),
+            is_given_more=(sharing is not None and sharing.consumes(member.name))
+            or (not source and leads_elsewhere(self.remotes.get(ServiceKey(*memory[:2], member.name)))),
         )
         result = build_local(given)
         cluster.seen[memory] = result.seen
@@ -567,7 +574,10 @@ def _shape(service: Service) -> tuple[object, ...]:
     """Return everything but endpoints and origins: what a change of needs more than the fast lane."""
     names = (service.ports, service.vips, service.visible_in, service.age)
     said = (service.hints, service.export_weights, service.traffic_distribution, service.capacities)
-    return (*names, *said, service.headless, service.has_copies)
+    given = (service.has_copies, service.has_gateways, service.resolved)
+    # What is resolved stands in the cluster itself.
+    inside = tuple(service.endpoints[port] for port in sorted(service.resolved))
+    return (*names, *said, *given, inside, service.headless)
 
 
 def _reach(service: Service) -> tuple[object, ...]:

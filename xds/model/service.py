@@ -82,6 +82,10 @@ class Endpoint:
     hostname: str = ""
     standing: Standing = Standing.FULL
     """Of its cluster, for clients of other clusters."""
+    gateway: str = ""
+    """Of an HTTP gateway of another cluster, the path that it wants in front of every other, / for none; "" of all others.
+
+    Its address may be a name to resolve."""
     note: str = ""
     """Why its health is not what its cluster says, where a policy sees it otherwise."""
     origin: Ref | None = field(default=None, compare=False)
@@ -164,6 +168,10 @@ class Service:
     """Of a cluster's own: what its Service says for other systems (`xds.model.hints`)."""
     export_weights: Mapping[str, str] = field(default_factory=dict)
     """Of the cluster set, if any export says one: cluster -> the weight that its export says, "" for none."""
+    has_gateways: bool = False
+    """A cluster's own with gateways of other clusters, by Flomesh's import: they count if its policy is in force."""
+    resolved: frozenset[int] = frozenset()
+    """Ports with gateways that are called by name, which clients resolve."""
 
     @property
     def spans(self) -> bool:

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from xds.model.events import FLEET, Remember, ref_of
-from xds.model.service import CLUSTERSET
+from xds.model.service import CLUSTERSET, ServiceKey
 from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, Known, faults
 from xds.policy.foreign import ForeignPolicies
 from xds.policy.ladder import Governance, Ladder
 from xds.policy.overrides import NONE, Drain, Overrides, problems
 from xds.policy.policies import NO_POLICY, Policy, default_rungs
 from xds.policy.reading import read
-from xds.policy.subjects import Subject, subjects_of
+from xds.policy.subjects import FLOMESH, Subject, subjects_of
 from xds.policy.tiers import Place
 from xds.problems import Problem, did_you_mean
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from xds.model.events import Event
     from xds.model.fleet import Fleet
     from xds.model.members import Member
-    from xds.model.service import Endpoint, Service, ServiceKey
+    from xds.model.service import Endpoint, Service
     from xds.model.traffic_objects import TargetRef, TrafficOverride, TrafficPolicy
     from xds.model.view import View
     from xds.policy.policies import RouteSettings
@@ -240,7 +240,7 @@ class PolicyBook:
         if foreign := self._foreign.ref(origin):
             return (foreign,)
         entry = self._entries.get((origin.cluster, origin.namespace, origin.name))
-        return (ref_of(origin.cluster, entry.item) if entry else origin,)
+        return (ref_of(origin.cluster, entry.item) if entry and entry.item.kind == origin.kind else origin,)
 
     def check(self, override: TrafficOverride) -> Iterator[Problem]:
         """Yield what is wrong with an override, as policies stand."""
@@ -278,6 +278,13 @@ class PolicyBook:
                     "XDS0603", message, ref, "spec.targetRefs" if subject.kind else "spec.defaultFor", "keep one of them"
                 )
         yield from self._foreign.problems()
+        for subject, policy in self._foreign.subjects.items():
+            if subject.system == FLOMESH:
+                key = ServiceKey(subject.namespace, subject.name, subject.holder)
+                winner = next(self._subjects[one] for one in subjects_of(key, 0, subject.holder) if one in self._subjects)
+                if winner is not policy:
+                    message = f"{winner.name} governs the same and uses no gateways"
+                    yield Problem("XDS0241", message, policy.origin, hint="delete one")
         yield from self._override_problems
 
     def _last(self, identity: Identity, entry: Entry) -> TrafficPolicy | None:

@@ -43,7 +43,7 @@ class Step(NamedTuple):
     """One link of the chain."""
 
     stage: str
-    """`name`, `export`, `conflict`, `sharing`, `widening`, `drain`, `policy`, `sovereignty` or `member`."""
+    """`name`, `export`, `conflict`, `sharing`, `widening`, `import`, `drain`, `policy`, `sovereignty` or `member`."""
     text: str
     objects: tuple[Ref, ...] = ()
 
@@ -104,6 +104,7 @@ def explain(fleet: Fleet, book: PolicyBook, service: Service, port: int, view: V
         *_named(service, port),
         *_exported(fleet, service, port),
         *_given(fleet, service, view),
+        *_imported(fleet, service, port),
         *_governed(book, service, port, view),
         *_members(fleet, service, port, view),
     )
@@ -172,6 +173,19 @@ def _given(fleet: Fleet, service: Service, view: View) -> Iterator[Step]:
         refs = tuple(ref for ref in _naming(fleet, key, view.cluster))
         others = ", ".join(sorted(service.widened_by))
         yield Step("widening", f"a policy names it, so what {others} export counts, too, if that policy governs", refs)
+
+
+def _imported(fleet: Fleet, service: Service, port: int) -> Iterator[Step]:
+    """Yield by which gateways other clusters are reached."""
+    remote = fleet.remotes.get(service.key) if service.has_gateways else None
+    if remote is None:
+        return
+    for one in remote.gateways.get(port, ()):
+        address = f"[{one.address}]" if ":" in one.address else one.address
+        path = "without a path in front" if one.path == "/" else f"with {one.path} in front of the path"
+        member = "" if one.cluster else ", which is no member"
+        text = f"imported from {one.key}{member}: through the gateway at {address}:{one.port}, {path}"
+        yield Step("import", text, tuple(ref_of(service.key.scope, item) for item in remote.imports))
 
 
 def _naming(fleet: Fleet, key: ServiceKey, cluster: str) -> Iterator[Ref]:

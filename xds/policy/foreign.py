@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 from xds.model.events import FLEET, ref_of
 from xds.model.hints import GLOBAL, INTERNAL_POLICY, is_true
 from xds.model.service import CLUSTERSET, ServiceKey
-from xds.policy import hints, rule_notes
+from xds.policy import flomesh, hints, rule_notes
 from xds.policy.destination_rules import read_rule
-from xds.policy.subjects import CILIUM, NODE_ONLY, RULE, WEIGHTS, Subject
+from xds.policy.subjects import CILIUM, FLOMESH, NODE_ONLY, RULE, WEIGHTS, Subject
 from xds.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
     from xds.model.fleet import Fleet
+    from xds.model.flomesh import Remote
     from xds.model.istio_objects import DestinationRule, Host
     from xds.model.service import Service
     from xds.policy.notes import Note
@@ -67,6 +68,9 @@ class ForeignPolicies:
                 self._read_hints(service)
             if service.export_weights:
                 self._read_weights(fleet, service)
+        for key, remote in fleet.remotes.items():
+            if key.scope in fleet.members:
+                self._read_remote(key, remote)
         self._before = {}
 
     def ref(self, origin: Ref) -> Ref | None:
@@ -127,6 +131,11 @@ class ForeignPolicies:
         key, given = service.key, service.export_weights
         first = _export_refs(fleet, key)[min(cluster for cluster, text in given.items() if text)]
         self._enter(key, WEIGHTS, self._read(first, (WEIGHTS, key), (given,), lambda: hints.weighted(given, first)))
+
+    def _read_remote(self, key: ServiceKey, remote: Remote) -> None:
+        if remote.policy is not None:
+            ref = ref_of(key.scope, remote.policy.item)
+            self._enter(key, FLOMESH, self._read(ref, (FLOMESH, key), (remote,), lambda: flomesh.read(remote)))
 
     def _enter(self, key: ServiceKey, system: str, policy: Policy | None) -> None:
         if policy is not None:

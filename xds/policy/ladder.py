@@ -62,6 +62,7 @@ class Governance:
             zone=view.zone if self.needs_zone else "",
             node=view.node_name if self.policy.needs_node else "",
             drops_degraded=self.has_last_resorts(service) and view.role is Role.PROXYLESS,
+            no_gateways=self.policy.cluster.through_gateways and view.role is Role.PROXYLESS,
         )
 
     def has_last_resorts(self, service: Service) -> bool:
@@ -85,12 +86,21 @@ class Ladder:
         self.place = place
         self.rungs = governance.policy.rungs_for(place)
         self._members = members
-        self._rungs: dict[tuple[Locality, str], int | str] = {}
+        self._rungs: dict[tuple[Locality, str, bool], int | str] = {}
 
     @property
     def policy(self) -> Policy:
         """The policy."""
         return self.governance.policy
+
+    @property
+    def through_gateways(self) -> bool:
+        """Whether gateways are used."""
+        return self.policy.cluster.through_gateways and not self.place.no_gateways
+
+    def resolves(self, service: Service, port: int) -> bool:
+        """Return whether some gateway of a port is called by a name that clients here resolve."""
+        return self.through_gateways and port in service.resolved
 
     def tiers(self, service: Service, port: int) -> tuple[Tier, ...]:
         """Return the tiers of one port."""
@@ -154,16 +164,15 @@ class Ladder:
 
     def _rung(self, endpoint: Endpoint) -> int | str:
         """Return the index of an endpoint's rung, or why it is left out."""
-        key = endpoint.locality, endpoint.node if self.policy.needs_node else ""
+        key = endpoint.locality, endpoint.node if self.policy.needs_node else "", bool(endpoint.gateway)
         found = self._rungs.get(key)
         if found is None:
             found = self._rungs[key] = self._find_rung(endpoint)
         return found
 
     def _find_rung(self, endpoint: Endpoint) -> int | str:
-        for policy in self.governance.sovereignty:
-            if any(one.fits(endpoint, self.place, self._members) for one in policy.sovereignty):
-                return f"never used, by the sovereignty of {policy.name}"
+        if reason := self._why_never(endpoint):
+            return reason
         for index, rung in enumerate(self.rungs):
             if not any(one.fits(endpoint, self.place, self._members) for one in rung.selectors):
                 continue
@@ -176,6 +185,17 @@ class Ladder:
                 return f"drained by {drain}"
             return index if weight is None or weight.weight else f"weight 0 in tier {index} ({rung.name})"
         return "no tier takes its place"
+
+    def _why_never(self, endpoint: Endpoint) -> str:
+        """Return why an endpoint is in no tier, whatever the tiers are; "" if it may be in one."""
+        if endpoint.gateway and self.place.no_gateways:
+            return "behind an HTTP gateway, to which gRPC clients cannot talk"
+        if endpoint.gateway and not self.policy.cluster.through_gateways:
+            return f"behind an HTTP gateway, which {self.policy.name} does not use"
+        for policy in self.governance.sovereignty:
+            if any(one.fits(endpoint, self.place, self._members) for one in policy.sovereignty):
+                return f"never used, by the sovereignty of {policy.name}"
+        return ""
 
     def _left(self, at: Locality) -> float:
         """Return what drains leave of a locality."""

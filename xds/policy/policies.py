@@ -27,13 +27,15 @@ class Selector:
     own_node: bool = False
     not_own_cluster: bool = False
     """Only those of other clusters than the client's."""
+    gateways: bool = False
+    """Gateways of the places, and no endpoints there that clients reach themselves."""
 
     def fits(self, endpoint: Endpoint, place: Place, members: Mapping[str, Member]) -> bool:
         """Return whether an endpoint is at one of the places, for a client at its own."""
         spec, at = self.spec, endpoint.locality
         if self.own_node and (not place.node or (endpoint.node, at.cluster) != (place.node, place.cluster)):
             return False
-        if self.not_own_cluster and at.cluster == place.cluster:
+        if (self.not_own_cluster and at.cluster == place.cluster) or (self.gateways and not endpoint.gateway):
             return False
         return (
             (not spec.clusters or ANY in spec.clusters or named(spec.clusters, at.cluster, place.cluster))
@@ -103,6 +105,8 @@ class ClusterSettings:
     health_check: HealthCheckSpec | None = None
     panic_percent: int = 0
     slow_start_s: float = 0.0
+    through_gateways: bool = False
+    """Gateways are used, each with a path of its own in front of a request's."""
     origin: Ref | None = None
     """Of the policy, if it says anything of this."""
 
@@ -113,6 +117,10 @@ class RouteSettings:
 
     retry: RetrySpec | None = None
     timeout_s: float = 0.0
+    keeps_path: bool = False
+    """Each try begins with the path that the client sent, where gateways want another one in front."""
+    retries_errors: bool = False
+    """What may be sent twice is tried again after every answer of 500 and above."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

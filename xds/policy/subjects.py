@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from xds.model.service import ServiceKey
 
 
+FLOMESH: Final = "GlobalTrafficPolicy"
 RULE: Final = "DestinationRule"
 NODE_ONLY: Final = "internalTrafficPolicy"
 CILIUM: Final = "Cilium"
 WEIGHTS: Final = "weights of exports"
 """Of the exported service, for clients anywhere."""
-OF_SERVICES: Final = {"Service": (RULE, NODE_ONLY, CILIUM), "ServiceImport": (RULE,)}
+OF_SERVICES: Final = {"Service": (FLOMESH, RULE, NODE_ONLY, CILIUM), "ServiceImport": (RULE,)}
 """What other systems say for the clients of a cluster, the one that governs first: a rule takes account of the Service's own."""
 
 

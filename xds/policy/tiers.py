@@ -63,3 +63,5 @@ class Place:
     node: str = ""
     drops_degraded: bool = False
     """Clients there do not use what is DEGRADED at all, as gRPC (A27): it stands in an extra last tier instead."""
+    no_gateways: bool = False
+    """Clients there cannot put a path in front of a request's, as gRPC: gateways are none for them."""

@@ -9,11 +9,13 @@ from xds.model.traffic_objects import OutlierSpec
 from xds.policy.policies import ClusterSettings
 from xds.snapshot.resource import Resource
 from xds.translate.ads import ads_source
-from xds.translate.routes import duration
+from xds.translate.assignments import METADATA, PATH, assignment_name, load_assignment, origins_of
+from xds.translate.routes import ORIGINAL_PATH, duration
 from xds.wire import CLUSTER, ENDPOINT, envoy, pack, to_bytes
 
 if TYPE_CHECKING:
     from xds.model.service import Port, Service
+    from xds.policy.ladder import Ladder
 
 PASSTHROUGH = "passthrough"
 """The cluster of connections that go on to where they were going anyway (transparent sidecars)."""
@@ -27,8 +29,12 @@ DEFAULTS: Final = ClusterSettings()
 """Where no policy speaks."""
 
 
-def service_cluster(service: Service, port: Port, settings: ClusterSettings = DEFAULTS, *, proxyless: bool = False) -> Resource:
+def service_cluster(
+    service: Service, port: Port, settings: ClusterSettings = DEFAULTS, ladder: Ladder | None = None, *, proxyless: bool = False
+) -> Resource:
     """Return the cluster of one port. Nothing in it follows from endpoints: a change would warm the cluster again.
+
+    With a ladder, its endpoints stand in it all the same, for the sake of those that are called by name.
 
     gRPC clients know only the kinds of outlier detection that we switch off (A50), so for them the field is left out: one that
     is there makes grpc-java 1.85.1 count calls per endpoint, and a call whose endpoint is taken away meanwhile hangs for ever.
@@ -40,14 +46,32 @@ def service_cluster(service: Service, port: Port, settings: ClusterSettings = DE
     if proxyless:
         message.ClearField("outlier_detection")
     message.name = service.resource_name(port.number)
-    if port.protocol is Protocol.HTTP2:
-        options = envoy.HttpProtocolOptions(
-            explicit_http_config=envoy.HttpProtocolOptions.ExplicitHttpConfig(http2_protocol_options=envoy.Http2ProtocolOptions())
-        )
+    if port.protocol is Protocol.HTTP2 or settings.through_gateways:
+        http = envoy.HttpProtocolOptions.ExplicitHttpConfig
+        if port.protocol is Protocol.HTTP2:
+            explicit = http(http2_protocol_options=envoy.Http2ProtocolOptions())
+        else:
+            explicit = http(http_protocol_options=envoy.Http1ProtocolOptions())
+        filters = _PATH_FILTERS if settings.through_gateways else ()
+        options = envoy.HttpProtocolOptions(explicit_http_config=explicit, http_filters=filters)
         message.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(pack(options))
-    refs = {ENDPOINT: frozenset((message.name,))}
+    if ladder is not None:
+        return _with_its_endpoints(message, service, port, ladder)
+    assigned = assignment_name(service, port.number, through_gateways=settings.through_gateways)
+    if assigned != message.name:
+        message.eds_cluster_config.service_name = assigned
+    refs = {ENDPOINT: frozenset((assigned,))}
     origins = (*service.origins, settings.origin) if settings.origin else service.origins
     return Resource.of(CLUSTER, message.name, to_bytes(message), refs=refs, origins=origins)
+
+
+def _with_its_endpoints(message: envoy.Cluster, service: Service, port: Port, ladder: Ladder) -> Resource:
+    """Return a cluster whose endpoints stand in itself, since Envoy resolves no names that come by EDS."""
+    message.type = envoy.Cluster.STRICT_DNS
+    message.dns_lookup_family = envoy.Cluster.V4_PREFERRED
+    message.ClearField("eds_cluster_config")
+    message.load_assignment.CopyFrom(load_assignment(service, port.number, ladder))
+    return Resource.of(CLUSTER, message.name, to_bytes(message), origins=origins_of(service, port.number, ladder))
 
 
 def passthrough_cluster() -> Resource:
@@ -125,6 +149,34 @@ def _outlier_detection(spec: OutlierSpec) -> envoy.OutlierDetection:
     )
 
 
+def _path_filters() -> list[envoy.HttpFilter]:
+    """Return what puts the path of a gateway in front of a request's, once the endpoint is chosen: anew in each try.
+
+    Only a script may change the path of a request at that point, and only header mutations know the endpoint's metadata. The
+    mark in front keeps the header from being empty, in which case a client's own would stay.
+    """
+    found = envoy.HeaderValueOption(
+        header=envoy.HeaderValue(key=_IN_FRONT, value=f"=%UPSTREAM_METADATA({METADATA}:{PATH})%"),
+        append_action=envoy.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
+    mutation = envoy.HeaderMutation(mutations=envoy.Mutations(request_mutations=[{"append": found}]))
+    script = envoy.Lua(default_source_code=envoy.DataSource(inline_string=_SCRIPT))
+    named = (("header_mutation", mutation), ("lua", script), ("upstream_codec", envoy.UpstreamCodec()))
+    return [envoy.HttpFilter(name=f"envoy.filters.http.{name}", typed_config=pack(config)) for name, config in named]
+
+
+_IN_FRONT: Final = "x-isthmus-path"
+_SCRIPT: Final = f"""function envoy_on_request(handle)
+  local headers = handle:headers()
+  local in_front = headers:get("{_IN_FRONT}"):sub(2)
+  local path = headers:get("{ORIGINAL_PATH}") or headers:get(":path")
+  headers:remove("{_IN_FRONT}")
+  headers:replace("{ORIGINAL_PATH}", path)
+  headers:replace(":path", in_front .. path)
+end
+"""
+"""Where a route does not keep the path yet, since it is on its way, the first try does."""
+_PATH_FILTERS: Final = _path_filters()
 _COMMON = envoy.Cluster(
     type=envoy.Cluster.EDS,
     eds_cluster_config=envoy.Cluster.EdsClusterConfig(eds_config=ads_source()),

@@ -20,6 +20,7 @@ RETRY_ALWAYS = "connect-failure,refused-stream"
 """The request never reached an application: safe for every method."""
 
 RETRY_IDEMPOTENT = f"{RETRY_ALWAYS},reset,gateway-error"
+RETRY_ERRORS = f"{RETRY_ALWAYS},5xx"
 
 HOST_SELECTION_ATTEMPTS = 5
 """How often the load balancer is asked again when it names a host that was tried already."""
@@ -55,6 +56,13 @@ _IDEMPOTENT_METHOD = envoy.HeaderMatcher(
     name=":method", string_match=envoy.StringMatcher(safe_regex=envoy.RegexMatcher(regex=IDEMPOTENT))
 )
 DEFAULTS: Final = RouteSettings()
+ORIGINAL_PATH: Final = "x-envoy-original-path"
+"""Where Envoy keeps, and upstreams may read, the path of a request that is sent with another one."""
+KEEP_PATH: Final = envoy.HeaderValueOption(
+    header=envoy.HeaderValue(key=ORIGINAL_PATH, value="%REQ(:PATH)%"),
+    append_action=envoy.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+)
+"""What one try does to the path is still there in the next: each begins with this one."""
 
 
 def retried_routes(
@@ -67,13 +75,16 @@ def retried_routes(
     always, idempotent = _ALWAYS, _IDEMPOTENT
     if (retry := settings.retry) is not None:
         counts = retry.attempts, retry.per_try_timeout_seconds or 0.0
-        always, idempotent = retry_policy(RETRY_ALWAYS, *counts), retry_policy(RETRY_IDEMPOTENT, *counts)
+        reasons = RETRY_ERRORS if settings.retries_errors else RETRY_IDEMPOTENT
+        always, idempotent = retry_policy(RETRY_ALWAYS, *counts), retry_policy(reasons, *counts)
     timeout = duration(settings.timeout_s)
     for policy, headers in ((idempotent, [_IDEMPOTENT_METHOD]), (always, [])):
         route = envoy.Route(match=match, route=action)
         route.match.headers.extend(headers)
         route.route.retry_policy.CopyFrom(policy)
         route.route.timeout.CopyFrom(timeout)
+        if settings.keeps_path:
+            route.request_headers_to_add.append(KEEP_PATH)
         yield route
 
 

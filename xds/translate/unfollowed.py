@@ -31,7 +31,9 @@ def unfollowed(role: Role, policies: Iterable[Policy]) -> Iterator[Problem]:
 
 
 def _route_fields(policy: Policy) -> Iterator[str]:
-    if policy.route.retry is not None:
+    if policy.route.retries_errors:
+        yield "what FailOver says of answers of 500 and above"
+    elif policy.route.retry is not None:
         yield "retry"
     if policy.route.timeout_s:
         yield "timeoutSeconds"

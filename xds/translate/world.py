@@ -168,11 +168,20 @@ class Translator:
 
     def _clusters(self, service: Service, outlook: Outlook) -> list[Resource]:
         entry, settings = self._entry(service), outlook.settings(service)
+        inside = self._inside(service, outlook) if service.resolved else []
+        if any(inside):
+            made = (service_cluster(service, *one) for one in zip(service.ports, settings, inside, strict=True))
+            return [*made]
         found = entry.clusters.get(settings)
         if found is None:
             made = (service_cluster(service, port, one) for port, one in zip(service.ports, settings, strict=True))
             found = entry.clusters[settings] = [*made]
         return found
+
+    def _inside(self, service: Service, outlook: Outlook) -> list[Ladder | None]:
+        """Return the ladder of each port whose endpoints stand in its cluster, since some are names to resolve."""
+        ladders = outlook.ladders(service)
+        return [one if one.resolves(service, port.number) else None for port, one in zip(service.ports, ladders, strict=True)]
 
     def _proxyless(self, service: Service) -> list[Resource]:
         entry = self._entry(service)
@@ -184,7 +193,8 @@ class Translator:
         entry, ladders = self._entry(service), outlook.ladders(service)
         found = entry.assignments.get(ladders)
         if found is None:
-            made = (assignment(service, port.number, one) for port, one in zip(service.ports, ladders, strict=True))
+            pairs = [(port.number, one) for port, one in zip(service.ports, ladders, strict=True)]
+            made = (assignment(service, port, one) for port, one in pairs if not one.resolves(service, port))
             found = entry.assignments[ladders] = [*made]
         return found
 

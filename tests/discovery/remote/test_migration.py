@@ -110,7 +110,7 @@ def test_karmada_flomesh_and_istio():
     told = {one.objects: one.instead for one in differences(found.values())}
     assert told["2 MultiClusterServices"].startswith("`serve --hub` reads them")
     assert {one.name: one.exports for one in moves(found)}["pay"] == (), "nothing is missing"
-    assert told["1 GlobalTrafficPolicy"].startswith("none: own cluster")
+    assert told["1 GlobalTrafficPolicy"].startswith("obeyed as they are")
     assert told["remote secrets of c2"].startswith("`serve --hub` makes these clusters members")
 
 

@@ -20,7 +20,7 @@ SELECTOR: Final = "federation.alpha.kubernetes.io/cluster-selector"
 BY_NAME: Final = "none: an export is made in each cluster by name"
 MEMBERS: Final = "`serve --hub` makes these clusters members"
 SHARED: Final = "`serve --hub` reads them: names under cluster.local; one under clusterset.local needs exports"
-LADDER: Final = "none: own cluster, then same region, then anywhere"
+OBEYED: Final = "obeyed as they are: gateways of imports become tiers, under cluster.local"
 COUNTERPARTS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("core.kubefed.io", "KubeFedCluster", "KubeFed", MEMBERS),
     (KUBEFED_V1, "Cluster", "KubeFed v1", "`xdsctl clusters join` makes each a member: these are not read"),
@@ -34,8 +34,8 @@ COUNTERPARTS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("multiclusterdns.kubefed.io", "IngressDNSRecord", "KubeFed", "none: Isthmus writes no public DNS"),
     ("networking.karmada.io", "MultiClusterService", "Karmada", SHARED),
     ("networking.karmada.io", "MultiClusterIngress", "Karmada", "a Gateway and HTTPRoutes in the clusters that take traffic"),
-    ("multicluster.flomesh.io", "GlobalTrafficPolicy", "Flomesh", LADDER),
-    ("flomesh.io", "GlobalTrafficPolicy", "Flomesh", LADDER),
+    ("multicluster.flomesh.io", "GlobalTrafficPolicy", "Flomesh", OBEYED),
+    ("flomesh.io", "GlobalTrafficPolicy", "Flomesh", OBEYED),
     ("multicluster.flomesh.io", "Cluster", "Flomesh", MEMBERS),
     ("flomesh.io", "Cluster", "Flomesh", MEMBERS),
 )
