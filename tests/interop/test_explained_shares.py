@@ -30,6 +30,7 @@ AT_LEAST = {
     "an endpoint drains": 50,
     "nobody serves": 5,
     "the client is a gateway": 50,
+    "a gateway of another cluster is used": 10,
 }
 """In how many of 300 worlds, so that the test means something."""
 
@@ -87,6 +88,9 @@ def features(world, explained):
             "an endpoint drains": any(one.health == "DRAINING" for _, one in endpoints(explained)),
             "nobody serves": explained.unserved == 1,
             "the client is a gateway": explained.role == "gateway",
+            "a gateway of another cluster is used": any(
+                one.addresses[0] in world.facts.get("gateways", {}).values() for one in used
+            ),
         }.items()
         if is_so
     )
