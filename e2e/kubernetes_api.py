@@ -83,6 +83,7 @@ class KubernetesApi:
         query: dict[str, str] | None = None,
         body: Object | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Any:
         """Make a request over a connection of its own, and return what the server answers.
 
@@ -91,7 +92,7 @@ class KubernetesApi:
             aiohttp.ClientError: it cannot be reached.
         """
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        headers = {**self._headers, "Content-Type": content_type}
+        headers = {**self._headers, "Content-Type": content_type, "Accept": accept}
         async with (
             aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
             session.request(method, f"{self.url}{path}", params=query, json=body, ssl=self._tls) as response,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
-from fleet_world import Object, endpoint, endpoint_slice, export, make, member, node, service
+from fleet_world import Object, endpoint, endpoint_slice, export, make, member, node, service, tier, traffic_policy
 from flomesh_world import ERIE_CANAL, FSM, exported, gateway, imported, policy
 from hypothesis import strategies as st
 
@@ -130,6 +130,59 @@ def flomesh_objects(draw: st.DrawFn) -> list[KubernetesObject]:
     return found
 
 
+SUBJECTS: dict[str, Object] = {
+    "web": {"targetRefs": [{"kind": "Service", "name": "web"}]},
+    "web-80": {"targetRefs": [{"kind": "Service", "name": "web", "port": 80}]},
+    "web-import": {"targetRefs": [{"group": "multicluster.x-k8s.io", "kind": "ServiceImport", "name": "web"}]},
+    "api": {"targetRefs": [{"kind": "Service", "name": "api"}]},
+    "namespace": {"defaultFor": "Namespace"},
+    "broken": {"targetRefs": [{"kind": "Service", "name": "api"}]},
+}
+"""What a policy of each name is about."""
+ALL: Object = {"clusters": ["*"]}
+PLACES: tuple[Object, ...] = (
+    {"clusters": ["@own"]},
+    {"regions": ["@own"]},
+    {"zones": ["@own"]},
+    {"providers": ["@own"]},
+    {"clusters": ["@own"], "zones": ["@own"]},
+    {"clusterSelector": {"matchExpressions": [{"key": "grade", "operator": "DoesNotExist"}]}},
+)
+LADDERS: tuple[Object, ...] = (
+    {},
+    *({"strategy": {"type": name}} for name in ("Nearest", "Locality", "FailOver", "ActiveActive")),
+    {"strategy": {"type": "ActiveActive", "weights": [{"zone": "@own", "weight": 0}, {"weight": 3}]}},
+    {"tiers": [tier("own zone", {"zones": ["@own"]}, weighBy="Capacity"), tier("all", ALL, gate="Manual")]},
+    {
+        "tiers": [
+            tier("weighed", ALL, weights=[{"cluster": "@own", "weight": 70}, {"region": "@own", "weight": 30}]),
+            tier("all", ALL),
+        ]
+    },
+)
+SETTINGS: tuple[Object, ...] = (
+    {},
+    {},
+    {"timeoutSeconds": 3, "retry": {"attempts": 1}, "spillBelowHealthyPercent": 100},
+    {"outlierDetection": {}, "healthCheck": {"path": "/"}, "panicBelowHealthyPercent": 10, "slowStartSeconds": 5},
+)
+
+
+@st.composite
+def traffic_policies(draw: st.DrawFn) -> KubernetesObject:
+    """Return a TrafficPolicy that is accepted in any fleet or, called `broken`, in none; its name says what it is about.
+
+    So what is in force depends on no version before: a fleet that is told everything at once has never accepted one.
+    """
+    name = draw(st.sampled_from(tuple(SUBJECTS)))
+    spec = {**SUBJECTS[name], **draw(st.sampled_from(LADDERS)), **draw(st.sampled_from(SETTINGS))}
+    if not draw(st.integers(0, 2)):
+        spec["sovereignty"] = [draw(st.sampled_from(PLACES))]
+    if name == "broken":
+        spec["sovereignty"] = [{}]
+    return traffic_policy(name, created=draw(st.sampled_from((None, "2026-01-01T00:00:00Z"))), **spec)
+
+
 @st.composite
 def worlds(draw: st.DrawFn, *, clashes: bool = True, states: tuple[Object, ...] = STATES) -> World:
     """Return a fleet's objects; without clashes, every endpoint has an address of its own."""
@@ -163,6 +216,9 @@ def worlds(draw: st.DrawFn, *, clashes: bool = True, states: tuple[Object, ...] 
     if draw(st.booleans()):
         item = draw(sharings())
         placed[FLEET, item.kind, item.metadata.name] = (FLEET, item)
+    for holder in draw(st.lists(st.sampled_from((FLEET, *CLUSTERS)), max_size=2)):
+        item = draw(traffic_policies())
+        placed[holder, item.kind, item.metadata.name] = (holder, item)
     return World(tuple(placed.values()))
 
 

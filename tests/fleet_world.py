@@ -9,6 +9,7 @@ import msgspec
 from xds.model.events import FLEET, Synced, Upsert
 from xds.model.fleet import Fleet
 from xds.model.kinds import KINDS
+from xds.policy.book import PolicyBook
 
 if TYPE_CHECKING:
     from xds.model.objects import KubernetesObject
@@ -71,6 +72,31 @@ def endpoint_slice(
     metadata = {"labels": {"kubernetes.io/service-name": owner}, **metadata}
     fields = {"addressType": family, "ports": listed, "endpoints": endpoints}
     return make("EndpointSlice", name or f"{owner}-1", namespace=namespace, metadata=metadata, **fields)
+
+
+def traffic_policy(
+    name: str = "web", *targets: Object | str, created: str | None = None, namespace: str = NAMESPACE, **spec: Any
+) -> KubernetesObject:
+    """Return a TrafficPolicy; a target may be the name of a Service, and without one it is what `spec` says."""
+    refs = [{"kind": "Service", "name": one} if isinstance(one, str) else one for one in targets]
+    spec = {**({"targetRefs": refs} if refs else {}), **spec}
+    metadata = {"creationTimestamp": created} if created else {}
+    return make("TrafficPolicy", name, namespace=namespace, metadata=metadata, spec=spec)
+
+
+def tier(name: str, *places: Object, **fields: Any) -> Object:
+    return {"name": name, "places": list(places), **fields}
+
+
+def book_of(fleet: Fleet) -> PolicyBook:
+    """Return the policies of a fleet that has just started."""
+    book = PolicyBook()
+    refresh(book, fleet)
+    return book
+
+
+def refresh(book: PolicyBook, fleet: Fleet) -> None:
+    book.refresh(fleet)
 
 
 def fleet_of(clusters: dict[str, list[KubernetesObject]], *fleet_wide: KubernetesObject) -> Fleet:

@@ -11,10 +11,11 @@ import pytest
 from fleet_world import member as member_cluster
 
 from xds.errors import XdsError
-from xds.member_conditions import MemberConditions, conditions_of
+from xds.member_conditions import SUBJECT, conditions_of, states
 from xds.model.events import MemberState
 from xds.model.members import Member
 from xds.problems import Problem, Ref
+from xds.status_writer import StatusWriter
 
 pytestmark = pytest.mark.looptime
 EAST = Member("east", state=MemberState.CONNECTED)
@@ -99,13 +100,12 @@ class World:
 
     @asynccontextmanager
     async def replica(self, identity="one"):
-        found = MemberConditions(
+        found = StatusWriter(
             self.hub,
             identity,
-            members=lambda: self.members,
-            declared=lambda: [*self.held, *self.hub.items.values()],
-            problems=lambda: self.found,
-            on_problems=self.tell,
+            SUBJECT,
+            lambda: states(self.members, [*self.held, *self.hub.items.values()], self.found),
+            self.tell,
         )
         task = asyncio.create_task(found.run())
         await asyncio.sleep(5)

@@ -12,6 +12,7 @@ import os
 import time
 from collections import defaultdict
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from xds.model.objects import MemberCluster, ScopeSpec
 from xds.problem_log import ProblemLog
 from xds.problems import Problem, worst_first
 from xds.protocol import Encoder
+from xds.recoveries import Recoveries
 from xds.server.address import is_local
 from xds.server.ending import clipped
 from xds.server.limits import Limits
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from xds.model.service import Service, ServiceKey
     from xds.model.sharing import Sharing
     from xds.model.view import View
+    from xds.policy.book import PolicyBook
     from xds.protocol import Nack, StreamInfo
     from xds.quarantine import Suspect
     from xds.server.admission import Admission
@@ -89,6 +92,9 @@ class ControlPlane:
         self._ready = asyncio.Event()
         self._draining = False
         self._fleet = Fleet()
+        self._views = LiveViews(
+            self._fleet, self._publish, idle_s=config.view_idle_s, holders=self._accepted_versions if config.quarantine else None
+        )
         self._state_times = StateTimes()
         patience = Patience(config.demote_after_s, config.remove_after_s)
         written = {*config.mcs}
@@ -99,20 +105,20 @@ class ControlPlane:
             patience=patience,
             is_written=lambda name: bool({"*", name} & written),
             memory=self._fleet.memory,
+            accepted=self._views.policies.accepted,
         )
         hub = hub_access(config.hub, os.environ) if config.hub else None
         is_live = bool(config.kubeconfigs or hub)
         self._files = FileSource(config.clusters, is_alone=not is_live) if config.clusters else None
         self._live = LiveSource(config.kubeconfigs, config.contexts, care, hub, config.plugins) if is_live else None
-        self._views = LiveViews(
-            self._fleet, self._publish, idle_s=config.view_idle_s, holders=self._accepted_versions if config.quarantine else None
-        )
+        self._recoveries = Recoveries(lambda found: self.on_events([found]))
         self._zone = Zone(self._fleet)
         self._dns = DnsServer(self._zone, config.dns_address) if config.dns_address else None
         self._batch = Holdoff(self._build_batch, quiet_s=config.quiet_s, max_delay_s=config.max_delay_s)
         self._problem_log = ProblemLog()
         self._report = Holdoff(self._log_problems, quiet_s=config.quiet_s, max_delay_s=REPORT_S)
-        self._writes = Writes(config, self._live, self._fleet, found=self._found, on_problems=self._report.changed)
+        book, told = self._views.policies, self._report.changed
+        self._writes = Writes(config, self._live, self._fleet, book, found=self._found, on_problems=told)
         self._pending: list[FleetChange] = []
         self._by_node = False
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
@@ -173,6 +179,7 @@ class ControlPlane:
                 found = found.exceptions[0]
             raise found from None
         finally:
+            self._recoveries.close()
             self._batch.cancel()
             self._report.cancel()
             if self._dns:
@@ -199,6 +206,8 @@ class ControlPlane:
         """Take what discovery tells: endpoints go out at once, anything else with the next batch."""
         with self.timings["apply"].measured():
             change = self._fleet.apply(events)
+        self._views.policies.remember(events)
+        change = self._soaked(change)
         self._state_times.note(self._fleet.members, time.time())
         self._writes.take(events)
         if self._live:
@@ -216,6 +225,13 @@ class ControlPlane:
         if change.needs_batch:
             self._pending.append(change)
             self._batch.changed()
+
+    def _soaked(self, change: FleetChange) -> FleetChange:
+        """Have places that are well again wait for their traffic, before anybody hears that they are."""
+        found = self._recoveries.look(self._fleet.services, change.endpoints | change.services, self._views.policies.soaks_s)
+        if found is None:
+            return change
+        return replace(change, endpoints=change.endpoints | (self._fleet.apply([found]).endpoints - change.services))
 
     def _tell_live(self, live: LiveSource, events: list[Event]) -> None:
         """Have live clusters treated as fleet-wide objects demand."""
@@ -256,6 +272,8 @@ class ControlPlane:
 
     def _begin(self) -> None:
         self._by_node = self._fleet.prefers_node
+        self._views.rebuild("everything was told")
+        self._look_for_soaks()
         self._log_problems()
         self._ready.set()
 
@@ -265,6 +283,7 @@ class ControlPlane:
         parts = [describe_services(services)] if services else []
         parts += ["gateways"] if any(change.gateways for change in pending) else []
         parts += ["members"] if any(change.members for change in pending) else []
+        parts += ["policies"] if any(change.policies for change in pending) else []
         by_node = self._fleet.prefers_node
         trigger = " and ".join(parts)
         with self.timings["translate"].measured(), self._telling(logging.INFO, trigger):
@@ -272,7 +291,13 @@ class ControlPlane:
                 self._by_node = by_node
                 self.server.reassign()
             self._views.rebuild(trigger)
+        self._look_for_soaks()
         self._report.changed()
+
+    def _look_for_soaks(self) -> None:
+        """Take into account that policies may give traffic back after other times."""
+        if found := self._recoveries.look(self._fleet.services, (), self._views.policies.soaks_s):
+            self.on_events([found])
 
     @contextmanager
     def _telling(self, level: int, trigger: str) -> Iterator[None]:
@@ -353,6 +378,16 @@ class ControlPlane:
         files = [str(self.config.clusters)] if self.config.clusters else []
         hub = [f"the clusters that {self.config.hub} registers"] if self.config.hub else []
         return " and ".join([*files, *map(str, self.config.kubeconfigs), *hub])
+
+    @property
+    def fleet(self) -> Fleet:
+        """Everything that is known."""
+        return self._fleet
+
+    @property
+    def policies(self) -> PolicyBook:
+        """The policies that are in force."""
+        return self._views.policies
 
     @property
     def hub(self) -> str:
@@ -464,6 +499,7 @@ class ControlPlane:
             *self._source_problems.values(),
             self._writes.problems(),
             self._fleet.problems(),
+            self._views.policies.problems(),
             views,
             self.server.problems(),
             nodes,

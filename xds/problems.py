@@ -71,6 +71,10 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0236": (Severity.ERROR, "export of a port that does not exist"),
     "XDS0237": (Severity.WARNING, "policy is given twice"),
     "XDS0238": (Severity.INFO, "weight 0 means no requests"),
+    "XDS0240": (Severity.WARNING, "gateways share an address"),
+    "XDS0241": (Severity.WARNING, "policy gives way to a TrafficPolicy"),
+    "XDS0242": (Severity.WARNING, "weights leave nobody"),
+    "XDS0243": (Severity.INFO, "gateway is called by name"),
     # 03xx: live clusters (xds/discovery/live)
     "XDS0301": (Severity.WARNING, "member cluster cannot be kept up with"),
     "XDS0302": (Severity.ERROR, "kind may not be read"),
@@ -84,7 +88,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0310": (Severity.ERROR, "import has no address of the range"),
     "XDS0311": (Severity.WARNING, "clusterset range overlaps Services"),
     "XDS0312": (Severity.INFO, "registry takes a cluster for not ready"),
-    "XDS0313": (Severity.INFO, "conditions of members are not written"),
+    "XDS0313": (Severity.INFO, "conditions are not written"),
     "XDS0314": (Severity.WARNING, "kind has no version that is read"),
     "XDS0315": (Severity.WARNING, "scope selects no namespace"),
     # 04xx: translation (xds/translate)
@@ -102,6 +106,16 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0504": (Severity.WARNING, "node metadata has an unknown key"),
     "XDS0505": (Severity.ERROR, "certificate cannot be used"),
     "XDS0506": (Severity.ERROR, "resource is in quarantine"),
+    # 06xx: policies (xds/policy)
+    "XDS0601": (Severity.ERROR, "policy is not accepted"),
+    "XDS0602": (Severity.WARNING, "policy has no target"),
+    "XDS0603": (Severity.WARNING, "two policies have one target"),
+    "XDS0604": (Severity.ERROR, "override is not in force"),
+    "XDS0605": (Severity.WARNING, "capacity is not declared"),
+    "XDS0606": (Severity.INFO, "clients do not follow a policy"),
+    "XDS0610": (Severity.INFO, "policy of another system has another effect"),
+    "XDS0611": (Severity.WARNING, "policy of another system is not followed"),
+    "XDS0612": (Severity.WARNING, "session affinity is not kept"),
 }
 """Code -> (severity, title)."""
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from xds.model.fleet import Fleet
     from xds.model.service import ServiceKey
     from xds.model.view import View
+    from xds.policy.book import PolicyBook
     from xds.problems import Problem
     from xds.protocol import Nack, Response
     from xds.quarantine import Changes, Holders
@@ -62,6 +63,11 @@ class LiveViews:
         self._clients: Counter[View] = Counter()
         self._idle_since_s: dict[View, float] = {}
         self._problems: dict[View, tuple[Problem, ...]] = {}
+
+    @property
+    def policies(self) -> PolicyBook:
+        """The policies that are in force."""
+        return self._translator.book
 
     def acquire(self, view: View) -> Snapshot:
         """Count a client of the view, build it if it is not live, and return its newest snapshot."""

@@ -4,6 +4,7 @@ from collections import Counter
 
 from xds.admin.state import Timing
 from xds.model.events import MemberState
+from xds.model.fleet import Fleet
 from xds.model.members import Member
 from xds.model.objects import ScopeSpec
 from xds.model.service import Endpoint, Health, Locality, Port, Protocol, Service, ServiceKey
@@ -120,6 +121,7 @@ class FakePlane:
             own: service(own, "10.0.0.1", "10.0.0.2", vips={"east": ("10.96.0.1",)}),
             merged: service(merged, "10.0.0.1", vips={"east": ("10.97.0.1",)}, origins=(EXPORT,)),
         }
+        self.fleet = Fleet()
         self.clusters = {}
         self.imports = {}
         self.sharing = lambda _namespace, _name: None
@@ -160,6 +162,7 @@ class FakePlane:
     def take(self, fleet):
         """Have the members, services and problems of a fleet instead."""
         self.members, self.services, self.found = fleet.members, fleet.services, fleet.problems()
+        self.fleet = fleet
         self.clusters, self.imports = fleet.clusters, fleet.imports
         self.sharing, self.remotes = fleet.sharing, fleet.remotes
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from fleet_world import make
 
-from xds.model.events import MemberState
+from xds.model.events import MemberState, Upsert
 from xds.model.members import Member
 
 
@@ -37,6 +38,43 @@ def test_clusters(asked, plane):
     assert result.stderr == "west is Stale: no answer for 3 m\n"
     plane.members["west"] = replace(plane.members["west"], declared=False)
     assert "west has no MemberCluster, so its region follows from its nodes; add one" in asked("clusters", "--no-headers").stderr
+
+
+def override(name, **spec):
+    return make("TrafficOverride", name, namespace="", spec=spec)
+
+
+def test_drained_clusters_are_marked(asked, plane):
+    whole = override("d1", drain={"cluster": "west"}, reason="kernel update")
+    region, zone = override("d2", drain={"region": "eu", "step": 3, "steps": 10}), override("d3", drain={"zone": "eu-2"})
+    not_yet, some = (
+        override("d4", drain={"cluster": "west", "step": 0}),
+        override("d5", drain={"zone": "us-1", "services": ["a/b"]}),
+    )
+    plane.fleet.apply([Upsert("", item) for item in (whole, region, zone, not_yet, some)])
+    result = asked("clusters", "--no-headers")
+    assert [line.split("   ")[1].strip() for line in result.stdout.splitlines()] == ["Connected, draining 3/10", "Stale, drained"]
+    assert result.stderr.splitlines() == [
+        "east is being drained by TrafficOverride d2: region eu, step 3 of 10",
+        "east is drained by TrafficOverride d3: zone eu-2",
+        "west is Stale: no answer for 3 m",
+        "west is drained by TrafficOverride d1: cluster west, kernel update",
+        "west is drained by TrafficOverride d5: zone us-1 of a/b",
+    ]
+    assert "Drained:     cluster west, kernel update; zone us-1 of a/b\n" in asked("describe", "cluster", "west").stdout
+
+
+def test_status_tells_what_is_overridden(asked, plane):
+    assert "drained" not in asked("status", exits=1).stdout
+    gate = {"namespace": "shop", "policy": "web", "tier": "remote"}
+    items = [override("d", drain={"cluster": "east", "step": 3, "steps": 10}), override("g", open=gate, reason="drill")]
+    items.append(override("h", open={**gate, "cluster": "west"}))
+    plane.fleet.apply([Upsert("", item) for item in items])
+    rows = dict(line.split("   ", 1) for line in asked("status", exits=1).stdout.splitlines())
+    assert rows["drained"].strip() == "cluster east, step 3 of 10"
+    assert rows["open gates"].strip() == "shop/web tier remote, drill; west:shop/web tier remote"
+    found = json.loads(asked("status", "-o", "json", exits=1).stdout)
+    assert (found["drains"][0]["step"], found["gates"][1]["cluster"]) == (3, "west")
 
 
 def test_clusters_for_machines(asked):

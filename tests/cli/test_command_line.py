@@ -18,7 +18,15 @@ def python(code, **options):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["snapshot", "--help"], ["clusters", "join", "--help"], ["proxies", "--help"], ["bootstrap", "--help"]],
+    [
+        ["--help"],
+        ["snapshot", "--help"],
+        ["clusters", "join", "--help"],
+        ["proxies", "--help"],
+        ["bootstrap", "--help"],
+        ["drain", "--help"],
+        ["gate", "open", "--help"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments):
     code = f"import sys; from xds.cli.main import main\ntry: main({arguments})\nfinally: print(*sys.modules)"
@@ -34,7 +42,7 @@ def test_every_command_has_help_of_its_own(xdsctl):
         assert f"Usage: xdsctl {name} " in xdsctl(name, "--help").stdout
 
 
-@pytest.mark.parametrize("group", ["", "snapshot", "clusters", "describe"])
+@pytest.mark.parametrize("group", ["", "snapshot", "clusters", "describe", "gate"])
 def test_help_is_neither_clipped_nor_full_of_marks(xdsctl, group):
     found = main_module.main.get_command(None, group) if group else main_module.main
     for name in ("", *found.list_commands(None)):
@@ -61,8 +69,8 @@ def test_version_flag(xdsctl):
         ("bogus", "no command 'bogus'; `xdsctl --help` lists them"),
         ("proxeis", "no command 'proxeis'; did you mean 'proxies'?"),
         ("endpoint x", "did you mean 'endpoints'?"),
-        ("explain web", "no command 'explain'; `endpoints NODE SERVICE` lists"),
-        ("simulate", "`translate --clusters DIR --node ID`"),
+        ("simulate", "nothing is supposed; give --down"),
+        ("simulate --down cluster=east --load web=1", "'web=1' is no load; use NAMESPACE/NAME=RPS"),
         ("get services", "`clusters`, `services`"),
         ("describe proxy x", "cannot describe 'proxy'; `xdsctl proxies NODE -v`"),
         ("describe servcie x", "No such command 'servcie'"),

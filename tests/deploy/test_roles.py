@@ -39,6 +39,11 @@ def test_the_hub_lets_us_read_the_registries():
     found = rules("control-plane/hub-reader.yaml")
     assert found.pop(("cluster.karmada.io", "clusters/proxy")) == {"get"}
     assert found.pop(("traffic.isthmus.dev", "memberclusters/status")) == {"patch"}
+    assert found.pop(("traffic.isthmus.dev", "trafficpolicies/status")) == {"patch"}
     assert found.pop(("", "secrets")) == {"get", "list", "watch"}
-    assert found.keys() == read(kind for _, kind in READ) - {("", "secrets")}
+    assert found.keys() == plural(read(kind for _, kind in READ)) - {("", "secrets")}
     assert all(verbs == {"list", "watch"} for verbs in found.values())
+
+
+def test_a_member_that_is_written_to_lets_us_tell_what_became_of_its_policies():
+    assert rules("remote/mcs-writer.yaml")["traffic.isthmus.dev", "trafficpolicies/status"] == {"patch"}

@@ -74,6 +74,21 @@ async def test_a_replace_by_rename(tmp_path, write, service_text, following):
         assert len(follower.batches) == 2
 
 
+async def test_overrides_come_and_go(tmp_path, write, service_text, following):
+    write("east/a.yaml", service_text("a"))
+    override = (
+        "apiVersion: traffic.isthmus.dev/v1alpha1\nkind: TrafficOverride\nmetadata: {name: o}\nspec: {drain: {cluster: east}}\n"
+    )
+    async with following(tmp_path) as follower:
+        path = write(".overrides.yaml", override)
+        await follower.until(lambda: follower.names("") == {"o"})
+        write(".overrides.yaml.new", override.replace("east", "east, step: 2, steps: 4")).replace(path)
+        await follower.until(lambda: any(one.spec.drain.step == 2 for (at, _), one in follower.state.items() if not at))
+        path.unlink()
+        await follower.until(lambda: not follower.names(""))
+        assert follower.problems == ()
+
+
 async def test_a_configmap_volume_is_swapped(tmp_path, write, service_text, following):
     write("east/..1/a.yaml", service_text("a", 1))
     write("east/..1/b.yaml", service_text("b"))

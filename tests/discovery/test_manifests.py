@@ -99,7 +99,7 @@ def test_a_wrong_field_is_named_with_its_line(spec, line, field, message):
         ("{name: a, labels: {a.b/c: 1}}", 'metadata.labels["a.b/c"]', "is 1; expected a string", "quotes"),
         ("{name: 7}", "metadata.name", "is 7; expected a string", "quotes"),
         ("{name: Web}", "metadata.name", "is 'Web'; expected lower-case letters", ""),
-        ("{name: ''}", "metadata.name", "is ''", ""),
+        ("{name: ''}", "metadata.name", "is empty", ""),
         ("{generateName: a-}", "metadata.name", "is missing", ""),
         ("[]", "metadata", "is a list; expected a mapping", ""),
         ("{name: " + "a" * 300 + "}", "metadata.name", "(300 characters)", ""),

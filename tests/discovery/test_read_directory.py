@@ -66,6 +66,30 @@ def test_hidden_and_temporary_files_are_not_read(tmp_path, write, name):
     assert (reading.problems, names(reading)) == ((), [])
 
 
+OVERRIDE = """\
+apiVersion: traffic.isthmus.dev/v1alpha1
+kind: TrafficOverride
+metadata: {name: drain-east}
+spec: {drain: {cluster: east}}
+"""
+
+
+def test_overrides_are_fleet_wide_though_their_name_begins_with_a_dot(tmp_path, write):
+    write(".overrides.yaml", OVERRIDE)
+    write(".overrides.yml", "not: [yaml")
+    write("east/.overrides.yaml", "not: [yaml")
+    reading = read_directory(tmp_path)
+    assert (names(reading, ""), reading.problems) == (["drain-east"], ())
+    assert [*reading.places.values()] == [".overrides.yaml:1"]
+
+
+def test_a_directory_in_the_place_of_the_overrides_is_a_problem(tmp_path):
+    (tmp_path / "east").mkdir()
+    (tmp_path / ".overrides.yaml").mkdir()
+    problem = problem_of(tmp_path)
+    assert (problem.code, problem.source, problem.hint) == ("XDS0109", ".overrides.yaml/", "remove it")
+
+
 def test_a_configmap_volume(tmp_path, write, service_text):
     write("east/..2026_01/web.yaml", service_text("web"))
     (tmp_path / "east/..data").symlink_to("..2026_01")

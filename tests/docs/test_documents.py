@@ -5,9 +5,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
+from policy_cases import MEMBERS
 
 from xds.config import Config, environment_name
+from xds.discovery.decoding import Decoded, decode
 from xds.discovery.files import read_directory
+from xds.model.kinds import KINDS
+from xds.model.traffic_objects import StrategySpec, StrategyType
+from xds.policy.acceptance import Known, faults
+from xds.policy.strategies import expand
 from xds.problems import CODES
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +79,23 @@ def test_the_example_has_no_problems():
     reading = read_directory(ROOT / "docs" / "example" / "clusters")
     assert reading.problems == ()
     assert set(reading.objects) == {"", "east", "west"}
+
+
+def test_the_policies_that_are_shown_are_accepted():
+    shown = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "failover.md").read_text(), re.DOTALL)
+    assert shown
+    for text in shown:
+        found = decode(yaml.safe_load(text), KINDS["TrafficPolicy"])
+        assert isinstance(found, Decoded), found
+        assert found.unknown == ()
+        assert [*faults("", found.object, Known(MEMBERS))] == []
+
+
+def test_every_strategy_is_documented_with_its_tiers():
+    rows = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \|", (ROOT / "docs" / "failover.md").read_text(), re.MULTILINE)
+    expanded = {kind: expand(StrategySpec(type=kind, primary="eu", remote="us")) for kind in StrategyType.__args__}
+    wanted = {kind: ", ".join(tier.name for tier in tiers) for kind, tiers in expanded.items()}
+    assert {kind: tiers for kind, tiers in rows if kind in wanted} == wanted
 
 
 @pytest.mark.parametrize(

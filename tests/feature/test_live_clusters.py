@@ -7,11 +7,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 from fake_api_server import FakeApiServer
+from fake_objects import MEMBER_CLUSTER, serve_further
+from fake_store import Answer, Resource
 from test_pipeline import OWN, SET, subscribe, tiers_of
 
 from xds.app import ControlPlane
 from xds.config import Config
 from xds.wire import CLUSTER, ENDPOINT
+
+POLICIES = Resource("TrafficPolicy", "traffic.isthmus.dev", "v1alpha1", "trafficpolicies")
 
 
 @pytest.fixture
@@ -71,6 +75,13 @@ def write(fleet):
             file.unlink()
         (fleet.path / cluster).rmdir()
     return fleet
+
+
+def put_policy(store, place):
+    """Write a policy by which clients of the cluster go to one place first."""
+    store.resources.setdefault("TrafficPolicy", POLICIES)
+    tiers = [{"name": "first", "places": [{"clusters": [place]}]}, {"name": "then", "places": [{"clusters": ["*"]}]}]
+    store.put("TrafficPolicy", "web", spec={"targetRefs": [{"kind": "Service", "name": "web"}], "tiers": tiers})
 
 
 def codes(plane):
@@ -140,3 +151,70 @@ async def test_a_directory_of_a_live_clusters_name_is_ignored_until_it_goes(live
             (fleet.path / cluster).rmdir()
         await soon(lambda: "XDS0304" not in codes(plane))
         assert set(plane.members) == {"east", "west"}
+
+
+async def test_the_last_good_version_of_a_policy_survives_a_restart(live, connect, clusters, soon, tmp_path):
+    put_policy(clusters["east"].store, "west")
+    west_first = {0: ["10.2.0.1"], 1: ["10.1.0.1"]}
+    async with live(state_directory=tmp_path / "state") as plane:
+        assert tiers_of((await subscribe(connect(plane), ENDPOINT, OWN))[OWN]) == west_first
+        put_policy(clusters["east"].store, "wets")
+        clusters["east"].wake()
+        await soon(lambda: "XDS0601" in codes(plane))
+    for _ in range(2):
+        async with live(state_directory=tmp_path / "state") as plane:
+            assert "XDS0601" in codes(plane)
+            assert tiers_of((await subscribe(connect(plane), ENDPOINT, OWN))[OWN]) == west_first
+    async with live() as plane:
+        assert "XDS0601" in codes(plane)
+        assert tiers_of((await subscribe(connect(plane), ENDPOINT, OWN))[OWN])[0] == ["10.1.0.1"]
+
+
+@pytest.fixture
+async def hub(clusters, tmp_path):
+    """An API server with a fleet-wide policy, and its kubeconfig; leases can be had of it, and of the members."""
+    server = await FakeApiServer().start()
+    for one in (server, *clusters.values()):
+        serve_further(one, MEMBER_CLUSTER, POLICIES)
+    put_policy(server.store, "wets")
+    yield server, f"{server.kubeconfig(tmp_path / 'hub', 'hub')}:hub"
+    await server.stop()
+
+
+def accepted(server):
+    """Return the condition Accepted of a server's policy as it is written there."""
+    ((_, item),) = server.store.objects("TrafficPolicy").items()
+    return {one["type"]: one for one in item.get("status", {}).get("conditions", ())}.get("Accepted", {})
+
+
+async def test_policies_say_whether_they_are_accepted_where_we_may_write(live, clusters, hub, soon):
+    server, place = hub
+    for one in clusters.values():
+        put_policy(one.store, "west")
+    async with live(hub=place, mcs=("east",)) as plane:
+        await soon(lambda: accepted(server) and accepted(clusters["east"]), within_s=20)
+        found = accepted(server)
+        assert (found["status"], found["reason"], found["observedGeneration"]) == ("False", "Invalid", 1)
+        assert found["message"].endswith("there is no cluster 'wets' (did you mean 'west'?); nothing of it is in force")
+        assert accepted(clusters["east"])["reason"] == "Accepted"
+        put_policy(clusters["east"].store, "wets")
+        clusters["east"].wake()
+        await soon(lambda: accepted(clusters["east"]).get("status") == "False", within_s=20)
+        found = accepted(clusters["east"])
+        assert found["observedGeneration"] == 2
+        assert found["message"].endswith("the version that was accepted last stays in force")
+        assert accepted(clusters["west"]) == {}, "we do not write to it"
+        assert "XDS0313" not in codes(plane)
+        written = server.store.objects("TrafficPolicy")
+        await asyncio.sleep(2)
+        assert server.store.objects("TrafficPolicy") == written, "written once"
+
+
+async def test_a_hub_that_does_not_let_us_write_what_became_of_policies(live, hub, soon):
+    server, place = hub
+    server.fault = lambda path, _: Answer(403, b"no") if path.endswith("/status") else None
+    async with live(hub=place) as plane:
+        await soon(lambda: "XDS0313" in codes(plane), within_s=20)
+        (problem,) = [problem for problem in plane.problems() if problem.code == "XDS0313"]
+        assert problem.message.startswith("conditions of TrafficPolicies in the hub cannot be written: ")
+        assert "trafficpolicies/status" in problem.hint

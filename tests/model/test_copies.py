@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from fleet_world import codes, endpoint, export, fleet_of, make, member, service
+from fleet_world import codes, endpoint, export, fleet_of, make, member, node, service
 
 from xds.model.events import FLEET, Delete, Health, MemberState, ObjectKey, Synced, Upsert
 from xds.model.fleet import Fleet
 from xds.model.objects import ObjectReference, SliceEndpoint
-from xds.model.service import ServiceKey
-from xds.policy.ladder import tiers
-from xds.policy.tiers import Place
+from xds.model.service import Locality, ServiceKey
+from xds.model.view import View
+from xds.policy.book import PolicyBook
 
 WEB = ServiceKey("shop", "web")
 
@@ -53,6 +53,14 @@ def test_what_an_importer_has_of_a_cluster_that_is_no_member_is_served():
     assert served(fleet) == {"far": ["10.9.0.1"]}
     assert fleet.services[WEB].vips == {"east": ("241.0.0.7",)}
     assert fleet.services[WEB].endpoints[80][0].locality.zone == "far-a"
+    assert codes(fleet) == []
+
+
+def test_the_node_of_a_copy_is_none_of_the_importers():
+    copy = a_slice("imported", [], labels=copy_of("far", []).metadata.labels)
+    copy = msgspec.structs.replace(copy, endpoints=[SliceEndpoint(addresses=["10.9.0.1"], node_name="n1")])
+    fleet = fleet_of({"east": [node("n1", "eu-a", "eu"), imported(), copy]}, member("east"))
+    assert fleet.services[WEB].endpoints[80][0].locality == Locality("", "", "far")
     assert codes(fleet) == []
 
 
@@ -150,8 +158,7 @@ def test_karmada_dispatches_endpoints_into_the_service_itself():
     fleet = fleet_of({"east": east, "west": [*local("web", "10.2.0.1"), export("web")]}, member("east"), member("west"))
     assert served(fleet, ServiceKey("shop", "web", "east")) == {"east": ["10.1.0.1"], "west": ["10.2.0.1"]}
     # Clients in east prefer their own, and have those of west behind.
-    place = Place("default", "east", "", "", "")
-    ladder = tiers(fleet.services[ServiceKey("shop", "web", "east")], 80, place)
+    ladder = PolicyBook().rank(fleet.services[ServiceKey("shop", "web", "east")], 80, View("east")).tiers
     assert [[share.locality.cluster for share in tier.shares] for tier in ladder] == [["east"], [], ["west"]]
     # What east exports are its own endpoints; west tells of its own.
     assert served(fleet) == {"east": ["10.1.0.1"], "west": ["10.2.0.1"]}

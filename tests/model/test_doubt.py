@@ -8,7 +8,7 @@ from xds.model.events import Doubt, Health, MemberState, Standing
 from xds.model.service import Health as Of
 from xds.model.service import ServiceKey
 from xds.model.view import Role, View
-from xds.policy.ladder import place_of, tiers
+from xds.policy.book import PolicyBook
 
 WEB = ServiceKey("shop", "web")
 
@@ -27,7 +27,7 @@ def seen_from(found, cluster, role=Role.SIDECAR, key=WEB):
     served = found.services[key]
     return [
         {share.locality.cluster: [str(one.health) for one in share.endpoints] for share in tier.shares}
-        for tier in tiers(served, 80, place_of(served, view))
+        for tier in PolicyBook().rank(served, 80, view).tiers
     ]
 
 

@@ -44,8 +44,8 @@ def test_an_import_leads_to_gateways():
     found = remote(imported("pay", gateway(WEST), gateway(NORTH, host="gw.example", ip="198.51.100.7", path="")))
     assert found.gateways == {
         80: (
-            GatewayTarget(ClusterKey("cn", "b", "default", "west"), "west", "192.0.2.1", "192.0.2.1", 8081, "/pay"),
-            GatewayTarget(ClusterKey("eu", "default", "default", "north"), "", "gw.example", "198.51.100.7", 8081, "/"),
+            GatewayTarget(ClusterKey("cn", "b", "default", "west"), "west", "192.0.2.1", "192.0.2.1", 8081, "/pay", "cn"),
+            GatewayTarget(ClusterKey("eu", "default", "default", "north"), "", "gw.example", "198.51.100.7", 8081, "/", "eu"),
         )
     }
     assert found.policy is None
@@ -81,7 +81,7 @@ def test_both_groups_are_one_and_the_same(group):
 
 
 def test_a_cluster_with_both_groups():
-    both = [imported("pay", gateway(WEST), group=ERIE_CANAL), imported("pay", gateway(WEST), gateway(NORTH))]
+    both = [imported("pay", gateway(WEST), group=ERIE_CANAL), imported("pay", gateway(WEST), gateway(NORTH, "192.0.2.2"))]
     assert [one.key.name for one in remote(*both).gateways[80]] == ["west", "north"]
     policies = [policy("FailOver", group=ERIE_CANAL), policy("ActiveActive")]
     assert remote(*both, *policies).policy.lb_type == "ActiveActive"
@@ -92,7 +92,7 @@ def test_a_cluster_with_both_groups():
 def test_a_policy():
     found = remote(imported("pay", gateway(WEST), gateway(NORTH)), policy("ActiveActive", (WEST, 70), NORTH)).policy
     assert found.lb_type == "ActiveActive"
-    assert found.shares == (Share(parse_cluster_key(WEST), "west", 70), Share(parse_cluster_key(NORTH), "", None))
+    assert found.shares == (Share(parse_cluster_key(WEST), "west", 70, "cn"), Share(parse_cluster_key(NORTH), "", None, "eu"))
 
 
 def test_a_policy_without_targets_is_about_every_cluster():

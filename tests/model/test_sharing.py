@@ -8,8 +8,8 @@ from fleet_world import codes, endpoint, endpoint_slice, export, fleet_of, make,
 from xds.model.events import FLEET, Aliases, Delete, Health, MemberState, ObjectKey, Standing, Synced, Upsert
 from xds.model.fleet import Fleet, FleetChange
 from xds.model.service import ServiceKey
-from xds.policy.ladder import tiers
-from xds.policy.tiers import Place
+from xds.model.view import View
+from xds.policy.book import PolicyBook
 
 MEMBERS = [member(name, region) for name, region in (("m1", "r1"), ("m2", "r1"), ("m3", "r2"))]
 KEYS = {name: ServiceKey("shop", "pay", name) for name in ("m1", "m2", "m3")}
@@ -69,7 +69,7 @@ def test_the_older_fields_count_where_the_newer_ones_are_empty():
 
 def test_a_consumer_keeps_its_own_and_prefers_it():
     fleet = three(sharing(["m2", "m3"], ["m1"]), m3=pay("10.3.0.1"))
-    ladder = tiers(fleet.services[KEYS["m1"]], 80, Place("default", "m1", "r1"))
+    ladder = PolicyBook().rank(fleet.services[KEYS["m1"]], 80, View("m1", region="r1")).tiers
     assert [[share.locality.cluster for share in tier.shares] for tier in ladder] == [["m1"], ["m2"], ["m3"]]
 
 
@@ -156,7 +156,7 @@ def test_a_provider_without_standing_is_the_last_resort_of_the_others():
     fleet.apply([Health("m1", MemberState.STALE, "timeout", Standing.DEMOTED)])
     found = fleet.services[KEYS["m3"]]
     assert found.has_degraded
-    ladder = tiers(found, 80, Place("default", "m3", "r2"))
+    ladder = PolicyBook().rank(found, 80, View("m3", region="r2")).tiers
     healths = {share.locality.cluster: share.endpoints[0].health for tier in ladder for share in tier.shares}
     assert healths == {"m1": "DEGRADED", "m2": "HEALTHY"}
 

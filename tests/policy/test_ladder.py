@@ -6,7 +6,7 @@ import pytest
 
 from xds.model.service import CLUSTERSET, Endpoint, Health, Locality, Port, Protocol, Service, ServiceKey
 from xds.model.view import View
-from xds.policy.ladder import place_of, tiers
+from xds.policy.book import PolicyBook
 from xds.policy.tiers import Place
 
 VIEW = View(cluster="east", region="eu", zone="eu-a", node_name="n1")
@@ -24,7 +24,7 @@ def service_of(*endpoints, scope=CLUSTERSET, distribution=""):
 
 def rungs(service, view=VIEW):
     """Return (name, [(cluster, zone, weight)]) of each tier."""
-    found = tiers(service, 80, place_of(service, view))
+    found = PolicyBook().rank(service, 80, view).tiers
     assert [tier.index for tier in found] == list(range(len(found)))
     return [(tier.name, [(share.locality.cluster, share.locality.zone, share.weight) for share in tier.shares]) for tier in found]
 
@@ -97,7 +97,8 @@ def test_weight_counts_endpoints_draining_ones_aside(healths, weight):
 
 
 def test_every_weight_has_its_reason():
-    (share,) = tiers(service_of(at("east", "eu", "a", health=Health.DRAINING)), 80, Place("default", "east"))[0].shares
+    served = service_of(at("east", "eu", "a", health=Health.DRAINING))
+    (share,) = PolicyBook().rank(served, 80, View("east")).tiers[0].shares
     assert share.reasons == ("1 endpoint", "1 of them draining, not counted", "a locality that has endpoints keeps weight 1")
 
 
@@ -112,4 +113,4 @@ def test_every_weight_has_its_reason():
     ],
 )
 def test_a_place_holds_no_more_than_the_tiers_depend_on(scope, distribution, expected):
-    assert place_of(service_of(scope=scope, distribution=distribution), VIEW) == expected
+    assert PolicyBook().ladder(service_of(scope=scope, distribution=distribution), 80, VIEW).place == expected

@@ -67,9 +67,10 @@ def outcome(case: str, role: str = "") -> Outcome:
         view, noted = view_of(node, fleet.members, by_node=fleet.prefers_node)
     except NodeRejectedError as error:
         return Outcome({}, (*problems, Problem("XDS0501", str(error))))
-    made = Translator(fleet).translate(view)
+    translator = Translator(fleet)
+    made = translator.translate(view)
     assert set(made.resources) == set(TYPES)
-    return Outcome(made.resources, tuple(dict.fromkeys((*problems, *noted, *made.problems))))
+    return Outcome(made.resources, tuple(dict.fromkeys((*problems, *translator.book.problems(), *noted, *made.problems))))
 
 
 class Files:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from fleet_world import endpoint, endpoint_slice, export, fleet_of, member, node, service
+from fleet_world import endpoint, endpoint_slice, export, fleet_of, member, node, service, tier, traffic_policy
 
-from xds.model.events import Upsert
+from xds.model.events import FLEET, Delete, ObjectKey, Upsert
 from xds.model.fleet import FleetChange
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.view import Role, View
 from xds.translate import world as translate_world
 from xds.views import LiveViews
+from xds.wire import CLUSTER, ENDPOINT
 
 SERVICES = 1000
 VIEWS = [
@@ -87,3 +88,54 @@ def test_a_new_service_translates_itself_alone(fleet, assigned):
     fleet.apply([Upsert("east", service("extra"))])
     live.rebuild("a service")
     assert [key.name for key, _, _ in assigned] == ["extra"]
+
+
+@pytest.fixture
+def clustered(monkeypatch):
+    """The service of every Envoy cluster that is made."""
+    made = []
+    original = translate_world.service_cluster
+
+    def counted(service, port, *settings, **options):
+        made.append(service.key)
+        return original(service, port, *settings, **options)
+
+    monkeypatch.setattr(translate_world, "service_cluster", counted)
+    return made
+
+
+def test_a_policy_costs_the_services_that_it_targets(fleet, assigned, clustered):
+    published = []
+    live = LiveViews(fleet, published.append, idle_s=60)
+    for view in VIEWS:
+        live.acquire(view)
+    own = {cluster: ServiceKey("shop", "s7", cluster) for cluster in ("east", "west")}
+
+    def cost(*events):
+        """Return the services whose CLAs, and whose clusters, were made anew, and the names that went out."""
+        built = fleet.services_built
+        for made in (assigned, clustered, published):
+            made.clear()
+        change = fleet.apply(events)
+        assert change.policies or change == FleetChange(), "one that says the same is no change"
+        assert fleet.services_built == built, "services stay as they are, but for what they are lent"
+        live.push_endpoints(change.endpoints)
+        assigned.clear()
+        live.rebuild("a policy")
+        names = {name for found in published for url in (CLUSTER, ENDPOINT) for name in found.names.get(url, ())}
+        return {key for key, _, _ in assigned}, set(clustered), names
+
+    name = "s7.shop.svc.cluster.local:80"
+    tiers = [tier("all", {"clusters": ["*"]})]
+    fleet_wide = traffic_policy("p", "s7", tiers=tiers)
+    assert cost(Upsert(FLEET, fleet_wide)) == ({*own.values()}, {*own.values()}, {name}), "clusters know their origins"
+    settings = {"healthCheck": {}, "timeoutSeconds": 3}
+    assert cost(Upsert(FLEET, traffic_policy("p", "s7", tiers=tiers, **settings))) == ({*own.values()}, {*own.values()}, {name})
+    assert cost(Upsert(FLEET, traffic_policy("p", "s7", strategy={"type": "Locality"}, **settings)))[1] == set()
+    # A cluster's own policy is about its own clients.
+    assert cost(Upsert("east", traffic_policy("p", "s7", tiers=tiers, **settings))) == ({own["east"]}, {own["east"]}, {name})
+    # What is not accepted, or comes to the same, changes nothing that is sent.
+    assert cost(Upsert("west", traffic_policy("p", "s7", tiers=[tier("a", {})]))) == ({own["west"]}, set(), set())
+    assert cost(Upsert("east", traffic_policy("p", "s7", tiers=tiers, **settings))) == (set(), set(), set())
+    assert cost(Delete(FLEET, ObjectKey("TrafficPolicy", "shop", "p")))[0] == {*own.values()}
+    assert cost(Delete("east", ObjectKey("TrafficPolicy", "shop", "p")))[0] == {own["east"]}

@@ -55,8 +55,9 @@ def static_bootstrap(resources):
     for name, cluster in bodies.get(CLUSTER, {}).items():
         if cluster.type == envoy.Cluster.EDS:
             cluster.type = envoy.Cluster.STATIC
+            assigned = cluster.eds_cluster_config.service_name or name
             cluster.ClearField("eds_cluster_config")
-            cluster.load_assignment.CopyFrom(bodies[ENDPOINT][name])
+            cluster.load_assignment.CopyFrom(bodies[ENDPOINT][assigned])
         bootstrap.static_resources.clusters.append(cluster)
     for listener in bodies.get(LISTENER, {}).values():
         for chain in [*listener.filter_chains, listener.default_filter_chain]:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from xds.model.events import Upsert
 from xds.model.objects import ClusterProperty, EndpointSlice
 from xds.model.slices import owner_of
+from xds.translate.assignments import THROUGH_GATEWAYS
 from xds.translate.world import Translator
 from xds.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, unpack
 
@@ -86,6 +87,9 @@ def test_nobody_is_sent_to_another_network_or_to_what_was_never_ready(world: Wor
     for message in assignments(fleet, view).values():
         for group in message.endpoints:
             for endpoint in group.lb_endpoints:
+                if endpoint.HasField("metadata"):
+                    assert message.cluster_name.endswith(THROUGH_GATEWAYS), "only what puts paths in front is given gateways"
+                    continue
                 cluster = group.locality.sub_zone
                 assert networks.get(cluster, view.network) == view.network
                 assert all((address, cluster) in able for address, _ in sockets(endpoint))
@@ -123,7 +127,9 @@ def test_references_lead_somewhere_and_names_are_their_keys(world: World, view):
             assert name == resource.name == (message.cluster_name if type_url == ENDPOINT else message.name)
             for wanted, names in resource.refs.items():
                 assert names <= resources[wanted].keys()
-    assert resources[ENDPOINT].keys() == {name for name in resources[CLUSTER] if name != "passthrough"}
+    clusters = {name: unpack(CLUSTER, one.body) for name, one in resources[CLUSTER].items() if name != "passthrough"}
+    assigned = {found.eds_cluster_config.service_name or name for name, found in clusters.items()}
+    assert resources[ENDPOINT].keys() == assigned
 
 
 def pod(entry):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from google.protobuf import json_format
 
 from xds._version import __version__
+from xds.admin.overrides import drains, gates
 from xds.model.events import MemberState
 from xds.model.service import CLUSTERSET, Health
 from xds.model.view import View
@@ -70,6 +71,8 @@ def status(plane: ControlPlane) -> admin.Status:
         streams=len(streams),
         streams_rejecting=sum(any(held.state == "ERROR" for held in stream.types.values()) for stream in streams),
         problems=Counter(str(problem.severity) for problem in plane.problems()),
+        drains=drains(plane),
+        gates=gates(plane),
     )
 
 

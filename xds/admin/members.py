@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from xds.admin.answers import endpoint_count, problem_message, timestamp
 from xds.admin.memory import memory_of
+from xds.admin.overrides import concerning, drains
 from xds.admin.snapshots import NotFoundError
 from xds.model.events import ObjectKey
 from xds.model.imports import invalid
@@ -26,10 +27,11 @@ def members(plane: ControlPlane) -> admin.MemberList:
     for key, service in plane.services.items():
         services[key.scope] += 1
         endpoints[key.scope] += endpoint_count(service)
-    since_s = plane.states_since_s
+    since_s, drained = plane.states_since_s, drains(plane)
     return admin.MemberList(
         items=[
-            _member(member, since_s.get(name), services[name], endpoints[name]) for name, member in sorted(plane.members.items())
+            _member(member, since_s.get(name), services[name], endpoints[name], concerning(drained, member))
+            for name, member in sorted(plane.members.items())
         ],
     )
 
@@ -47,7 +49,9 @@ def member(plane: ControlPlane, name: str) -> admin.MemberDescription:
     valid = _valid_exports(plane, name)
     scope = plane.scope_of(name)
     return admin.MemberDescription(
-        member=_member(plane.members[name], since_s, len(own), sum(map(endpoint_count, own))),
+        member=_member(
+            plane.members[name], since_s, len(own), sum(map(endpoint_count, own)), concerning(drains(plane), plane.members[name])
+        ),
         read_from=plane.source_of(name),
         endpoints_ready=sum(endpoint_count(service, {Health.HEALTHY}) for service in own),
         exports=len(valid),
@@ -60,7 +64,7 @@ def member(plane: ControlPlane, name: str) -> admin.MemberDescription:
     )
 
 
-def _member(member: Member, since_s: float | None, services: int, endpoints: int) -> admin.Member:
+def _member(member: Member, since_s: float | None, services: int, endpoints: int, drained: list[admin.Drain]) -> admin.Member:
     return admin.Member(
         name=member.name,
         region=member.region,
@@ -73,6 +77,7 @@ def _member(member: Member, since_s: float | None, services: int, endpoints: int
         endpoints=endpoints,
         aliases=sorted(member.aliases),
         since=None if since_s is None else timestamp(since_s),
+        drains=drained,
     )
 
 

@@ -1,4 +1,4 @@
-"""The admin API's HTTP server: proto3 JSON under `/v1/`, probes and metrics. Read-only."""
+"""The admin API's HTTP server: proto3 JSON under `/v1/`, probes and metrics. It changes nothing."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import structlog
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
-from xds.admin import answers, loads, members, nacks, services, snapshots
+from xds.admin import answers, explanations, loads, members, nacks, services, simulations, snapshots
 from xds.admin.metrics import registry
 from xds.errors import AddressError
+from xds.policy.explanation import QuestionError
+from xds.policy.failures import FailureError
 from xds.wire import admin
 
 if TYPE_CHECKING:
@@ -88,6 +90,8 @@ def _application(plane: ControlPlane) -> web.Application:
             web.get("/v1/members/{name}", handlers.member),
             web.get("/v1/services", handlers.services),
             web.get("/v1/services/{namespace}/{name}", handlers.service),
+            web.get("/v1/explain", handlers.explain),
+            web.post("/v1/simulate", handlers.simulate),
             web.get("/v1/problems", handlers.problems),
             web.get("/v1/proxies", handlers.proxies),
             web.get("/v1/nacks", handlers.nacks),
@@ -136,6 +140,21 @@ class _Handlers:
         found = request.match_info
         return await _answer(services.service(self._plane, found["namespace"], found["name"]))
 
+    async def explain(self, request: web.Request) -> web.Response:
+        query = request.query
+        if unknown := set(query) - {"service", "from", "role"}:
+            return _error(400, f"unknown parameter {min(unknown)!r}; known are service, from and role")
+        view = explanations.view_of(self._plane.members, query.get("from", ""), query.get("role", ""), self._plane.streams())
+        found = explanations.explanation(self._plane.fleet, self._plane.policies, query.get("service", ""), view)
+        return await _answer(found)
+
+    async def simulate(self, request: web.Request) -> web.Response:
+        supposed = simulations.supposed(await request.text())
+        # The worlds that are compared are made of what this one was told, in another thread: this one goes on.
+        told = [*self._plane.fleet.told(), *self._plane.policies.told()]
+        found = await asyncio.to_thread(simulations.simulation, told, supposed)
+        return await _answer(found)
+
     async def problems(self, _: web.Request) -> web.Response:
         return await _answer(answers.problems(self._plane.problems()))
 
@@ -173,8 +192,8 @@ class _Handlers:
 async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except (snapshots.NotFoundError, snapshots.AmbiguousError) as error:
-        return _error(error.status, str(error))
+    except (snapshots.NotFoundError, snapshots.AmbiguousError, QuestionError, FailureError) as error:
+        return _error(getattr(error, "status", 404), str(error))
     except web.HTTPNotFound:
         paths = sorted({resource.canonical for resource in request.app.router.resources()})
         return _error(404, f"nothing is at {request.path}; there are {', '.join(paths)}")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from xds.model.cluster import Cluster
+    from xds.model.fleet import Fleet
     from xds.model.flomesh import Remote
     from xds.model.imports import Import
     from xds.model.members import Member
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from xds.model.service import Locality, Service, ServiceKey
     from xds.model.sharing import Sharing
     from xds.model.view import View
+    from xds.policy.book import PolicyBook
     from xds.problems import Problem
     from xds.protocol import StreamInfo
     from xds.snapshot.resource import Resource
@@ -216,6 +218,14 @@ class ControlPlane(Protocol):
     @property
     def not_ready(self) -> str:
         """What is waited for before anything is served; "" when ready."""
+
+    @property
+    def fleet(self) -> Fleet:
+        """Everything that is known."""
+
+    @property
+    def policies(self) -> PolicyBook:
+        """The policies that are in force."""
 
     @property
     def hub(self) -> str:

@@ -36,7 +36,7 @@ LIMIT_S = 30.0
 @output_option("table", "json", "yaml")
 @no_headers
 def analyze(files: tuple[Path, ...], contexts: tuple[str, ...], *, output: str, no_headers: bool) -> int:
-    """Look at what KubeFed, Karmada, Flomesh or Istio have, and say what would change with Isthmus.
+    """Look at what KubeFed, Karmada, Flomesh, Istio, Cilium, Linkerd or Azure Fleet have, and say what would change with Isthmus.
 
     For each service: where it is placed, and in which clusters a ServiceExport has to be made; exports that are there
     count for the cluster that its context is named after. Then what has another counterpart, or none.
@@ -53,7 +53,7 @@ def analyze(files: tuple[Path, ...], contexts: tuple[str, ...], *, output: str, 
     if output == "table":
         _print(services, others, show_headers=not no_headers)
         if not (services or others or failed):
-            note("nothing of KubeFed, Karmada, Flomesh or Istio is there")
+            note("nothing of KubeFed, Karmada, Flomesh, Istio, Cilium, Linkerd or Azure Fleet is there")
     else:
         told = {"services": [*map(dataclasses.asdict, services)], "differences": [*map(dataclasses.asdict, others)]}
         print_data({"apiVersion": API_VERSION, "kind": "Analysis", **told}, output)

@@ -53,8 +53,13 @@ class Client:
         """Return what nodes, or one of them, rejected and are not sent again."""
         return self.get("/v1/nacks", {"node": node} if node else None)
 
-    def get(self, path: str, query: dict[str, str] | None = None) -> dict[str, Any]:
+    def get(self, path: str, query: dict[str, str] | None = None, *, body: str | None = None) -> dict[str, Any]:
         """Return the decoded answer.
+
+        Args:
+            path: of what is asked for.
+            query: parameters.
+            body: what to suppose, where the answer depends on more than parameters can say.
 
         Raises:
             UnreachableError: nobody, or somebody else, answers at the address.
@@ -62,7 +67,7 @@ class Client:
         """
         url = f"{path}?{urlencode(query)}" if query else path
         try:
-            status, text = self._ask(url)
+            status, text = self._ask(url, body)
         except OSError as error:
             reason = error.strerror or error
             raise UnreachableError(
@@ -81,11 +86,11 @@ class Client:
             raise RefusedError(str(answer.get("error", f"{self.address} answered with status {status}")))
         raise XdsError(str(answer.get("error", f"{self.address} answered with status {status}")))
 
-    def _ask(self, url: str) -> tuple[int, bytes]:
+    def _ask(self, url: str, body: str | None) -> tuple[int, bytes]:
         host, _, port = self.address.rpartition(":")
         connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=TIMEOUT_S)
         try:
-            connection.request("GET", url)
+            connection.request("POST" if body is not None else "GET", url, body)
             response = connection.getresponse()
             return response.status, response.read()
         finally:

@@ -10,6 +10,7 @@ import click
 
 from xds.cli.options import asks_server, no_headers, output_option
 from xds.cli.output import age, note, print_list, print_table, to_yaml
+from xds.cli.overridden import drained_text, is_drained, state_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,10 +84,13 @@ def _remarks(item: Json) -> Iterator[str]:
         yield f"{item['name']} is {item['state']}: {item['reason']}"
     if item["aliases"]:
         yield f"{item['name']} is also registered as {', '.join(item['aliases'])}"
+    for drain in item["drains"]:
+        how = "is drained" if is_drained(drain) else "is being drained"
+        yield f"{item['name']} {how} by TrafficOverride {drain['name']}: {drained_text(drain)}"
     if not item["declared"]:
         yield f"{item['name']} has no MemberCluster, so its region follows from its nodes; add one with its region"
 
 
 def _row(item: Json) -> list[object]:
     place = [item["region"], ",".join(item["zones"]), item["network"]]
-    return [item["name"], item["state"], age(item.get("since", "")), *place, item["services"], item["endpoints"]]
+    return [item["name"], state_text(item), age(item.get("since", "")), *place, item["services"], item["endpoints"]]

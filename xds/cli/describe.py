@@ -11,6 +11,7 @@ import click
 from xds.cli.describe_service import print_service
 from xds.cli.options import asks_server, output_option
 from xds.cli.output import API_VERSION, plural, print_data, print_facts, since, size
+from xds.cli.overridden import drained_text
 from xds.cli.problems import print_section
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def cluster(client: Client, name: str, *, output: str) -> None:
         ("Name", member["name"]),
         ("State", f"{member['state']}{f' since {began}' if (began := since(member.get('since', ''))) else ''}"),
         *([("Reason", member["reason"])] if member["reason"] else []),
+        *([("Drained", "; ".join(map(drained_text, member["drains"])))] if member["drains"] else []),
         ("Read from", found["read_from"]),
         ("Declared", "yes" if member["declared"] else "no, there is no MemberCluster of that name"),
         *([("Namespaces", f"those with {found['namespace_selector']}")] if found["namespace_selector"] else []),

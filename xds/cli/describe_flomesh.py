@@ -11,6 +11,24 @@ Json = dict[str, Any]
 Row = tuple[str, ...]
 
 
+def flomesh_facts(found: Sequence[Json]) -> Iterator[tuple[str, str]]:
+    """Yield what follows from the objects, for the clients of each cluster that imports, or has a policy."""
+    for one in found:
+        if one["gateways"] or "policy" in one:
+            yield "Flomesh", f"clients in {one['cluster']} {_effect(one)}"
+
+
+def _effect(found: Json) -> str:
+    policy = found.get("policy", {})
+    targets = policy.get("targets", [])
+    if not found["gateways"] or policy.get("lb_type", "Locality") == "Locality":
+        return "use their own endpoints alone"
+    if policy["lb_type"] == "ActiveActive":
+        return "use their own endpoints and gateways by weight"
+    then = ", then ".join(target["cluster_key"] for target in targets) or "every cluster that is imported from"
+    return f"use their own endpoints, then {then}"
+
+
 def flomesh_sections(found: Sequence[Json]) -> Iterator[tuple[str, Row, list[Row]]]:
     """Yield title, headers and rows of what there is to show."""
     exports = [row for one in found for export in one["exports"] for row in _export(one["cluster"], export)]

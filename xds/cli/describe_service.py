@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from xds.cli.describe_flomesh import flomesh_sections
+from xds.cli.describe_flomesh import flomesh_facts, flomesh_sections
 from xds.cli.output import age, duration, plural, print_facts, print_table, say, since
 from xds.cli.problems import print_section
 from xds.cli.resources import object_name
@@ -40,8 +40,7 @@ def _facts(found: Json) -> Iterator[tuple[str, str]]:
         shared = ", ".join(f"port {port}" for port in sharing["ports"]) or "all ports"
         providers, consumers = (", ".join(sharing[key]) or "all clusters" for key in ("providers", "consumers"))
         yield "Shared", f"{shared}, by {providers}, with {consumers} (MultiClusterService)"
-    if any(one["exports"] or one["gateways"] or "policy" in one for one in found["flomesh"]):
-        yield "Flomesh", "has objects of this name; they are shown and checked, and no traffic follows from them yet"
+    yield from flomesh_facts(found["flomesh"])
     imported = found.get("imported")
     if not imported:
         yield "Imported", "no, " + ("no export is valid" if found["exports"] else "no cluster exports it")

@@ -69,7 +69,7 @@ def _goes_by(name: str, wanted: str) -> bool:
 def _short_forms(name: str) -> set[str]:
     fqdn = name.rpartition(":")[0]
     labels = fqdn.split(".")
-    return {name, *(".".join(labels[:length]) for length in range(1, len(labels) + 1))}
+    return {name, name.partition("+")[0], *(".".join(labels[:length]) for length in range(1, len(labels) + 1))}
 
 
 def _items(assignment: Json) -> Iterator[Json]:

@@ -10,6 +10,7 @@ from xds._version import __version__
 from xds.cli.client import UnreachableError
 from xds.cli.options import asks_server, output_option
 from xds.cli.output import API_VERSION, age, count_services, note, plural, print_data, print_table
+from xds.cli.overridden import drained_text, gate_text
 from xds.cli.problems import counted
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def status(client: Client, *, output: str) -> int:
         ("xDS", found["xds_address"]),
         *([("hub", f"{found['hub']}{failure and f', unreachable: {failure}'}")] if found["hub"] else []),
         ("clusters", f"{found['members_connected']} of {found['members']} connected"),
+        *([("drained", "; ".join(map(drained_text, found["drains"])))] if found["drains"] else []),
+        *([("open gates", "; ".join(map(gate_text, found["gates"])))] if found["gates"] else []),
         ("services", f"{services}, with {plural(found['endpoints'], 'endpoint')}"),
         ("proxies", f"{found['streams']} in {plural(found['views'], 'view')}, {rejecting or 'none'} rejecting"),
         ("problems", counted(found["problems"]) or "none"),

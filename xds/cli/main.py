@@ -36,6 +36,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "analyze": ("xds.cli.analyze:analyze", "Say what would change for who comes from KubeFed, Karmada, Flomesh or Istio."),
     "services": ("xds.cli.services:services", "List services, their ports, addresses and exports."),
     "describe": ("xds.cli.describe:describe", "Tell all that is known of a cluster or a service."),
+    "explain": ("xds.cli.explain:explain", "Say why requests to a service go where they go."),
+    "simulate": ("xds.cli.simulate:simulate", "Say what would become of requests if something failed or were changed."),
+    "drain": ("xds.cli.drain:drain", "Have a cluster, zone or region get no requests."),
+    "undrain": ("xds.cli.drain:undrain", "Have it get its requests back."),
+    "gate": ("xds.cli.gate:gate", "Open and close tiers of policies whose gate is Manual."),
+    "policy": ("xds.cli.policy:policy", "Print the tiers that strategies stand for."),
     "problems": ("xds.cli.problems:problems", "List what is wrong, with remedies."),
     "proxies": ("xds.cli.proxies:proxies", "List connected proxies and whether they accepted what they were sent."),
     "nacks": ("xds.cli.nacks:nacks", "List what proxies rejected, the objects it comes from, and their words."),
@@ -50,9 +56,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
 ALIASES = {"ps": "proxies", "svc": "services", "eps": "endpoints"}
 
 ELSEWHERE = {
-    "explain": "`endpoints NODE SERVICE` lists the priorities and weights that a node is given, `snapshot history NODE` what "
-    "caused each change",
-    "simulate": "edit a copy of the manifests and compare what `translate --clusters DIR --node ID` prints of both",
     "get": "`clusters`, `services`, `proxies`, `endpoints NODE` and `problems` list things, with -o json or yaml",
 }
 """Names that people bring from other tools -> what to use."""

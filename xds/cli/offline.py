@@ -40,7 +40,7 @@ class Offline:
 
     def problems(self) -> list[Problem]:
         """Return what is wrong with the manifests, for whichever client that matters."""
-        found = {*self.reading.problems, *self.fleet.problems()}
+        found = {*self.reading.problems, *self.fleet.problems(), *self.translator.book.problems()}
         for member in self.fleet.members.values():
             for role in ({"role": "sidecar"}, {"role": "sidecar", "intercept": "transparent"}, {"role": "gateway"}):
                 view, _ = view_of(_anyone_in(member, role), self.fleet.members)

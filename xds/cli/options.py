@@ -49,6 +49,32 @@ class Address(click.ParamType[str]):
         return str(value)
 
 
+class Duration(click.ParamType[float]):
+    """`90s`, `10m`, `1h30m`."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return seconds.
+
+        Raises:
+            click.BadParameter: it has no such form.
+        """
+        found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?", str(value))
+        if found is None or not any(found.groups()):
+            self.fail(f"{value!r} is no time; use e.g. 90s, 10m or 1h30m", param, ctx)
+        hours, minutes, seconds = (float(part or 0) for part in found.groups())
+        return 3600 * hours + 60 * minutes + seconds
+
+
+def time_text(duration_s: float) -> str:
+    """Return seconds as `Duration` takes them."""
+    minutes, seconds = divmod(duration_s, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    parts = (f"{hours}h" if hours else "", f"{minutes}m" if minutes else "", f"{seconds:g}s" if seconds else "")
+    return "".join(parts) or "0s"
+
+
 def asks_server(command: Command) -> Command:
     """Add --admin-address; the command gets a `client`."""
 

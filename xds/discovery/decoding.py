@@ -12,13 +12,14 @@ from xds.discovery.gateway_subset import STRICT_KINDS, reduce_to_subset
 from xds.discovery.structs import choices_of, fields_of, type_at, unknown_in
 from xds.model.karmada_objects import MultiClusterService
 from xds.model.objects import KubernetesObject, MemberCluster
+from xds.model.traffic_objects import TrafficPolicy
 from xds.problems import did_you_mean
 
 if TYPE_CHECKING:
     from xds.model.kinds import Kind
 
 Path = tuple[str | int, ...]
-CHECKED: tuple[type[KubernetesObject], ...] = (MemberCluster, MultiClusterService)
+CHECKED: tuple[type[KubernetesObject], ...] = (MemberCluster, MultiClusterService, TrafficPolicy)
 """Of which we read every field. In a MultiClusterService, a list of clusters that is misspelt would be all of them."""
 _NOT_OURS = frozenset(("metadata", "status"))
 """What an API server adds to; we read a part of it."""
@@ -99,12 +100,14 @@ def field_path(path: Path) -> str:
 
 _TEXT = re.compile(r"(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`)?", re.DOTALL)
 _STEP = re.compile(r"\[(\d+)\]|(\[\.\.\.\])|\.([^.\[\]]+)")
-_WRONG_TYPE = re.compile(r"Expected `(\w+)(?: \| null)?`(, got `\w+`)?(?P<bound> [<>]=? -?\d+)?")
+_WRONG_TYPE = re.compile(r"Expected `(\w+)(?: \| null)?`(, got `\w+`)?(?P<bound> [<>]=? -?[\d.]+)?")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
-_TOO_LONG = re.compile(r"Expected `array` of length <= (\d+)")
+_LENGTH = re.compile(r"Expected `(?:array|str)` of length ([<>]=) (\d+)")
+_WITH_UNIT = re.compile(r"[\d.]+ ?(?:ms|s|m|h|d)")
 _TYPE_NAMES = {
     "str": "a string",
     "int": "an integer",
+    "float": "a number",
     "bool": "true or false",
     "array": "a list",
     "object": "a mapping",
@@ -120,19 +123,29 @@ def _explain(text: str, value: Any, struct: Any) -> Fault:
     if found["key"]:
         return Fault(path, "a key is not a string", "put the key in quotes")
     if missing := _MISSING.fullmatch(what):
-        return Fault((*path, missing[1]), "is missing")
+        choices = choices_of(type_at(struct, (*path, missing[1])))
+        return Fault((*path, missing[1]), "is missing", f"it is one of {_listed(choices)}" if choices else "")
     if choices := choices_of(type_at(struct, path)):
-        return Fault(path, f"is {shown(at)}; expected one of {', '.join(map(str, choices))}")
+        meant = did_you_mean(at, filter(None, choices)) if isinstance(at, str) else ""
+        return Fault(path, f"is {shown(at)}; expected one of {_listed(choices)}", meant)
     if wrong := _WRONG_TYPE.fullmatch(what):
-        expected = _TYPE_NAMES.get(wrong[1], wrong[1]) + (wrong["bound"] or "")
-        return Fault(path, f"is {shown(at)}; expected {expected}", _remedy(wrong[1], at))
+        expected = _TYPE_NAMES.get(wrong[1], wrong[1]) + (wrong["bound"] or "").removesuffix(".0")
+        return Fault(path, f"is {shown(at)}; expected {expected}", _remedy(wrong[1], at, field_path(path)))
     return Fault(path, _unmet(what, path, at))
+
+
+def _listed(choices: tuple[Any, ...]) -> str:
+    return ", ".join(str(one) or '""' for one in choices)
 
 
 def _unmet(what: str, path: Path, value: Any) -> str:
     """Say which constraint a value of the right type does not meet."""
-    if limit := _TOO_LONG.fullmatch(what):
-        return f"has {len(value):,} entries; expected at most {limit[1]}"
+    if limit := _LENGTH.fullmatch(what):
+        if not value:
+            return "is empty"
+        if isinstance(value, list):
+            return f"has {len(value):,} entries; expected at most {limit[2]}"
+        return f"is {shown(value)}; expected at most {limit[2]} characters"
     if "matching regex" in what:
         characters = "letters, digits and '-'" if path[-1] == "namespace" else "letters, digits, '-' and '.'"
         return f"is {shown(value)}; expected lower-case {characters}, with a letter or digit at both ends"
@@ -163,11 +176,15 @@ def shown(value: Any) -> str:
     return repr(value)[:60]
 
 
-def _remedy(expected: str, value: Any) -> str:
+def _remedy(expected: str, value: Any, field: str) -> str:
     if expected == "str" and isinstance(value, bool):
         return "YAML reads a bare yes, no, on, off, y, n, true or false as a boolean: put it in quotes"
     if expected == "str" and isinstance(value, int | float):
         return "put it in quotes"
-    if expected in ("int", "bool") and isinstance(value, str) and re.fullmatch(r"\d+|true|false", value):
+    if expected in ("int", "float", "bool") and isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?|true|false", value):
         return "leave out the quotes"
+    if isinstance(value, str) and field.endswith("Seconds") and _WITH_UNIT.fullmatch(value):
+        return "write it in seconds, without a unit"
+    if expected == "int" and isinstance(value, str) and re.fullmatch(r"\d+ ?%", value):
+        return "leave out the %"
     return ""

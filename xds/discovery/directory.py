@@ -12,9 +12,12 @@ from xds.model.events import FLEET
 from xds.problems import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from pathlib import Path
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
+OVERRIDES: Final = ".overrides.yaml"
+"""What operators override (TrafficOverride): fleet-wide, and hidden, so that it is not taken for what a repository holds."""
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -60,7 +63,7 @@ class Listing:
 
 
 def list_directory(root: Path, *, is_alone: bool = True) -> Listing:
-    """List the manifests below a directory. Follows symbolic links; leaves out names that begin with a dot.
+    """List the manifests below a directory. Follows symbolic links; leaves out names that begin with a dot, overrides aside.
 
     Args:
         root: the directory.
@@ -70,8 +73,11 @@ def list_directory(root: Path, *, is_alone: bool = True) -> Listing:
         OSError: the directory itself cannot be listed.
     """
     listing = Listing()
-    for entry in _entries(os.fspath(root), "", listing):
-        if _is_directory(entry):
+    for entry in _entries(os.fspath(root), "", listing, {OVERRIDES}):
+        if entry.name == OVERRIDES and _is_directory(entry):
+            message = "a directory stands where the file of overrides is expected; ignored"
+            listing.problems.append(Problem("XDS0109", message, hint="remove it", source=f"{OVERRIDES}/"))
+        elif _is_directory(entry):
             _note_cluster(entry, listing)
         elif _is_manifest(entry):
             _note_file(entry, entry.name, FLEET, listing)
@@ -101,14 +107,20 @@ def reason(error: OSError) -> str:
     return (error.strerror or type(error).__name__).lower()
 
 
-def _entries(directory: str, path: str, listing: Listing) -> list[os.DirEntry[str]]:
+def _entries(directory: str, path: str, listing: Listing, hidden: Container[str] = ()) -> list[os.DirEntry[str]]:
     """Return the entries of a directory that count, sorted by name.
+
+    Args:
+        directory: which one.
+        path: of it, as problems name it.
+        listing: gets the problems.
+        hidden: names that count though they begin with a dot.
 
     Raises:
         OSError: it cannot be listed.
     """
     with os.scandir(directory) as found:
-        entries = [entry for entry in found if not entry.name.startswith(".")]
+        entries = [entry for entry in found if not entry.name.startswith(".") or entry.name in hidden]
     for entry in entries:
         if not entry.name.isprintable():  # nor could it be shown: file names are bytes, problems are UTF-8
             source = path + entry.name.encode("unicode_escape", "backslashreplace").decode()

@@ -1,6 +1,7 @@
 """The file source: a directory of manifests as the clusters of a fleet, read once or kept up with.
 
 `DIR/<cluster>/**` holds that cluster's manifests, `DIR/*` fleet-wide ones, in files named `.yaml`, `.yml` or `.json`.
+`DIR/.overrides.yaml` is fleet-wide, too; nothing else that begins with a dot is read.
 """
 
 from __future__ import annotations

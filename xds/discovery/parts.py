@@ -13,7 +13,7 @@ from xds.discovery.json_documents import json_documents
 from xds.discovery.lines import locate
 from xds.discovery.yaml_documents import yaml_documents
 from xds.model.events import FLEET, ref_of
-from xds.model.kinds import kind_of
+from xds.model.kinds import Level, kind_of
 from xds.problems import Problem, Ref
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class _Reader:
         elif api_version not in kind.api_versions:
             message = f"is '{api_version}'; expected {' or '.join(kind.api_versions)}"
             self.refuse(found, Fault(("apiVersion",), message))
-        elif kind.fleet_wide != (self.cluster == FLEET):
+        elif (Level.FLEET if self.cluster == FLEET else Level.MEMBER) not in kind.level:
             self.misplaced(found, kind)
         else:
             self.decoded(found, decode(value, kind))
@@ -122,7 +122,7 @@ class _Reader:
             self.problem(found, Problem("XDS0112", f"{item.kind} has no such field; ignored", ref, field_path(path), hint), path)
 
     def misplaced(self, found: _Found, kind: Kind) -> None:
-        if kind.fleet_wide:
+        if kind.level is Level.FLEET:
             message, hint = "is fleet-wide and stands in a cluster's directory", "move it to the top of the directory"
         else:
             message, hint = "belongs to a cluster and stands at the fleet's level", "move it to the directory of its cluster"

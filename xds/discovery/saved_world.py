@@ -1,5 +1,7 @@
 """The saved world: what was read of each live cluster, kept on disk for a control plane that starts while clusters are down.
 
+Beside the objects stands what does not follow from them: which endpoints have been ready, and as what policies were accepted.
+
 A file a cluster, `<directory>/<cluster>.json`, replaced as a whole: whoever reads it finds the one before or the one after. A
 file of another version of this format, of another cluster, or that cannot be read is worth nothing, and costs no more than that.
 """
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from xds.model.kinds import KINDS
+from xds.model.traffic_objects import TrafficPolicy
 from xds.problems import Problem
 from xds.undecodable import UNDECODABLE
 
@@ -40,6 +43,8 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     """When it was saved, seconds since the epoch."""
     objects: list[Any]
     memory: list[tuple[str, str, str, list[str]]] = []
+    accepted: list[Any] = []
+    """Its policies, each as it was accepted last (`Remember.accepted`)."""
     format: int = FORMAT
 
     @property
@@ -92,19 +97,27 @@ class SavedWorld:
             if found.format != FORMAT or found.cluster != cluster:
                 return None
             objects = [item for value in found.objects if (item := _decoded(value)) is not None]
+            accepted = [item for value in found.accepted if isinstance(item := _decoded(value), TrafficPolicy)]
         except FileNotFoundError:
             return None
         except (OSError, *UNDECODABLE) as error:
             self._complain(cluster, f"what was saved of {_shown(cluster)} cannot be read: {error}")
             return None
-        return msgspec.structs.replace(found, objects=objects)
+        return msgspec.structs.replace(found, objects=objects, accepted=accepted)
 
     def save(
-        self, cluster: str, objects: Iterable[KubernetesObject], seen: Mapping[tuple[str, str, str], frozenset[str]], at_s: float
+        self,
+        cluster: str,
+        objects: Iterable[KubernetesObject],
+        seen: Mapping[tuple[str, str, str], frozenset[str]],
+        at_s: float,
+        *,
+        accepted: Iterable[TrafficPolicy] = (),
     ) -> None:
         """Replace what is saved of a cluster."""
         memory = [(*name, sorted(found)) for name, found in sorted(seen.items()) if found]
-        body = msgspec.json.encode(Saved(cluster=cluster, at_s=at_s, objects=list(objects), memory=memory))
+        saved = Saved(cluster=cluster, at_s=at_s, objects=list(objects), memory=memory, accepted=list(accepted))
+        body = msgspec.json.encode(saved)
         if len(body) > self._max_bytes:
             self._complain(
                 cluster, f"{_shown(cluster)} takes {len(body):,} bytes, more than {self._max_bytes:,}: it is not saved"

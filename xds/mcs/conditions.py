@@ -11,10 +11,13 @@ from xds.model.imports import INVALID_TYPE, invalid
 from xds.model.objects import Condition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from xds.model.imports import Import
     from xds.model.objects import KubernetesObject, MemberCluster, ServiceExport, ServiceImport
+    from xds.model.traffic_objects import TrafficPolicy
+
+    WithConditions = ServiceExport | ServiceImport | MemberCluster | TrafficPolicy
 
 CONFLICT_ORDER: Final = (
     *("PortConflict", "TypeConflict", "SessionAffinityConflict", "SessionAffinityConfigConflict", "LabelsConflict"),
@@ -57,9 +60,10 @@ def conditions_of(export: ServiceExport, service: KubernetesObject | None, merge
     return [*found, Condition(type="Conflict", status="True", reason=",".join(reasons), message=message)]
 
 
-def dated(wanted: Iterable[Condition], item: ServiceExport | ServiceImport | MemberCluster | None) -> list[Condition]:
+def dated(wanted: Iterable[Condition], item: WithConditions | None) -> list[Condition]:
     """Return conditions with the time of those that stand already; of others the time is now, which the writer knows."""
-    times = {(one.type, one.status): one.last_transition_time for one in item.status.conditions} if item else {}
+    present: Sequence[Condition] = item.status.conditions if item else ()
+    times = {(one.type, one.status): one.last_transition_time for one in present}
     return [structs.replace(one, last_transition_time=times.get((one.type, one.status), "")) for one in wanted]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from xds.model import objects
 from xds.model.events import MemberState, ObjectKey, Standing
+from xds.model.hints import DISTRIBUTION
 from xds.model.local import NodePlace
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.slices import owner_of
@@ -95,19 +96,30 @@ class Cluster:
 
     def _index(self, key: ObjectKey, old: objects.KubernetesObject | None, new: objects.KubernetesObject | None) -> Touched:
         match key.kind:
-            case "Service":
-                return Touched(frozenset((ServiceKey(key.namespace, key.name, self.name),)))
+            case "Service" | "ServiceExport" | "ServiceImport":
+                scope = self.name if key.kind == "Service" else CLUSTERSET
+                return Touched(frozenset((ServiceKey(key.namespace, key.name, scope),)))
             case "EndpointSlice":
                 found = [item for item in (old, new) if isinstance(item, objects.EndpointSlice)]
                 return Touched(frozenset().union(*[self._place_slice(item, is_new=item is new) for item in found]))
-            case "ServiceExport" | "ServiceImport":
-                return Touched(frozenset((ServiceKey(key.namespace, key.name, CLUSTERSET),)))
+            case "Namespace":
+                return Touched(self._distributed(key.name, old, new))
             case "Node":
                 return self._place_node(key.name, new)
             case "ClusterProperty" if key.name == CLUSTER_ID:
                 self.cluster_id = new.spec.value if isinstance(new, objects.ClusterProperty) else ""
                 return Touched(members=True)
         return Touched(gateways=key.kind in GATEWAY_KINDS)
+
+    def _distributed(
+        self, namespace: str, old: objects.KubernetesObject | None, new: objects.KubernetesObject | None
+    ) -> frozenset[ServiceKey]:
+        """Return the services for which a Namespace says what is preferred, if it says something else than before."""
+        before, now = (item.metadata.annotations.get(DISTRIBUTION, "") if item else "" for item in (old, new))
+        if before == now:
+            return frozenset()
+        keys = (key for key in self.items if key.kind == "Service" and key.namespace == namespace)
+        return frozenset(ServiceKey(key.namespace, key.name, self.name) for key in keys)
 
     def _place_slice(self, item: objects.EndpointSlice, *, is_new: bool) -> frozenset[ServiceKey]:
         """Enter a slice, or take it out; return whose it is."""

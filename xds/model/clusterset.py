@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from xds.model.events import ref_of
+from xds.model.hints import EXPORT_WEIGHT, NONE
 from xds.model.imports import merge
 from xds.model.local import canonical_address
 from xds.model.protocols import protocol_of
@@ -84,9 +85,16 @@ class _Merge:
             has_degraded=any(export.service.has_degraded for export in self.exports.values()),
             traffic_distribution=oldest.traffic_distribution,
             age=self.imported.oldest.export.metadata.age,
+            capacities={name: one for export in self.exports.values() for name, one in export.service.capacities.items()},
             origins=tuple(sorted(refs)),
+            export_weights=self.weights(),
         )
         return Merged(service, tuple(self.problems), self.imported)
+
+    def weights(self) -> Mapping[str, str]:
+        """Return the weights that exports say, if any does."""
+        found = {name: one.exported.export.metadata.annotations.get(EXPORT_WEIGHT, "") for name, one in self.exports.items()}
+        return found if any(found.values()) else NONE
 
     def conflict(self, found: Conflict) -> Problem:
         ref, winner = ref_of(found.cluster, self.exports[found.cluster].exported.export), found.winner

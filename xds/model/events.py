@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from xds.problems import Ref
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from xds.model.objects import KubernetesObject
+    from xds.model.service import Locality
+    from xds.model.traffic_objects import TrafficPolicy
 
 FLEET = ""
 """The `cluster` of fleet-wide objects."""
@@ -102,14 +104,42 @@ class Aliases:
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Which endpoints of a cluster have been ready, as far as was saved: told before its objects."""
+    """What was known of a cluster beside its objects, as far as was saved: told before these."""
 
     cluster: str
-    seen: Mapping[tuple[str, str, str], frozenset[str]]
-    """(namespace, service, source of copies) -> identities."""
+    seen: Mapping[tuple[str, str, str], frozenset[str]] = field(default_factory=dict)
+    """(namespace, service, source of copies) -> identities of endpoints that have been ready."""
+    accepted: tuple[TrafficPolicy, ...] = ()
+    """Its policies, each as it was accepted last: for the policy stage, which keeps that in force."""
 
 
-Event = Upsert | Delete | Synced | Health | Doubt | Aliases | Remember
+class PortPlace(NamedTuple):
+    """A locality of a service port, under whichever of its names clients ask for it."""
+
+    namespace: str
+    service: str
+    port: int
+    locality: Locality
+
+
+class Recovery(NamedTuple):
+    """Of a place that had lost all its traffic, and is well again."""
+
+    well_s: float
+    """For how many seconds at least; told anew when that reaches what a policy asks for."""
+    beside: frozenset[Locality] = frozenset()
+    """Places of the port that were well all along when this one became so: a tier that takes one of them had lost nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovering:
+    """Which places had lost all their traffic, and are well again; replaces what was told before."""
+
+    places: Mapping[PortPlace, Recovery]
+    cluster: str = FLEET
+
+
+Event = Upsert | Delete | Synced | Health | Doubt | Aliases | Remember | Recovering
 
 
 def ref_of(cluster: str, item: KubernetesObject) -> Ref:

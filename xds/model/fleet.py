@@ -7,7 +7,7 @@ owned by one task.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from xds.model import gateway_objects, objects
@@ -22,30 +22,44 @@ from xds.model.events import (
     Health,
     MemberState,
     ObjectKey,
+    PortPlace,
+    Recovering,
     Remember,
     Standing,
     Synced,
     Upsert,
     ref_of,
 )
+from xds.model.gateways import leads_elsewhere, with_gateways
+from xds.model.hints import DISTRIBUTION, INTERNAL_POLICY
 from xds.model.imports import INVALID_TYPE, Exported, Import, invalid
+from xds.model.istio_objects import DestinationRule
 from xds.model.karmada_objects import MultiClusterService
 from xds.model.local import LocalInput, LocalResult, build_local
 from xds.model.members import Member
 from xds.model.membership import Membership
 from xds.model.remotes import Remotes
-from xds.model.service import CLUSTERSET, Service, ServiceKey
+from xds.model.service import CLUSTERSET, Locality, Service, ServiceKey
 from xds.model.sharing import Sharing, share, unserved
 from xds.model.slices import owner_of
+from xds.model.traffic_objects import TrafficOverride, TrafficPolicy
 from xds.model.unowned import unowned_slices
+from xds.model.widening import Targets, widened
 from xds.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from xds.model.events import Recovery
     from xds.model.flomesh import Remote
 
 SHARING = MultiClusterService.__name__
+RULE = DestinationRule.__name__
+POLICY = TrafficPolicy.__name__
+POLICIES = frozenset((POLICY, RULE))
+WIDENING = POLICIES | {objects.Service.__name__}
+"""Kinds by which a cluster's own service may be given what others export."""
+OVERRIDE = TrafficOverride.__name__
 Kind = TypeVar("Kind", bound=objects.KubernetesObject)
 
 
@@ -61,11 +75,13 @@ class FleetChange:
     """A Gateway or HTTPRoute changed."""
     members: bool = False
     """A member appeared, went, or changed place or network: nodes may belong to other views now."""
+    policies: bool = False
+    """A TrafficPolicy, a TrafficOverride or a policy of another system changed."""
 
     @property
     def needs_batch(self) -> bool:
         """True if more than endpoints changed."""
-        return bool(self.services) or self.gateways or self.members
+        return bool(self.services) or self.gateways or self.members or self.policies
 
 
 class Fleet:
@@ -85,13 +101,22 @@ class Fleet:
         self._problems: dict[ServiceKey, tuple[Problem, ...]] = {}
         self._shared_names: set[tuple[str, str]] = set()
         """(namespace, name) that a MultiClusterService has."""
+        self._targets = Targets()
+        self._rules: dict[tuple[str, ObjectKey], DestinationRule] = {}
         self._sharing_problems: dict[ServiceKey, tuple[Problem, ...]] = {}
         """Of services that are shared, beside those that they have alone."""
+        self._recovering: dict[tuple[str, str], dict[tuple[int, Locality], Recovery]] = {}
+        """(namespace, name) of services -> their places that are well again."""
+        self._recovered: set[ServiceKey] = set()
+        """Services of which that has changed."""
         self._unowned: set[ServiceKey] = set()
         """What slices belong to that is no Service."""
         self._dirty: set[ServiceKey] = set()
+        self._given_anew: set[ServiceKey] = set()
+        """Clusters' services that stay as they are, but may be lent something else."""
         self._gateways_changed = False
         self._members_changed = False
+        self._policies_changed = False
         self.services_built = 0
         """How many services have been made or made anew: the cost of changes."""
 
@@ -154,10 +179,27 @@ class Fleet:
             if sharing := Sharing.of(item, self.known):
                 yield sharing
 
+    def policies(self) -> Iterator[tuple[str, TrafficPolicy]]:
+        """Yield (cluster that holds it, or FLEET; object) of every TrafficPolicy whose clients are members'."""
+        for cluster in (FLEET, *self.members):
+            for item in self._of(cluster, TrafficPolicy):
+                yield cluster, item
+
+    def destination_rules(self) -> Iterator[tuple[str, DestinationRule]]:
+        """Yield (cluster that holds it, object) of every DestinationRule whose clients are members'."""
+        return ((cluster, item) for (cluster, _), item in self._rules.items() if cluster in self.members)
+
+    def overrides(self) -> Iterator[TrafficOverride]:
+        """Yield what operators have overridden."""
+        return self._of(FLEET, TrafficOverride)
+
     @property
     def prefers_node(self) -> bool:
-        """True if some service wants endpoints on the client's own node first."""
-        return any(service.traffic_distribution == "PreferSameNode" for service in self._services.values())
+        """True if some service wants endpoints on the client's own node first, or no others."""
+        return any(
+            service.traffic_distribution == "PreferSameNode" or INTERNAL_POLICY in service.hints
+            for service in self._services.values()
+        ) or any(item.looks_at_nodes for item in self._rules.values())
 
     def visible(self, cluster: str) -> Iterator[Service]:
         """Return the services that clients in a member may use, or for "" those of the cluster set; in order of their keys."""
@@ -175,6 +217,19 @@ class Fleet:
     def routes(self, cluster: str) -> tuple[gateway_objects.HTTPRoute, ...]:
         """Return the HTTPRoutes of a member, in order of namespace and name."""
         return tuple(self._of(cluster, gateway_objects.HTTPRoute))
+
+    def told(self) -> list[Event]:
+        """Return events that make the same fleet of an empty one: what to begin with when asking what if."""
+        events: list[Event] = []
+        for name, one in self._clusters.items():
+            events += [Remember(name, dict(one.seen))] if one.seen else []
+            events += [Upsert(name, item) for item in one.items.values()]
+            if name in self._membership.told:
+                events.append(Health(name, one.state, one.reason, one.standing))
+            events += [Aliases(name, one.aliases)] if one.aliases else []
+            events += [Doubt(name, one.doubted)] if one.doubted else []
+        places = {PortPlace(*name, *at): one for name, found in self._recovering.items() for at, one in found.items()}
+        return [*events, *map(Synced, self._membership.synced), *([Recovering(places)] if places else [])]
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the objects as they stand; nothing of a cluster that is read for the first time."""
@@ -207,46 +262,68 @@ class Fleet:
                     self._membership.has_told(event.cluster)
                     self._members_changed = True
                 case Health():
-                    self._take_health(event)
+                    self._take_state(event)
                 case Aliases():
                     self._cluster(event.cluster).aliases = event.names
                     self._members_changed = True
                 case Remember():
                     self._cluster(event.cluster).seen |= event.seen
                     self._membership.reading.discard(event.cluster)  # what was saved with it is all that there was
+                case Recovering():
+                    self._recover(event)
                 case Doubt():
                     cluster = self._cluster(event.cluster)
                     self._dirty.update(ServiceKey(*name, event.cluster) for name in cluster.doubted ^ event.services)
                     cluster.doubted = event.services
         members = self._members_changed and self._rebuild_members()
         self._members_changed = False
+        remotes = self._remotes.rebuild(self._clusters, self.known)
+        self._dirty |= remotes
         endpoints, services = self._rebuild_services()
-        self._remotes.rebuild(self._clusters, self.known)
         gateways, self._gateways_changed = self._gateways_changed, False
-        return FleetChange(frozenset(endpoints), frozenset(services), gateways, members)
+        policies, self._policies_changed = self._policies_changed or bool(remotes), False
+        return FleetChange(frozenset(endpoints), frozenset(services), gateways, members, policies)
 
-    def _take_health(self, event: Health) -> None:
-        cluster = self._cluster(event.cluster)
-        if cluster.standing is not event.standing:
-            self._dirty_all_of(event.cluster)
-        cluster.state, cluster.reason, cluster.standing = event.state, event.reason, event.standing
+    def _take_state(self, told: Health) -> None:
+        cluster = self._cluster(told.cluster)
+        if cluster.standing is not told.standing:
+            self._dirty_all_of(told.cluster)
+        cluster.state, cluster.reason, cluster.standing = told.state, told.reason, told.standing
         self._membership.has_state(cluster)
-        if event.state is MemberState.LOST and event.standing is Standing.FULL:
+        if told.state is MemberState.LOST and told.standing is Standing.FULL:
             # It has left, other than one that is silent: whoever comes back by its name tells everything anew.
-            self._membership.synced.discard(event.cluster)
+            self._membership.synced.discard(told.cluster)
         self._members_changed = True
+
+    def _recover(self, told: Recovering) -> None:
+        """Take which places are well again."""
+        before, self._recovering = self._recovering, {}
+        for place, recovery in told.places.items():
+            self._recovering.setdefault((place.namespace, place.service), {})[place.port, place.locality] = recovery
+        names = {name for name in before.keys() | self._recovering.keys() if before.get(name) != self._recovering.get(name)}
+        self._recovered.update(ServiceKey(*name, scope) for name in names for scope in (CLUSTERSET, *self.members))
 
     def _cluster(self, name: str) -> Cluster:
         return self._clusters.setdefault(name, Cluster(name))
 
     def _replace(self, cluster: str, key: ObjectKey, item: objects.KubernetesObject | None) -> None:
+        old = self._cluster(cluster).items.get(key)
         touched = self._cluster(cluster).replace(key, item)
         self._remotes.touch(cluster, key)
         self._dirty |= touched.services
         if key.kind == SHARING:
             (self._shared_names.discard if item is None else self._shared_names.add)((key.namespace, key.name))
             self._dirty_everywhere(key.namespace, key.name)
-        if touched.namespace:
+        if key.kind in WIDENING:
+            governed = self._clusters.keys() - {FLEET} if cluster == FLEET else (cluster,)
+            for name in self._targets.put(cluster, key, item):
+                self._given_anew.update(ServiceKey(*name, one) for one in governed)
+        if key.kind == RULE:
+            self._rules.pop((cluster, key), None)
+            if isinstance(item, DestinationRule):
+                self._rules[cluster, key] = item
+        self._policies_changed |= key.kind in {RULE, OVERRIDE} or (key.kind == POLICY and _said(old) != _said(item))
+        if touched.namespace and cluster != FLEET:  # nobody imports there
             self._dirty.update(found for found in self._clusterset() if found.namespace == touched.namespace)
         if touched.everything:
             self._dirty_all_of(cluster)
@@ -283,6 +360,7 @@ class Fleet:
             self._remotes.rename(self.known)
         if names:
             self._dirty_sharings(names)
+        self._remotes.move(moved)
         for name in moved:
             self._dirty_all_of(name)
             self._dirty.update(self._clusterset())
@@ -304,35 +382,52 @@ class Fleet:
             else:
                 self._own.pop(key, None)
             merged.add(ServiceKey(key.namespace, key.name, CLUSTERSET))
-        for key in sorted(self._depending(own)):
-            self._put(key, self._shared(key), endpoints, services)
         for key in sorted(merged):
             self._put(key, self._merged(key), endpoints, services)
-        return endpoints, services
+        given, self._given_anew = self._given_anew, set()
+        for key in sorted(self._depending(own, merged) | given):
+            self._put(key, self._given(key), endpoints, services)
+        for key in self._recovered & self._services.keys():
+            self._put(key, self._services[key], endpoints, services)
+        self._recovered.clear()
+        return endpoints - services, services
 
     def _put(self, key: ServiceKey, new: Service | None, endpoints: set[ServiceKey], services: set[ServiceKey]) -> None:
         old = self._services.pop(key, None)
         if new is not None:
-            self._services[key] = new
+            recovering = self._recovering.get((key.namespace, key.name), {})
+            new = self._services[key] = replace(new, recovering=recovering) if new.recovering != recovering else new
         if old is None or new is None:
             if old is not new:
                 services.add(key)
                 self._order = None
         elif _shape(old) != _shape(new):
             services.add(key)
-        elif (old.endpoints, old.has_degraded) != (new.endpoints, new.has_degraded):
+        elif _reach(old) != _reach(new):
             endpoints.add(key)
 
-    def _depending(self, own: set[ServiceKey]) -> set[ServiceKey]:
-        """Return clusters' services with those into which others share what they have."""
+    def _depending(self, own: set[ServiceKey], merged: set[ServiceKey]) -> set[ServiceKey]:
+        """Return clusters' services, with those that are given what others have: shared, or named by a policy."""
         found = set(own)
+        for namespace, name in {(key.namespace, key.name) for key in merged} & self._targets.names:
+            found.update(ServiceKey(namespace, name, one) for one in self.members if self._targets.has(namespace, name, one))
         for namespace, name in {(key.namespace, key.name) for key in own} & self._shared_names:
             if sharing := self.sharing(namespace, name):
                 found.update(ServiceKey(namespace, name, cluster) for cluster in self.members if sharing.consumes(cluster))
         return found
 
+    def _given(self, key: ServiceKey) -> Service | None:
+        """Return what clients in a cluster are given under its service's name."""
+        found = self._shared(key)
+        if found is not None and self._targets.has(key.namespace, key.name, key.scope):
+            found = widened(found, self._services.get(ServiceKey(key.namespace, key.name, CLUSTERSET)))
+        remote = self.remotes.get(key)
+        if remote is None or not leads_elsewhere(remote) or key.scope not in self.members:
+            return found
+        return with_gateways(found, remote, self.members[key.scope].network)
+
     def _shared(self, key: ServiceKey) -> Service | None:
-        """Return what clients in a cluster are told of its service."""
+        """Return a cluster's own service, with what a MultiClusterService gives it."""
         own, sharing = self._own.get(key), self.sharing(key.namespace, key.name)
         self._sharing_problems.pop(key, None)
         if own is None or sharing is None or not sharing.consumes(key.scope):
@@ -375,15 +470,21 @@ class Fleet:
             member=member,
             service=item,
             slices=ordered,
-            nodes=cluster.nodes,
+            nodes={} if source else cluster.nodes,  # the source's nodes are others, even those of the same names
             known=self._membership.known,
             seen=cluster.seen.get(memory, frozenset()),
             doubted=not source and memory[:2] in cluster.doubted,
-            is_given_more=sharing is not None and sharing.consumes(member.name),
+            default_distribution=self._default_distribution(cluster, item.metadata.namespace),
+            is_given_more=(sharing is not None and sharing.consumes(member.name))
+            or (not source and leads_elsewhere(self.remotes.get(ServiceKey(*memory[:2], member.name)))),
         )
         result = build_local(given)
         cluster.seen[memory] = result.seen
         return result
+
+    def _default_distribution(self, cluster: Cluster, namespace: str) -> str:
+        found = cluster.items.get(ObjectKey("Namespace", "", namespace))
+        return found.metadata.annotations.get(DISTRIBUTION, "") if found else ""
 
     def _merged(self, key: ServiceKey) -> Service | None:
         exports: list[Export] = []
@@ -467,6 +568,11 @@ class Fleet:
         return self._clusters[cluster].of(kind) if cluster in self._clusters else iter(())
 
 
+def _said(item: objects.KubernetesObject | None) -> object:
+    """Return what counts of a policy: conditions are written into it, too, and change nothing."""
+    return (item.spec, item.metadata.uid, item.metadata.age) if isinstance(item, TrafficPolicy) else None
+
+
 def _as_service(item: objects.ServiceImport) -> objects.Service:
     """Return the Service that an importer takes the exporters' to be."""
     ports = [
@@ -480,4 +586,13 @@ def _as_service(item: objects.ServiceImport) -> objects.Service:
 def _shape(service: Service) -> tuple[object, ...]:
     """Return everything but endpoints and origins: what a change of needs more than the fast lane."""
     names = (service.ports, service.vips, service.visible_in, service.age)
-    return (*names, service.headless, service.has_copies, service.traffic_distribution)
+    said = (service.hints, service.export_weights, service.traffic_distribution, service.capacities)
+    given = (service.has_copies, service.has_gateways, service.resolved)
+    # What is resolved stands in the cluster itself.
+    inside = tuple(service.endpoints[port] for port in sorted(service.resolved))
+    return (*names, *said, *given, inside, service.headless)
+
+
+def _reach(service: Service) -> tuple[object, ...]:
+    """Return what the fast lane is for."""
+    return (service.endpoints, service.has_degraded, service.widened_by, service.recovering)

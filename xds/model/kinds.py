@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from enum import Flag, auto
 from functools import lru_cache
 
-from xds.model import flomesh_objects, gateway_objects, karmada_objects, objects
+from xds.model import flomesh_objects, gateway_objects, istio_objects, karmada_objects, objects, traffic_objects
+
+
+class Level(Flag):
+    """Where objects of a kind stand."""
+
+    MEMBER = auto()
+    """In a member cluster, `DIR/<cluster>/**/*.yaml`: they are about that cluster, or its clients."""
+    FLEET = auto()
+    """On the hub, `DIR/*.yaml`: they are about the fleet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +31,8 @@ class Kind:
     namespaced: bool = True
     selector: str = ""
     """Only objects with these labels are asked for, as `kubectl -l` writes them."""
-    fleet_wide: bool = False
-    """True: stands in `DIR/*.yaml` or on the hub; False: belongs to a member cluster."""
+    level: Level = Level.MEMBER
+    """Which levels it may stand at."""
     is_qualified: bool = False
     """Other groups have a kind that is called like this one, which therefore goes by kind and group."""
 
@@ -50,13 +60,25 @@ KINDS = {
         Kind("ClusterProperty", "about.k8s.io", ("v1alpha1", "v1beta1"), objects.ClusterProperty, namespaced=False),
         Kind("Gateway", "gateway.networking.k8s.io", ("v1", "v1beta1"), gateway_objects.Gateway),
         Kind("HTTPRoute", "gateway.networking.k8s.io", ("v1", "v1beta1"), gateway_objects.HTTPRoute),
-        Kind("MemberCluster", "traffic.isthmus.dev", ("v1alpha1",), objects.MemberCluster, namespaced=False, fleet_wide=True),
+        Kind("DestinationRule", "networking.istio.io", ("v1", "v1beta1", "v1alpha3"), istio_objects.DestinationRule),
+        Kind("MemberCluster", "traffic.isthmus.dev", ("v1alpha1",), objects.MemberCluster, namespaced=False, level=Level.FLEET),
         Kind(
             "MultiClusterService",
             "networking.karmada.io",
             ("v1alpha1",),
             karmada_objects.MultiClusterService,
-            fleet_wide=True,
+            level=Level.FLEET,
+        ),
+        Kind(
+            "TrafficPolicy", "traffic.isthmus.dev", ("v1alpha1",), traffic_objects.TrafficPolicy, level=Level.FLEET | Level.MEMBER
+        ),
+        Kind(
+            "TrafficOverride",
+            "traffic.isthmus.dev",
+            ("v1alpha1",),
+            traffic_objects.TrafficOverride,
+            namespaced=False,
+            level=Level.FLEET,
         ),
         *(
             Kind(kind, group, ("v1alpha1",), struct, is_qualified=True)

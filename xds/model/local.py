@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from xds.model.events import ref_of
+from xds.model.hints import DISTRIBUTION, hints_of
 from xds.model.protocols import protocol_of
 from xds.model.service import Endpoint, Health, Locality, Port, Service, ServiceKey
 from xds.model.slices import SERVICE_NAME_LABEL, owner_of
@@ -21,12 +23,17 @@ if TYPE_CHECKING:
     from xds.model.members import Member
     from xds.problems import Ref
 
+CAPACITY: Final = "traffic.isthmus.dev/endpoint-capacity"
+"""Annotation of a Service: what one of its endpoints can bear, in requests a second."""
 TRAFFIC_DISTRIBUTIONS = {
     "PreferSameZone": "PreferSameZone",
     "PreferClose": "PreferSameZone",
     "PreferSameNode": "PreferSameNode",
 }
 """`spec.trafficDistribution` -> its present name (KEP-3015)."""
+
+_ANNOTATED = {"any": "", **{name.casefold(): present for name, present in TRAFFIC_DISTRIBUTIONS.items()}}
+"""The same of Istio's annotation, which knows `Any`, too, and looks at no case."""
 
 
 def distribution_of(spec: objects.ServiceSpec) -> str:
@@ -57,6 +64,8 @@ class LocalInput:
     """Endpoints that have been ready before (memory of the fleet), by identity."""
     doubted: bool = False
     """Whether all of them may be gone."""
+    default_distribution: str = ""
+    """What its namespace says of `trafficDistribution`, for Services that say nothing (`xds.model.hints.DISTRIBUTION`)."""
     is_given_more: bool = False
     """Whether other clusters share their endpoints with it, so that it needs none of its own."""
 
@@ -121,11 +130,6 @@ class _Builder:
             self.problem("XDS0215", message, hint=f"add its EndpointSlices, with the label {SERVICE_NAME_LABEL}")
         by_port = self.found_by_port_name()
         endpoints = {port.number: self.endpoints(port, by_port.get(port.name)) for port in ports}
-        if spec.traffic_distribution and spec.traffic_distribution not in TRAFFIC_DISTRIBUTIONS:
-            known = ", ".join(TRAFFIC_DISTRIBUTIONS)
-            self.problem(
-                "XDS0213", f"{spec.traffic_distribution!r} is unknown", at="spec.trafficDistribution", hint=f"use one of {known}"
-            )
         is_demoted = any(endpoint.standing for found in endpoints.values() for endpoint in found)
         service = Service(
             key=ServiceKey(given.service.metadata.namespace, given.service.metadata.name, given.member.name),
@@ -136,11 +140,44 @@ class _Builder:
             headless=spec.cluster_ip == "None",
             has_degraded=given.doubted or is_demoted,
             has_copies=any(self.cluster(owner_of(item).source) != given.member.name for item in given.slices),
-            traffic_distribution=distribution_of(spec),
+            traffic_distribution=self.distribution(),
             age=given.service.metadata.age,
+            capacities=self.capacities(),
+            hints=hints_of(given.service),
             origins=(self.ref,),
         )
         return LocalResult(service, frozenset(self.seen), tuple(self.problems))
+
+    def distribution(self) -> str:
+        """Return what is preferred: by the field, else by Istio's annotation, else by that of the namespace."""
+        item = self.given.service
+        annotation = f'metadata.annotations["{DISTRIBUTION}"]'
+        said = (
+            ("spec.trafficDistribution", item.spec.traffic_distribution),
+            (annotation, item.metadata.annotations.get(DISTRIBUTION)),
+        )
+        for at, text in said:
+            if (
+                text
+                and (found := _ANNOTATED.get(text.casefold()) if at == annotation else TRAFFIC_DISTRIBUTIONS.get(text))
+                is not None
+            ):
+                return found
+            if text:
+                known = ", ".join((*TRAFFIC_DISTRIBUTIONS, *(["Any"] if at == annotation else [])))
+                self.problem("XDS0213", f"{text!r} is unknown", at=at, hint=f"use one of {known}")
+        return _ANNOTATED.get(self.given.default_distribution.casefold(), "")
+
+    def capacities(self) -> dict[str, float]:
+        """Return what one endpoint can bear, where its Service says so."""
+        text = self.given.service.metadata.annotations.get(CAPACITY)
+        if text is None:
+            return {}
+        if re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,3})?", text) and float(text):
+            return {self.given.member.name: float(text)}
+        message = f"{text!r} is no number of requests a second above 0"
+        self.problem("XDS0213", message, at=f'metadata.annotations["{CAPACITY}"]', hint='e.g. "250" for each endpoint')
+        return {}
 
     def ports(self) -> tuple[Port, ...]:
         ports: dict[int, Port] = {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from xds.model.events import MemberState, Standing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from xds.problems import Ref
 
 
@@ -26,6 +28,10 @@ class Member:
     aliases: frozenset[str] = frozenset()
     """Other names by which it is registered."""
     standing: Standing = Standing.FULL
+    provider: str = ""
+    """Who runs it, e.g. a cloud."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of its MemberCluster."""
     property_id: str = ""
     """What its ClusterProperty says that the cluster set calls it (KEP-2149); "" if it says nothing that can be used."""
     declared: bool = True

@@ -136,11 +136,15 @@ def _member(cluster: Cluster, declared: objects.MemberCluster | None, cluster_id
         reason=cluster.reason,
         aliases=cluster.aliases,
         standing=cluster.standing,
+        provider=spec.provider,
+        labels=declared.metadata.labels if declared else {},
         property_id=cluster_id if _ID.fullmatch(cluster_id) else "",
         declared=declared is not None,
         origin=ref_of(FLEET, declared) if declared else None,
     )
 
 
-def _place(member: Member | None) -> tuple[str, tuple[str, ...], str, str] | None:
-    return None if member is None else (member.region, member.zones, member.network, member.id)
+def _place(member: Member | None) -> tuple[object, ...] | None:
+    if member is None:
+        return None
+    return (member.region, member.zones, member.network, member.id, member.provider, member.labels)

@@ -31,6 +31,8 @@ class ObjectMeta(Struct, frozen=True, rename="camel", kw_only=True):
     namespace: NamespaceName = ""
     uid: str = ""
     resource_version: str = ""
+    generation: int = 0
+    """How often what is wanted of it has changed, by its API server; 0 where that is not counted."""
     creation_timestamp: str | None = None
     """RFC 3339; sorts as text because Kubernetes always writes UTC."""
     labels: dict[str, str] = {}
@@ -260,6 +262,8 @@ class MemberClusterSpec(Struct, frozen=True, rename="camel", kw_only=True):
 
     region: str = ""
     zones: list[str] = []
+    provider: str = ""
+    """Who runs it, e.g. a cloud: policies may select by it."""
     network: str = "default"
     """Members of one network reach each other's pod addresses."""
     kubeconfig_secret: SecretRef | None = None

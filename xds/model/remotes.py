@@ -10,7 +10,7 @@ from xds.model.flomesh import Remote, RemoteInput, build_remote
 from xds.model.service import ServiceKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from xds.model.cluster import Cluster
     from xds.model.members import Member
@@ -52,11 +52,19 @@ class Remotes:
             self._dirty.update(key for key, remote in self.found.items() if not changed.isdisjoint(remote.mentioned))
             self._dirty.update(self._problems)  # a name may be the nearest one by now
 
-    def rebuild(self, clusters: Mapping[str, Cluster], known: Mapping[str, Member]) -> None:
-        """Make anew what depends on what changed."""
+    def move(self, members: Iterable[str]) -> None:
+        """Take into account that members are elsewhere now."""
+        moved = {*members}
+        names = {name for name, member in self._names.items() if member in moved}
+        self._dirty.update(key for key, remote in self.found.items() if not names.isdisjoint(remote.mentioned))
+
+    def rebuild(self, clusters: Mapping[str, Cluster], known: Mapping[str, Member]) -> set[ServiceKey]:
+        """Make anew what depends on what changed; return those from which something else follows now."""
         dirty, self._dirty = self._dirty, set()
+        changed: set[ServiceKey] = set()
         for key in sorted(dirty):
             given = _input(key, clusters[key.scope].items, known)
+            before = self.found.get(key)
             if given.exports or given.imports or given.policies:
                 self.found[key], problems = build_remote(given)
             else:
@@ -66,6 +74,9 @@ class Remotes:
                 self._problems[key] = problems
             else:
                 self._problems.pop(key, None)
+            if self.found.get(key) != before:
+                changed.add(key)
+        return changed
 
 
 def _input(key: ServiceKey, items: Mapping[ObjectKey, KubernetesObject], known: Mapping[str, Member]) -> RemoteInput:

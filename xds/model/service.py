@@ -12,6 +12,7 @@ from xds.model.objects import UNDATED
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from xds.model.events import Recovery
     from xds.problems import Ref
 
 CLUSTERSET = ""
@@ -81,6 +82,12 @@ class Endpoint:
     hostname: str = ""
     standing: Standing = Standing.FULL
     """Of its cluster, for clients of other clusters."""
+    gateway: str = ""
+    """Of an HTTP gateway of another cluster, the path that it wants in front of every other, / for none; "" of all others.
+
+    Its address may be a name to resolve."""
+    note: str = ""
+    """Why its health is not what its cluster says, where a policy sees it otherwise."""
     origin: Ref | None = field(default=None, compare=False)
     """The EndpointSlice."""
 
@@ -88,7 +95,8 @@ class Endpoint:
     def reasons(self) -> tuple[str, ...]:
         """Why its health is what it is, and what else clients of other clusters are told, in words."""
         of_cluster = _OF_STANDING.get(self.standing)
-        return (_OF_HEALTH[self.health], of_cluster) if of_cluster else (_OF_HEALTH[self.health],)
+        of_health = self.note or _OF_HEALTH[self.health]
+        return (of_health, of_cluster) if of_cluster else (of_health,)
 
     def without(self, addresses: Collection[str]) -> Endpoint | None:
         """Return the endpoint without some of its addresses; None if its primary is among them.
@@ -150,6 +158,20 @@ class Service:
     """Some of its endpoints are DEGRADED, or of a cluster without full standing."""
     has_copies: bool = False
     """A cluster's own, into which endpoints of other clusters are copied."""
+    widened_by: frozenset[str] = frozenset()
+    """Other clusters whose exports a cluster's own has because a policy names it: they count if that is in force."""
+    recovering: Mapping[tuple[int, Locality], Recovery] = field(default_factory=dict)
+    """(port, place) that had lost all its traffic, and is well again."""
+    capacities: Mapping[str, float] = field(default_factory=dict)
+    """Cluster -> what one endpoint there can bear, in requests a second, where its Service says so."""
+    hints: Mapping[str, str] = field(default_factory=dict)
+    """Of a cluster's own: what its Service says for other systems (`xds.model.hints`)."""
+    export_weights: Mapping[str, str] = field(default_factory=dict)
+    """Of the cluster set, if any export says one: cluster -> the weight that its export says, "" for none."""
+    has_gateways: bool = False
+    """A cluster's own with gateways of other clusters, by Flomesh's import: they count if its policy is in force."""
+    resolved: frozenset[int] = frozenset()
+    """Ports with gateways that are called by name, which clients resolve."""
 
     @property
     def spans(self) -> bool:

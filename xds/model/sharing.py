@@ -152,6 +152,7 @@ def share(own: Service, sharing: Sharing, others: Mapping[str, Service], told: C
         endpoints=endpoints,
         has_copies=True,
         has_degraded=own.has_degraded or any(one.has_degraded for one in providers.values()),
+        capacities={**own.capacities, **{name: one for other in providers.values() for name, one in other.capacities.items()}},
         origins=tuple(sorted(origins)),
     )
     return Shared(service, tuple(problems))

@@ -23,13 +23,33 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """All the places of one priority. A tier keeps its index while it is empty, so that hosts never change tier."""
+    """All the places of one priority. A tier keeps its index while it is empty or closed, so that hosts never change tier."""
 
     index: int
     name: str
     """The rule that put the places here, e.g. `own cluster`."""
     shares: tuple[Share, ...]
     """By locality."""
+    closed: str = ""
+    """Why nothing of it is used; "" if it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Endpoints of one locality that a client is not given."""
+
+    locality: Locality
+    endpoints: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """All endpoints of one port of a service: those in tiers, and the others."""
+
+    tiers: tuple[Tier, ...]
+    left_out: tuple[LeftOut, ...]
+    """By locality and reason."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,3 +63,5 @@ class Place:
     node: str = ""
     drops_degraded: bool = False
     """Clients there do not use what is DEGRADED at all, as gRPC (A27): it stands in an extra last tier instead."""
+    no_gateways: bool = False
+    """Clients there cannot put a path in front of a request's, as gRPC: gateways are none for them."""

@@ -16,7 +16,7 @@ from xds.problems import Problem
 from xds.snapshot.resource import Resource
 from xds.translate.hostnames import A_HOSTNAME, intersections, is_hostname
 from xds.translate.listeners import http_filter, socket_address
-from xds.translate.routes import retried_routes
+from xds.translate.routes import KEEP_PATH, retried_routes
 from xds.wire import CLUSTER, LISTENER, ROUTE, envoy, to_bytes
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class _Gateways:
         self.given = given
         self.problems: list[Problem] = []
         self.used: set[ServiceKey] = set()
+        self.through_gateways: set[str] = set()
+        """Clusters that put paths in front of a request's."""
         self.ports: dict[int, _Port] = defaultdict(_Port)
 
     def result(self) -> GatewayResult:
@@ -261,7 +263,10 @@ class _Gateways:
             self.problem("XDS0401", ref, wrong, at=f"{at}.port", hint=known)
             return None
         self.used.add(key)
-        return service.resource_name(backend.port)
+        name = service.resource_name(backend.port)
+        if service.has_gateways:
+            self.through_gateways.add(name)
+        return name
 
     def port_resources(self, number: int) -> list[Resource]:
         port, name = self.ports[number], f"gateway:{number}"
@@ -274,6 +279,7 @@ class _Gateways:
             name=name,
             virtual_hosts=[_virtual_host(hostname, entries) for hostname, entries in sorted(port.hosts.items())],
             ignore_port_in_host_matching=True,
+            request_headers_to_add=() if port.clusters.isdisjoint(self.through_gateways) else [KEEP_PATH],
         )
         origins = tuple(sorted(port.origins))
         refs = {ROUTE: frozenset((name,))}

@@ -16,11 +16,14 @@ from xds.translate.routes import service_host
 from xds.wire import CLUSTER, LISTENER, ROUTE, envoy, pack, to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from xds.model.service import Port, Service, ServiceKey
     from xds.model.view import View
+    from xds.policy.policies import RouteSettings
     from xds.problems import Ref
+
+    Routing = Callable[[Service, int], RouteSettings]
 
 OUTBOUND = "outbound"
 HTTP_PORT = 80
@@ -71,22 +74,23 @@ class Claims:
         return [clash.problem() for clash in self.clashes.values()]
 
 
-def sidecar_resources(view: View, services: Iterable[Service]) -> tuple[list[Resource], list[Problem]]:
+def sidecar_resources(view: View, services: Iterable[Service], routing: Routing) -> tuple[list[Resource], list[Problem]]:
     """Return listeners and routes of a sidecar's view, and what could not be served in it.
 
     Args:
         view: whose.
         services: those that its clients may use, in order of their keys.
+        routing: returns what policies say of the routes to a port.
     """
     # A new service must not take an address from one that works: the oldest keeps it, as in KEP-1645 and the Gateway API.
     # The sort is stable, so that the order of keys decides among equals.
     by_age = sorted(services, key=lambda service: service.age)
     if view.intercept is Intercept.TRANSPARENT:
-        return _Transparent(view).resources(by_age)
-    return _explicit(view, by_age)
+        return _Transparent(view, routing).resources(by_age)
+    return _explicit(view, by_age, routing)
 
 
-def _explicit(view: View, services: Iterable[Service]) -> tuple[list[Resource], list[Problem]]:
+def _explicit(view: View, services: Iterable[Service], routing: Routing) -> tuple[list[Resource], list[Problem]]:
     claims = Claims()
     problems: list[Problem] = []
     hosts: list[envoy.VirtualHost] = []
@@ -98,7 +102,7 @@ def _explicit(view: View, services: Iterable[Service]) -> tuple[list[Resource], 
             domains = claims.take(service, OUTBOUND, _domains(service, port, view))
             if domains:
                 cluster = service.resource_name(port.number)
-                hosts.append(service_host(cluster, domains))
+                hosts.append(service_host(cluster, domains, routing(service, port.number)))
                 clusters.append(cluster)
                 origins.update(service.origins)
     route = _routes(OUTBOUND, hosts, clusters, origins)
@@ -115,8 +119,9 @@ def _explicit(view: View, services: Iterable[Service]) -> tuple[list[Resource], 
 class _Transparent:
     """A filter chain for each service VIP and port; everything else goes where it was going."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, routing: Routing) -> None:
         self.view = view
+        self.routing = routing
         self.claims = Claims()
         self.chains: list[envoy.FilterChain] = []
         self.clusters: set[str] = {PASSTHROUGH}
@@ -153,7 +158,7 @@ class _Transparent:
         if port.protocol.is_http:
             names = _domains_on_port(service, port, self.view, vips)
             if domains := self.claims.take(service, f"host:{port.number}", names):
-                self.hosts[port.number].append(service_host(cluster, domains))
+                self.hosts[port.number].append(service_host(cluster, domains, self.routing(service, port.number)))
                 self.routed[port.number].append(cluster)
         if vips:
             match = envoy.FilterChainMatch(

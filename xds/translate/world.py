@@ -1,21 +1,25 @@
 """The translator: everything that the proxies of a view are given.
 
-Work is done once a service where views agree: clusters are the same for every view of Envoys, clusters and api_listeners for
-every view of gRPC clients, CLAs for every view of the same place. Only listeners and routes are made for each view.
+Work is done once a service where views agree: clusters are the same for every view of Envoys that one policy governs, clusters
+and api_listeners for every view of gRPC clients, CLAs for every view on the same ladder. Only listeners and routes are made for
+each view.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from xds.model.view import Role
-from xds.policy.ladder import place_of
+from xds.policy.book import PolicyBook
+from xds.policy.outlook import Outlook
 from xds.translate.assignments import assignment
 from xds.translate.clusters import service_cluster
 from xds.translate.gateway import GatewayInput, gateway_resources
 from xds.translate.proxyless import proxyless_resources
 from xds.translate.sidecar import sidecar_resources
+from xds.translate.unfollowed import unfollowed
 from xds.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE
 
 if TYPE_CHECKING:
@@ -24,7 +28,8 @@ if TYPE_CHECKING:
     from xds.model.fleet import Fleet
     from xds.model.service import Port, Service, ServiceKey
     from xds.model.view import View
-    from xds.policy.tiers import Place
+    from xds.policy.ladder import Ladder
+    from xds.policy.policies import ClusterSettings
     from xds.problems import Problem
     from xds.snapshot.resource import Resource
 
@@ -48,11 +53,12 @@ class _Entry:
     """What has been made of one service so far."""
 
     service: Service
-    clusters: list[Resource] | None = None
-    """Made when the first Envoy comes."""
+    clusters: dict[tuple[ClusterSettings, ...], list[Resource]] = field(default_factory=dict)
+    """What policies say of each port -> the clusters for Envoys."""
     proxyless: list[Resource] | None = None
     """api_listeners and their clusters, made when the first gRPC client comes."""
-    assignments: dict[Place, list[Resource]] = field(default_factory=dict)
+    assignments: dict[tuple[Ladder, ...], list[Resource]] = field(default_factory=dict)
+    """The ladder of each port -> the CLAs."""
 
 
 class Translator:
@@ -60,9 +66,13 @@ class Translator:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
+        self.book = PolicyBook()
+        """The policies that are in force."""
+        self._outlooks: dict[View, Outlook] = {}
         self._entries: dict[ServiceKey, _Entry] = {}
         self._outbound: dict[tuple[str, ...], tuple[list[Resource], list[Problem]]] = {}
         """(cluster, namespace, intercept, listen) -> listeners and routes of the sidecars that say so, wherever they run."""
+        self.services_changed()
 
     def translate(self, view: View) -> Translation:
         """Return everything for a view."""
@@ -79,12 +89,14 @@ class Translator:
         else:
             own, problems = self._sidecar(view, visible)
         resources: Resources = {type_url: {} for type_url in TYPES}
+        outlook = self._outlook(view)
         for service in visible:
             if view.role is not Role.PROXYLESS:
-                _add(resources, self._clusters(service))
-            _add(resources, self._assignments(service, view))
+                _add(resources, self._clusters(service, outlook))
+            _add(resources, self._assignments(service, outlook))
         _add(resources, own)
-        return Translation(resources, tuple(problems))
+        policies = {ladder.policy for ladder in outlook.ladders_in_use}
+        return Translation(resources, (*problems, *unfollowed(view.role, policies)))
 
     def endpoints(self, view: View, keys: Iterable[ServiceKey], held: Container[str]) -> dict[str, Resource]:
         """Return the CLAs of some services for a view: the fast lane.
@@ -95,11 +107,14 @@ class Translator:
             held: names of the view's present CLAs; one that it does not hold yet waits for its batch.
         """
         found: dict[str, Resource] = {}
+        outlook = self._outlook(view)
         for key in keys:
             service = self._fleet.services.get(key)
             # Other clusters' own services have the same names there.
             if service is not None and service.is_visible(view.cluster):
-                found.update((resource.name, resource) for resource in self._assignments(service, view) if resource.name in held)
+                found.update(
+                    (resource.name, resource) for resource in self._assignments(service, outlook) if resource.name in held
+                )
         return found
 
     def forget(self, live: Iterable[View]) -> None:
@@ -107,24 +122,33 @@ class Translator:
         views = list(live)
         for outbound in self._outbound.keys() - {_outbound_key(view) for view in views}:
             del self._outbound[outbound]
+        self._outlooks = {view: outlook for view, outlook in self._outlooks.items() if view in views}
+        ladders = {one for outlook in self._outlooks.values() for one in outlook.ladders_in_use}
+        settings = {one for outlook in self._outlooks.values() for one in outlook.settings_in_use}
+        self.book.forget_ladders(ladders)
         for key, entry in list(self._entries.items()):
-            service = self._fleet.services.get(key)
-            if service is None:
+            if key not in self._fleet.services:
                 del self._entries[key]
                 continue
-            places = {place_of(service, view) for view in views}
-            for place in entry.assignments.keys() - places:
-                del entry.assignments[place]
+            for unused in [found for found in entry.assignments if not ladders.issuperset(found)]:
+                del entry.assignments[unused]
+            for said in entry.clusters.keys() - settings:
+                del entry.clusters[said]
 
     def services_changed(self) -> None:
-        """Forget what was made of all services together; call it when more than endpoints changed."""
+        """Forget what was made of all services together, and look which policies are in force.
+
+        Call it when more than endpoints changed.
+        """
         self._outbound.clear()
+        self._outlooks.clear()
+        self.book.refresh(self._fleet)
 
     def _sidecar(self, view: View, visible: list[Service]) -> tuple[list[Resource], list[Problem]]:
         key = _outbound_key(view)
         found = self._outbound.get(key)
         if found is None:
-            found = self._outbound[key] = sidecar_resources(view, visible)
+            found = self._outbound[key] = sidecar_resources(view, visible, partial(self.book.routing, cluster=view.cluster))
         return found
 
     def _entry(self, service: Service) -> _Entry:
@@ -136,11 +160,28 @@ class Translator:
             entry.assignments.clear()
         return entry
 
-    def _clusters(self, service: Service) -> list[Resource]:
-        entry = self._entry(service)
-        if entry.clusters is None:
-            entry.clusters = [service_cluster(service, port) for port in service.ports]
-        return entry.clusters
+    def _outlook(self, view: View) -> Outlook:
+        found = self._outlooks.get(view)
+        if found is None:
+            found = self._outlooks[view] = Outlook(self.book, view)
+        return found
+
+    def _clusters(self, service: Service, outlook: Outlook) -> list[Resource]:
+        entry, settings = self._entry(service), outlook.settings(service)
+        inside = self._inside(service, outlook) if service.resolved else []
+        if any(inside):
+            made = (service_cluster(service, *one) for one in zip(service.ports, settings, inside, strict=True))
+            return [*made]
+        found = entry.clusters.get(settings)
+        if found is None:
+            made = (service_cluster(service, port, one) for port, one in zip(service.ports, settings, strict=True))
+            found = entry.clusters[settings] = [*made]
+        return found
+
+    def _inside(self, service: Service, outlook: Outlook) -> list[Ladder | None]:
+        """Return the ladder of each port whose endpoints stand in its cluster, since some are names to resolve."""
+        ladders = outlook.ladders(service)
+        return [one if one.resolves(service, port.number) else None for port, one in zip(service.ports, ladders, strict=True)]
 
     def _proxyless(self, service: Service) -> list[Resource]:
         entry = self._entry(service)
@@ -148,12 +189,13 @@ class Translator:
             entry.proxyless = [made for port in service.ports for made in proxyless_resources(service, port)]
         return entry.proxyless
 
-    def _assignments(self, service: Service, view: View) -> list[Resource]:
-        entry = self._entry(service)
-        place = place_of(service, view)
-        found = entry.assignments.get(place)
+    def _assignments(self, service: Service, outlook: Outlook) -> list[Resource]:
+        entry, ladders = self._entry(service), outlook.ladders(service)
+        found = entry.assignments.get(ladders)
         if found is None:
-            found = entry.assignments[place] = [assignment(service, port.number, place) for port in service.ports]
+            pairs = [(port.number, one) for port, one in zip(service.ports, ladders, strict=True)]
+            made = (assignment(service, port, one) for port, one in pairs if not one.resolves(service, port))
+            found = entry.assignments[ladders] = [*made]
         return found
 
 

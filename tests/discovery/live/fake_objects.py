@@ -1,4 +1,4 @@
-"""What a fake API server does with single objects: reads, server-side apply, deletion; and who may do what."""
+"""What a fake API server does with single objects: makes, gives, applies, replaces, deletes them; and who may do what."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ FURTHER = (
     Resource("ConfigMap", "", "v1", "configmaps", built_in=True),
     Resource("ServiceAccount", "", "v1", "serviceaccounts", built_in=True),
     Resource("Pod", "", "v1", "pods", built_in=True),
+    Resource("Lease", "coordination.k8s.io", "v1", "leases", built_in=True),
     Resource("PersistentVolumeClaim", "", "v1", "persistentvolumeclaims", built_in=True),
     *(Resource(kind, "apps", "v1", f"{kind.lower()}s", built_in=True) for kind in ("Deployment", "StatefulSet", "DaemonSet")),
     *(
@@ -26,7 +27,7 @@ FURTHER = (
 )
 """Kinds that nobody watches."""
 MEMBER_CLUSTER = Resource("MemberCluster", "traffic.isthmus.dev", "v1alpha1", "memberclusters", namespaced=False)
-_PATH = re.compile(r"(/apis/[^/]+/[^/]+|/api/v1)(?:/namespaces/([^/]+))?/([^/]+)(?:/([^/]+))?")
+_PATH = re.compile(r"(/apis/[^/]+/[^/]+|/api/v1)(?:/namespaces/([^/]+))?/([^/]+)(?:/([^/]+)(?:/status)?)?")
 
 
 def serve_further(server: FakeApiServer, *more: Resource) -> None:
@@ -50,6 +51,8 @@ def answer_object(server: FakeApiServer, method: str, path: str, query: dict[str
     if resource.kind in server.forbidden:
         message = f'{plural} is forbidden: User "isthmus" cannot {method.lower()} resource "{plural}"'
         return server.store.status(403, "Forbidden", message)
+    if name is None and method == "POST":
+        return _created(server, resource, namespace or "", document)
     if name is None:
         items = [item for key, item in server.store.objects(resource.kind).items() if key[0] == (namespace or "")]
         return Answer(200, json.dumps({"metadata": {}, "items": items}).encode())
@@ -65,14 +68,30 @@ def _one(server: FakeApiServer, resource: Resource, key: tuple, method: str, que
             if "dryRun" in query:
                 return _full(resource, merged)
             labels = merged["metadata"].get("labels")
-            content = {part: value for part, value in merged.items() if part not in ("apiVersion", "kind", "metadata")}
-            store.put(kind, key[1], key[0], labels=labels, **content)
+            store.put(kind, key[1], key[0], labels=labels, **_content(merged))
         return _full(resource, store.objects(kind)[key])
     if now is None:
         return store.status(404, "NotFound", f'{resource.plural} "{key[1]}" not found')
+    if method == "PUT":
+        if document["metadata"]["resourceVersion"] != now["metadata"]["resourceVersion"]:
+            return store.status(409, "Conflict", f'{resource.plural} "{key[1]}": the object has been modified')
+        store.put(kind, key[1], key[0], **_content(document))
+        return _full(resource, store.objects(kind)[key])
     if method == "DELETE":
         store.delete(kind, key[1], key[0])
     return _full(resource, now)
+
+
+def _created(server: FakeApiServer, resource: Resource, namespace: str, document: dict) -> Answer:
+    key = namespace, document["metadata"]["name"]
+    if key in server.store.objects(resource.kind):
+        return server.store.status(409, "AlreadyExists", f'{resource.plural} "{key[1]}" already exists')
+    server.store.put(resource.kind, key[1], namespace, **_content(document))
+    return _full(resource, server.store.objects(resource.kind)[key])
+
+
+def _content(document: dict) -> dict:
+    return {part: value for part, value in document.items() if part not in ("apiVersion", "kind", "metadata")}
 
 
 def _merged(now: dict, wanted: dict) -> dict:

@@ -52,6 +52,7 @@ CUSTOM = {
     "ServiceImport": Resource("ServiceImport", MCS, "v1beta1", "serviceimports"),
     "Gateway": Resource("Gateway", GATEWAY, "v1", "gateways"),
     "HTTPRoute": Resource("HTTPRoute", GATEWAY, "v1", "httproutes"),
+    "DestinationRule": Resource("DestinationRule", "networking.istio.io", "v1", "destinationrules"),
     **{
         f"{kind}.{group}": Resource(f"{kind}.{group}", group, "v1alpha1", plural)
         for group in ("multicluster.flomesh.io", "flomesh.io")
@@ -121,10 +122,12 @@ class Store:
     def put(self, kind: str, name: str, namespace: str = "shop", *, labels: dict | None = None, **content) -> None:
         """Create or replace an object."""
         key = (namespace if self.resources[kind].namespaced else "", name)
-        known = key in self.objects(kind)
+        known, last = key in self.objects(kind), self.objects(kind).get(key, {})
         self.version += 1
         metadata = {"name": name, "resourceVersion": str(self.version), "uid": f"{kind}-{key[0]}-{name}"}
         metadata |= {"namespace": key[0]} if key[0] else {}
+        generation = last.get("metadata", {}).get("generation", 0)
+        metadata |= {"generation": generation + (last.get("spec") != content.get("spec"))}
         metadata |= {"labels": labels} if labels else {}
         self._log.append(_Change(self.version, kind, key, "MODIFIED" if known else "ADDED", {"metadata": metadata, **content}))
         self._tell()

@@ -21,7 +21,7 @@ from xds.ranges import parsed
 
 SERVICE_CIDR = Resource("ServiceCIDR", "networking.k8s.io", "v1", "servicecidrs", namespaced=False, built_in=True)
 PROPERTY = Resource("ClusterProperty", "about.k8s.io", "v1beta1", "clusterproperties", namespaced=False)
-ABSENT = "flomesh.io, multicluster.flomesh.io"
+ABSENT = "flomesh.io, multicluster.flomesh.io, networking.istio.io, traffic.isthmus.dev"
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ async def test_a_cluster_that_is_in_order(start, tmp_path):
     assert found["east", "identity"].found == "id c1, kube-system u-1"
     v1, beta = "Namespace, Node, Service, EndpointSlice, Gateway, HTTPRoute", "ServiceExport, ServiceImport, ClusterProperty"
     assert found["east", "apis"].found == f"v1.37.2; v1: {v1}; v1beta1: {beta}; not installed: {ABSENT}"
-    assert found["east", "rights"].found == "all 44 that are needed"
+    assert found["east", "rights"].found == "all 49 that are needed"
     assert not found["east", "rights"].remedy
 
 
@@ -107,16 +107,16 @@ async def test_rights_that_are_missing(start, tmp_path):
     server = await start()
     server.forbidden |= {"list services", "watch services", "patch serviceexports/status", "create leases"}
     found = (await checked(tmp_path, east=server))["east", "rights"]
-    assert (found.result, found.found) == (Result.FAILED, "2 of 30 are missing: may not list, watch services")
+    assert (found.result, found.found) == (Result.FAILED, "2 of 34 are missing: may not list, watch services")
     assert "deploy/remote/read-only.yaml and bind it" in found.remedy
     found = (await checked(tmp_path, east=server, mcs=True))["east", "rights"]
     assert found.found == (
-        "4 of 44 are missing: may not list, watch services; patch serviceexports/status.multicluster.x-k8s.io; "
+        "4 of 49 are missing: may not list, watch services; patch serviceexports/status.multicluster.x-k8s.io; "
         "create leases.coordination.k8s.io in isthmus-system"
     )
     server.forbidden |= {"list nodes", "watch nodes", "list endpointslices"}
     found = (await checked(tmp_path, east=server))["east", "rights"]
-    assert found.found == "5 of 30 are missing: may not list, watch services, nodes; list endpointslices.discovery.k8s.io"
+    assert found.found == "5 of 34 are missing: may not list, watch services, nodes; list endpointslices.discovery.k8s.io"
 
 
 async def test_rights_to_what_is_not_installed_are_a_warning(start, tmp_path):
@@ -127,7 +127,9 @@ async def test_rights_to_what_is_not_installed_are_a_warning(start, tmp_path):
     found = await checked(tmp_path, east=server)
     assert found["east", "rights"].result is Result.WARNING
     assert found["east", "apis"].result is Result.OK
-    assert found["east", "apis"].found.endswith("; not installed: flomesh.io, gateway.networking.k8s.io, multicluster.flomesh.io")
+    assert found["east", "apis"].found.endswith(
+        f"; not installed: flomesh.io, gateway.networking.k8s.io, {ABSENT.partition(', ')[2]}"
+    )
 
 
 async def test_apis_that_are_missing(start, tmp_path):

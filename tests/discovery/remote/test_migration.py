@@ -110,8 +110,57 @@ def test_karmada_flomesh_and_istio():
     told = {one.objects: one.instead for one in differences(found.values())}
     assert told["2 MultiClusterServices"].startswith("`serve --hub` reads them")
     assert {one.name: one.exports for one in moves(found)}["pay"] == (), "nothing is missing"
-    assert told["1 GlobalTrafficPolicy"].startswith("none: own cluster")
+    assert told["1 GlobalTrafficPolicy"].startswith("obeyed as they are")
     assert told["remote secrets of c2"].startswith("`serve --hub` makes these clusters members")
+
+
+def services(*texts):
+    return foreign("", Service=[f"{{metadata: {{namespace: shop, {text}}}}}" for text in texts])
+
+
+def test_istio_joins_services_of_one_name_for_a_rule():
+    rules = foreign(
+        "networking.istio.io",
+        DestinationRule=[
+            """{metadata: {name: pay, namespace: shop}, spec: {host: pay, subsets: [{name: v1}], trafficPolicy: {
+                loadBalancer: {localityLbSetting: {failover: [{from: r1, to: r2}]}}, outlierDetection: {}}}}""",
+            "{metadata: {name: web, namespace: shop}, spec: {host: web, trafficPolicy: {tls: {mode: DISABLE}}}}",
+            "{metadata: {name: odd, namespace: shop}, spec: {host: 1}}",
+        ],
+    )
+    exports = foreign("multicluster.x-k8s.io", ServiceExport=["{metadata: {name: pay, namespace: shop}}"])
+    found = {"c2": services("name: pay", "name: web"), "c1": {**services("name: pay", "name: web"), **rules, **exports}}
+    assert moves(found) == [Move("Istio", "shop", "pay", ("c1", "c2"), ("c2",))]
+    told = {one.objects: one.instead for one in differences(found.values())}
+    assert told.pop("3 DestinationRules").startswith("1 followed, for the clients of their cluster")
+    assert told.pop("spec.subsets of 1 DestinationRule") == told.pop("spec.trafficPolicy.tls of 1 DestinationRule") == "none"
+    ((field, text),) = told.items()
+    assert field == "spec.trafficPolicy.outlierDetection.maxEjectionPercent of 1 DestinationRule"
+    assert text.startswith("differs: is not given: Istio would eject at most 10 %")
+
+
+def test_marks_of_cilium_linkerd_and_azure_fleet_are_places_of_services():
+    marked = services(
+        "name: pay, annotations: {service.cilium.io/global: 'true', service.cilium.io/affinity: local}",
+        "name: web, annotations: {service.cilium.io/global: 'true', service.cilium.io/shared: 'false'}",
+        "name: cart, labels: {mirror.linkerd.io/exported: 'true'}",
+        "name: all, labels: {mirror.linkerd.io/federated: member}",
+        "name: near, annotations: {networking.istio.io/traffic-distribution: PreferClose}",
+    )
+    weighed = "{metadata: {name: pay, namespace: shop, annotations: {networking.fleet.azure.com/weight: '3'}}}"
+    fleet = foreign("networking.fleet.azure.com", ServiceExport=[weighed])
+    found = {"c1": {**marked, **fleet}}
+    assert [(one.system, one.name, one.exports) for one in moves(found)] == [
+        ("Linkerd", "all", ("c1",)),
+        ("Linkerd", "cart", ("c1",)),
+        ("Azure Fleet", "pay", ("c1",)),
+        ("Cilium", "pay", ("c1",)),
+    ]
+    told = {one.objects: one.instead for one in differences(found.values())}
+    assert told["service.cilium.io/global of 2 Services"].startswith("followed")
+    assert told["mirror.linkerd.io/exported of 1 Service"] == "NAME.NAMESPACE.svc.clusterset.local instead of NAME-CLUSTER"
+    assert told["networking.fleet.azure.com/weight of 1 ServiceExport"] == "the same annotation of the ServiceExport to make"
+    assert len(told) == 7
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from xds.discovery.live.resources import NOT_FOUND
 from xds.discovery.registry import registry_objects as registry
 from xds.discovery.registry.registrations import Hub, Registered, registered
 from xds.model.events import FLEET, Delete, MemberState, Upsert
-from xds.model.kinds import KINDS
+from xds.model.kinds import KINDS, Level
 from xds.model.objects import MemberCluster
 from xds.problems import Problem
 from xds.undecodable import UNDECODABLE
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 LOOK_S: Final = 10.0
 """How often Secrets are read that others refer to."""
 GATHER_S: Final = 0.05
-FLEET_WIDE: Final = tuple(kind for kind in KINDS.values() if kind.fleet_wide)
+FLEET_WIDE: Final = tuple(kind for kind in KINDS.values() if Level.FLEET in kind.level)
 """Kinds that are passed on to the model."""
 READ: Final[tuple[tuple[str, Kind], ...]] = (
     *((kind.name, kind) for kind in FLEET_WIDE),

@@ -32,8 +32,9 @@ from xds.discovery.live.writing import MemberWriter
 from xds.discovery.saved_world import FLEET_WIDE, SavedWorld
 from xds.errors import ConfigurationError
 from xds.model.events import FLEET, Aliases, Delete, Health, MemberState, Remember, Synced
-from xds.model.kinds import KINDS
+from xds.model.kinds import KINDS, Level
 from xds.model.objects import MemberCluster, MemberClusterSpec, ScopeSpec
+from xds.model.traffic_objects import TrafficPolicy
 from xds.problems import Problem, Ref
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ HUB: Final = ""
 """Stands for the hub where members stand by name."""
 KEEP_S: Final = 10.0
 """How often what is held is looked at, and what changed is saved."""
-MEMBER_KINDS: Final = tuple(kind for kind in KINDS.values() if not kind.fleet_wide and kind.name != "Pod")
+MEMBER_KINDS: Final = tuple(kind for kind in KINDS.values() if Level.MEMBER in kind.level and kind.name != "Pod")
 """Pods are not read: all that we need of them is in EndpointSlices."""
 
 
@@ -70,6 +71,8 @@ class Care:
     """Returns whether we write to a member: then all of it is read, since what we wrote is exported by nobody."""
     memory: Callable[[str], Mapping[tuple[str, str, str], frozenset[str]]] = lambda _: {}
     """Returns which endpoints of a member have been ready."""
+    accepted: Callable[[str], Iterable[TrafficPolicy]] = lambda _: ()
+    """Returns the policies of a member, or of the fleet for FLEET, each as it was accepted last."""
 
 
 class LiveSource:
@@ -103,8 +106,8 @@ class LiveSource:
         """Of members that have a MemberCluster."""
         self._shared: frozenset[Name] = frozenset()
         """Services that a MultiClusterService takes from clusters, so that they need no export."""
-        self._saved_changes: dict[str, int] = {}
-        """Member -> its changes when it was saved last."""
+        self._saved_states: dict[str, _State] = {}
+        """Member -> as it was saved last."""
         chosen = chosen_contexts(files, contexts) if files else []
         self._files: dict[str, Access] = {context.member: FileAccess(context) for context in chosen}
         self._plugins = plugins or {}
@@ -165,14 +168,19 @@ class LiveSource:
         """Return how to write to a member, by whatever connection there is at the time."""
         return MemberWriter(lambda: self.members.get(member))
 
-    def hub_writer(self) -> MemberWriter:
-        """Return how to write to the hub, by whatever connection there is at the time."""
-        return MemberWriter(lambda: self._hub_source.source(MEMBERS) if self._hub_source else None)
+    def hub_writer(self, kind: str) -> MemberWriter:
+        """Return how to write fleet-wide objects of a kind to the hub, by whatever connection there is at the time."""
+        return MemberWriter(lambda: self._hub_source.source(kind) if self._hub_source else None)
 
     @property
     def declared_members(self) -> Iterator[MemberCluster]:
         """The MemberClusters of the hub."""
         return (item for item in self._fleet_wide.of(MEMBERS) if isinstance(item, MemberCluster))
+
+    @property
+    def fleet_policies(self) -> Iterator[TrafficPolicy]:
+        """The TrafficPolicies of the hub."""
+        return (item for item in self._fleet_wide.of(TrafficPolicy.__name__) if isinstance(item, TrafficPolicy))
 
     async def run(
         self, sink: Callable[[list[Event]], None], problems: Callable[[tuple[Problem, ...]], None], *, is_alone: bool
@@ -207,8 +215,9 @@ class LiveSource:
         """Keep up with what the hub registers, beginning with what was saved of that."""
         if self._saved:
             if (saved := await asyncio.to_thread(self._saved.load, FLEET_WIDE)) is not None:
+                self._tell([Remember(FLEET, accepted=tuple(saved.accepted))])
                 self._fleet_wide.restore(saved.objects)
-                self._saved_changes[FLEET_WIDE] = self._fleet_wide.changes
+                self._saved_states[FLEET_WIDE] = _State(self._fleet_wide.changes, tuple(saved.accepted))
             for name in await asyncio.to_thread(self._saved.names):
                 if name not in self._files:
                     await self._prepare(name)
@@ -347,9 +356,9 @@ class LiveSource:
         keeper = Keeper(name, scoping.take, self._tell_problems, share=self._care.share, delay_s=self._care.delay_s)
         self._keepers[name], self._scopings[name] = keeper, scoping
         if saved:
-            self._tell([Remember(name, saved.seen)])
+            self._tell([Remember(name, saved.seen, tuple(saved.accepted))])
             keeper.restore(saved.objects)
-        self._saved_changes[name] = keeper.changes
+        self._saved_states[name] = _State(keeper.changes, tuple(saved.accepted) if saved else ())
         self.regard(name)
 
     async def _keep_up(self, name: str, access: Access) -> bytes:
@@ -397,18 +406,24 @@ class LiveSource:
         now_s, found = time.time(), []
         for name, member in self.members.items():
             keeper = self._keepers[name]
-            if member.is_synced and keeper.changes != self._saved_changes[name]:
-                self._saved_changes[name] = keeper.changes
-                found.append(_Unsaved(name, list(keeper.objects), dict(self._care.memory(name)), now_s))
-        if self._hub_source and self._hub_source.is_synced and self._fleet_wide.changes != self._saved_changes.get(FLEET_WIDE):
-            self._saved_changes[FLEET_WIDE] = self._fleet_wide.changes
-            found.append(_Unsaved(FLEET_WIDE, self._fleet_wide.saved, {}, now_s))
+            state = _State(keeper.changes, self._accepted(name))
+            if member.is_synced and state != self._saved_states[name]:
+                self._saved_states[name] = state
+                found.append(_Unsaved(name, list(keeper.objects), dict(self._care.memory(name)), now_s, state.accepted))
+        state = _State(self._fleet_wide.changes, self._accepted(FLEET))
+        if self._hub_source and self._hub_source.is_synced and state != self._saved_states.get(FLEET_WIDE):
+            self._saved_states[FLEET_WIDE] = state
+            found.append(_Unsaved(FLEET_WIDE, self._fleet_wide.saved, {}, now_s, state.accepted))
         return found
+
+    def _accepted(self, cluster: str) -> tuple[TrafficPolicy, ...]:
+        """Return what was accepted last of the policies that API servers told: what has no uid, is of a file."""
+        return tuple(item for item in self._care.accepted(cluster) if item.metadata.uid)
 
     def _save(self, due: list[_Unsaved]) -> None:
         for one in due:
             if self._saved:
-                self._saved.save(*one)
+                self._saved.save(one.name, one.objects, one.seen, one.at_s, accepted=one.accepted)
                 if one.name != FLEET_WIDE and one.name not in self._keepers:  # it has left meanwhile
                     self._saved.forget(one.name)
 
@@ -440,6 +455,13 @@ class LiveSource:
             self._tell_problems()
 
 
+class _State(NamedTuple):
+    """What has changed if a member has to be saved again."""
+
+    changes: int
+    accepted: tuple[TrafficPolicy, ...]
+
+
 class _Unsaved(NamedTuple):
     """A member that has to be saved."""
 
@@ -447,6 +469,7 @@ class _Unsaved(NamedTuple):
     objects: list[KubernetesObject]
     seen: dict[tuple[str, str, str], frozenset[str]]
     at_s: float
+    accepted: tuple[TrafficPolicy, ...]
 
 
 def _described(name: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from xds.discovery.remote.foreign import KUBEFED_V1
+from xds.discovery.remote.meshes import counterparts
 from xds.discovery.remote.migration import KUBEFED, placement_of
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ SELECTOR: Final = "federation.alpha.kubernetes.io/cluster-selector"
 BY_NAME: Final = "none: an export is made in each cluster by name"
 MEMBERS: Final = "`serve --hub` makes these clusters members"
 SHARED: Final = "`serve --hub` reads them: names under cluster.local; one under clusterset.local needs exports"
-LADDER: Final = "none: own cluster, then same region, then anywhere"
+OBEYED: Final = "obeyed as they are: gateways of imports become tiers, under cluster.local"
 COUNTERPARTS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("core.kubefed.io", "KubeFedCluster", "KubeFed", MEMBERS),
     (KUBEFED_V1, "Cluster", "KubeFed v1", "`xdsctl clusters join` makes each a member: these are not read"),
@@ -33,8 +34,8 @@ COUNTERPARTS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("multiclusterdns.kubefed.io", "IngressDNSRecord", "KubeFed", "none: Isthmus writes no public DNS"),
     ("networking.karmada.io", "MultiClusterService", "Karmada", SHARED),
     ("networking.karmada.io", "MultiClusterIngress", "Karmada", "a Gateway and HTTPRoutes in the clusters that take traffic"),
-    ("multicluster.flomesh.io", "GlobalTrafficPolicy", "Flomesh", LADDER),
-    ("flomesh.io", "GlobalTrafficPolicy", "Flomesh", LADDER),
+    ("multicluster.flomesh.io", "GlobalTrafficPolicy", "Flomesh", OBEYED),
+    ("flomesh.io", "GlobalTrafficPolicy", "Flomesh", OBEYED),
     ("multicluster.flomesh.io", "Cluster", "Flomesh", MEMBERS),
     ("flomesh.io", "Cluster", "Flomesh", MEMBERS),
 )
@@ -59,6 +60,7 @@ def _of_cluster(foreign: Foreign) -> Iterator[Difference]:
     for group, kind, system, instead in COUNTERPARTS:
         if items := foreign.get((group, kind)):
             yield Difference(system, _counted(len(items), kind), instead)
+    yield from (Difference(*one) for one in counterparts(foreign))
     yield from _of_kubefed([pair for pair in _federated(foreign) if not pair[0].endswith(("Placement", "Override"))])
     marked = [
         item for item in foreign.get((KUBEFED_V1, "Service"), ()) if SELECTOR in (item["metadata"].get("annotations") or {})

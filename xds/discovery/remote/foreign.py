@@ -32,6 +32,8 @@ GROUPS: Final = (
     "multicluster.flomesh.io",
     "flomesh.io",
     "multicluster.x-k8s.io",
+    "networking.istio.io",
+    "networking.fleet.azure.com",
 )
 
 
@@ -67,21 +69,21 @@ async def read_foreign(server: ApiServer) -> tuple[Foreign, list[str]]:
     await server.get("/api/v1")
     found: Foreign = defaultdict(list)
     refused: list[str] = []
-    paths = [("", "Secret", "/api/v1/secrets")]
+    paths = [("", "Secret", "/api/v1/secrets"), ("", "Service", "/api/v1/services")]
     for group in GROUPS:
         try:
             paths += await _collections(server, group)
         except Refusal as error:
             if error.status != NOT_FOUND:
                 refused.append(f"/apis/{group}: {error.message}")
-    if any(group == KUBEFED_V1 for group, _, _ in paths):  # whose own data stand in annotations of plain Services
-        paths.append((KUBEFED_V1, "Service", "/api/v1/services"))
     for group, kind, path in paths:
         try:
             found[group, kind] += await _list(server, path)
         except Refusal as error:
             if error.status != NOT_FOUND:
                 refused.append(error.message)
+    if any(group == KUBEFED_V1 for group, _, _ in paths):  # whose own data stand in annotations of plain Services
+        found[KUBEFED_V1, "Service"] = found["", "Service"]
     return found, refused
 
 

@@ -1,17 +1,19 @@
 """Where the services of another multi-cluster system are placed, and which exports they lack. Pure.
 
 KubeFed: `kubernetes-retired/kubefed`, v2 with `spec.placement`, its alpha with `clusterNames`, and v1 (federation) with
-annotations. Karmada: MultiClusterService. Flomesh and ErieCanal: ServiceExport. Istio: remote secrets.
+annotations. Karmada: MultiClusterService. Flomesh and ErieCanal: ServiceExport. Istio: remote secrets. Others: `meshes`.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from xds.discovery.remote.meshes import placed
 from xds.model.labels import LabelSelector
 
 if TYPE_CHECKING:
@@ -51,12 +53,12 @@ def moves(found: Mapping[str, Foreign]) -> list[Move]:
         (cluster, *_key(item)) for cluster, foreign in found.items() for item in foreign.get(MCS, ())
     }  # (cluster, namespace, name)
     result: set[Move] = set()
-    for cluster, foreign in found.items():
-        for system, item, clusters in _placed(cluster, foreign):
-            namespace, name = _key(item)
-            shared = system == KARMADA  # what it says is read as it is
-            missing = tuple(one for one in clusters if not shared and (one, namespace, name) not in exported)
-            result.add(Move(system, namespace, name, clusters, missing))
+    federated = (one for cluster, foreign in found.items() for one in _placed(cluster, foreign))
+    for system, item, clusters in chain(federated, placed(found)):
+        namespace, name = _key(item)
+        shared = system == KARMADA  # what it says is read as it is
+        missing = tuple(one for one in clusters if not shared and (one, namespace, name) not in exported)
+        result.add(Move(system, namespace, name, clusters, missing))
     return sorted(result, key=lambda one: (one.namespace, one.name, one.system))
 
 

@@ -27,6 +27,8 @@ TOKEN_SECRET: Final = "isthmus-member-token"  # noqa: S105 - a name
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGER: Final = "xdsctl"
 """The value of that label, and our field manager."""
+WHAT: Final = "traffic.isthmus.dev/what"
+"""Annotation of an override: what it does, in words; `kubectl get` shows it."""
 READER: Final = "read-only.yaml"
 MCS_WRITER: Final = "mcs-writer.yaml"
 RBAC: Final = "rbac.authorization.k8s.io"
@@ -96,6 +98,19 @@ def hub_objects(joining: Joining, kubeconfig: str) -> list[Object]:
 def member_cluster(name: str, spec: Object) -> Object:
     """Return the MemberCluster of a name."""
     return _object("traffic.isthmus.dev/v1alpha1", "MemberCluster", name, spec=spec)
+
+
+def traffic_override(name: str, what: str, spec: Object) -> Object:
+    """Return a TrafficOverride.
+
+    Args:
+        name: its own.
+        what: it does, for people who list them.
+        spec: the same for us.
+    """
+    item = _object("traffic.isthmus.dev/v1alpha1", "TrafficOverride", name, spec=spec)
+    item["metadata"]["annotations"] = {WHAT: what}
+    return _ours(item)
 
 
 def title(item: Object) -> str:

@@ -142,14 +142,27 @@ class Target:
         Raises:
             RemoteError: the server refuses, or cannot be reached.
         """
+        return [item["metadata"]["name"] for item in await self.items(path, limit=10)]
+
+    async def items(self, path: str, *, limit: int = 0) -> list[Object]:
+        """Return the objects of a collection.
+
+        Args:
+            path: of the collection.
+            limit: of how many; 0: all.
+
+        Raises:
+            RemoteError: the server refuses, or cannot be reached.
+        """
         try:
-            found = _decoded(await self._ask("GET", path, query=(("limit", "10"),)))
+            found = _decoded(await self._ask("GET", path, query=(("limit", str(limit)),) if limit else ()))
         except Refusal as error:
             what = path.rpartition("/")[2]
             if error.status == NOT_FOUND:
                 raise RemoteError(f"{self.title} knows no {what}; apply {_crd(path)}") from error
             raise RemoteError(f"{self.title}: {what} cannot be listed: {error}; use an administrator's context") from error
-        return [item["metadata"]["name"] for item in found["items"] or ()]
+        items: list[Object] = found["items"] or []
+        return items
 
     async def _ask(
         self,
@@ -223,7 +236,8 @@ def cluster_of(context: Context) -> dict[str, Any]:
 
 
 def _crd(resource: str) -> str:
-    return "deploy/crds/memberclusters.yaml" if "memberclusters" in resource else "what defines it"
+    ours = next((name for name in ("memberclusters", "trafficoverrides") if name in resource), "")
+    return f"deploy/crds/{ours}.yaml" if ours else "what defines it"
 
 
 def _decoded(body: bytes) -> Object:

@@ -1,0 +1,392 @@
+"""`xdsctl drain`, `undrain` and `gate` on a directory, with and without a control plane."""
+
+import signal
+from dataclasses import replace
+
+import pytest
+import yaml
+from fake_plane import EAST, NOW_S
+
+from xds.cli.carrying import listed, objections, rates
+from xds.cli.offline import Offline
+from xds.cli.options import Duration, time_text
+from xds.wire import envoy
+
+WEB = """\
+apiVersion: v1
+kind: Service
+metadata: {{name: web, namespace: shop, annotations: {{traffic.isthmus.dev/endpoint-capacity: "100"}}}}
+spec: {{clusterIP: 10.96.0.1, ports: [{{name: http, port: 80}}]}}
+---
+apiVersion: multicluster.x-k8s.io/v1beta1
+kind: ServiceExport
+metadata: {{name: web, namespace: shop}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: web-1, namespace: shop, labels: {{kubernetes.io/service-name: web}}}}
+addressType: IPv4
+ports: [{{name: http, port: 8080}}]
+endpoints: [{{addresses: [{address}], zone: {zone}}}]
+"""
+FLEET = """\
+apiVersion: traffic.isthmus.dev/v1alpha1
+kind: MemberCluster
+metadata: {name: east}
+spec: {region: eu, zones: [eu-1]}
+---
+apiVersion: traffic.isthmus.dev/v1alpha1
+kind: MemberCluster
+metadata: {name: west}
+spec: {region: us, zones: [us-1, west]}
+---
+apiVersion: traffic.isthmus.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  targetRefs: [{group: multicluster.x-k8s.io, kind: ServiceImport, name: web}]
+  tiers:
+  - {name: own, places: [{clusters: ["@own"]}]}
+  - {name: remote, gate: Manual, places: [{clusters: ["*"]}]}
+"""
+WEB_CLUSTER = "web.shop.svc.cluster.local:80"
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.fixture
+def directory(tmp_path):
+    """Two clusters that export one service; a policy keeps the clients of each at home until its gate is open."""
+    for cluster, address, zone in (("east", "10.1.0.1", "eu-1"), ("west", "10.2.0.1", "us-1")):
+        (tmp_path / cluster).mkdir()
+        (tmp_path / cluster / "web.yaml").write_text(WEB.format(address=address, zone=zone))
+    policy = FLEET[FLEET.rindex("---") :]
+    (tmp_path / "fleet.yaml").write_text(FLEET.removesuffix(policy))
+    (tmp_path / "policy.txt").write_text(policy)
+    return tmp_path
+
+
+@pytest.fixture
+def run(xdsctl, directory):
+    """Run a command on the directory, without a control plane."""
+
+    def run(command, *arguments, **options):
+        words = [*command.split(), *arguments, "--clusters", directory]
+        return xdsctl(*words, *(() if words[0] == "undrain" or "close" in words else ("--admin-address", NOBODY)), **options)
+
+    return run
+
+
+@pytest.fixture
+def with_policy(directory):
+    (directory / "policy.txt").rename(directory / "policy.yaml")
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    """The pauses that were made; what is put into `acts` is done in them, one in each."""
+    made = Pauses()
+
+    def sleep(seconds):
+        made.seconds.append(seconds)
+        if made.acts:
+            made.acts.pop(0)()
+
+    monkeypatch.setattr("xds.cli.drains.time.sleep", sleep)
+    return made
+
+
+class Pauses:
+    def __init__(self):
+        self.seconds, self.acts = [], []
+
+
+def interrupt():
+    signal.raise_signal(signal.SIGINT)
+
+
+def kept(directory):
+    """Return name -> spec of the overrides."""
+    path = directory / ".overrides.yaml"
+    found = yaml.safe_load_all(path.read_text()) if path.exists() else ()
+    return {item["metadata"]["name"]: item["spec"] for item in found}
+
+
+def test_a_drain_and_back(run, directory):
+    said = run("drain east", "--reason", "kernel update").stdout
+    assert said.startswith(f"cluster east is drained (TrafficOverride drain-cluster-east in {directory}/.overrides.yaml); undo: ")
+    assert said.endswith(f"xdsctl undrain cluster=east --clusters {directory}\n")
+    spec = {"drain": {"cluster": "east", "steps": 1, "step": 1}, "reason": "kernel update"}
+    assert kept(directory) == {"drain-cluster-east": spec}
+    assert "cluster east is drained already" in run("drain cluster=east").stdout
+    assert run("undrain east").stdout.startswith("cluster east gets its requests again (TrafficOverride drain-cluster-east ")
+    assert kept(directory) == {}
+    assert run("undrain east").stdout == "east is not drained\n"
+
+
+def test_others_are_told_if_what_is_undrained_is_not_drained(run, directory):
+    run("drain east")
+    assert run("undrain eats").stdout == "eats is not drained; drained are: cluster east\n"
+    assert run("undrain zone=east").stdout == "zone east is not drained; drained are: cluster east\n"
+    assert [*kept(directory)] == ["drain-cluster-east"]
+
+
+def test_what_the_rest_cannot_carry_is_refused_with_the_numbers(run, directory):
+    run("drain east")
+    error = run("drain cluster=west", exits=1).stderr
+    assert error == (
+        "Error: cluster west is not drained, the rest could not carry it:\n"
+        "  web.shop.svc.clusterset.local:80: BLACKHOLE: 100 % of the requests find nobody, from east/eu-1, west/us-1, west/west\n"
+        "--force does it nevertheless\n"
+    )
+    assert [*kept(directory)] == ["drain-cluster-east"]
+    assert "warning: the rest could not carry it:\n" in run("drain cluster=west --force").stderr
+    assert [*kept(directory)] == ["drain-cluster-east", "drain-cluster-west"]
+
+
+def test_loads_decide_whether_the_rest_can_carry_it(run, directory):
+    error = run("drain east --load shop/web=150", exits=1).stderr
+    assert "BREACH: west/us-1 gets 150 requests/s, and its endpoints bear 100\n" in error
+    run("drain east --load shop/web=90")
+
+
+def test_some_services_are_drained_alone(run, directory):
+    error = run("drain east --service shop/wbe", exits=65).stderr
+    assert "there is no service 'shop/wbe'; did you mean 'shop/web'?" in error
+    run("drain east --service shop/web")
+    ((name, spec),) = kept(directory).items()
+    assert name.startswith("drain-cluster-east-")
+    assert spec["drain"]["services"] == ["shop/web"]
+    run("drain east")
+    assert len(kept(directory)) == 2
+    assert len(run("undrain east").stdout.splitlines()) == 2
+    assert kept(directory) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "exits", "said"),
+    [
+        ("drain eats", 65, "there is no cluster, zone or region 'eats'; did you mean 'east'?"),
+        ("drain nowhere", 65, "known clusters: east, west; zones: eu-1, us-1, west; regions: eu, us"),
+        ("drain cluster=north", 65, "there is no cluster 'north'"),
+        ("drain rack=7", 64, "'rack=7' is no place; use cluster=NAME, zone=NAME or region=NAME"),
+        ("drain west", 64, "'west' is a cluster and a zone; say cluster=west or zone=west"),
+        ("drain east --ramp soon", 64, "'soon' is no time; use e.g. 90s, 10m or 1h30m"),
+        ("drain east --steps 4", 64, "--steps are those of a ramp; give --ramp, too"),
+        ("undrain east --steps 4", 64, "--steps are those of a ramp; give --ramp, too"),
+        ("drain east --service web", 64, "use NAMESPACE/NAME"),
+        ("gate open web remote", 64, "'web' names no policy; use [CLUSTER:]NAMESPACE/NAME"),
+        ("gate open shop/web remote", 65, "there is no TrafficPolicy shop/web in the fleet"),
+    ],
+)
+def test_what_is_not_clear_is_refused(run, directory, words, exits, said):
+    assert said in run(words, exits=exits).stderr
+    assert kept(directory) == {}
+
+
+def test_places_that_are_named_in_full(run, directory):
+    run("drain cluster=west")
+    run("drain zone=west")
+    assert [*kept(directory)] == ["drain-cluster-west", "drain-zone-west"]
+
+
+def test_where_overrides_are_kept_has_to_be_said_once(xdsctl, directory):
+    for options in ((), ("--hub", "x", "--clusters", directory)):
+        for words in (("drain", "east"), ("undrain", "east"), ("gate", "close", "shop/web", "remote")):
+            error = xdsctl(*words, *options, exits=64).stderr
+            assert "say where overrides are kept: --hub FILE[:CONTEXT], or --clusters DIR" in error
+
+
+def test_a_ramp(run, directory, pauses):
+    steps = []
+    pauses.acts = [lambda: steps.append(kept(directory)["drain-cluster-east"]["drain"]["step"])] * 4
+    shown = run("drain east --ramp 1m30s --steps 4").stdout.splitlines()
+    assert [line.partition(":")[0] for line in shown[:4]] == [f"step {number} of 4" for number in range(1, 5)]
+    assert shown[0] == "step 1 of 4: cluster east gets 75 % of what it would"
+    assert shown[3:] == ["step 4 of 4: cluster east gets nothing", shown[4]]
+    assert (steps, pauses.seconds) == ([1, 2, 3], [30.0] * 3)
+
+
+def test_a_ramp_that_is_interrupted_goes_on_where_it_was_left(run, directory, pauses):
+    pauses.acts = [lambda: None, interrupt]
+    result = run("drain east --ramp 10m --steps 4", exits=130)
+    assert result.stderr.splitlines()[:4] == [
+        "cluster east stays at step 2 of 4, where it gets 50 % of what it would",
+        f"  go on:   xdsctl drain cluster=east --ramp 10m --clusters {directory}",
+        f"  finish:  xdsctl drain cluster=east --clusters {directory}",
+        f"  undo:    xdsctl undrain cluster=east --clusters {directory}",
+    ]
+    assert kept(directory)["drain-cluster-east"]["drain"]["step"] == 2
+    pauses.acts = [interrupt]
+    result = run("drain east --ramp 10m --steps 7", exits=130)
+    assert result.stderr.startswith(
+        "cluster east goes on from step 2 of 4\nits 4 steps stay, since that is what is recorded; undrain it for others\n"
+    )
+    assert kept(directory)["drain-cluster-east"]["drain"] == {"cluster": "east", "steps": 4, "step": 3}
+    assert "cluster east is drained" in run("drain east").stdout
+    assert kept(directory)["drain-cluster-east"]["drain"] == {"cluster": "east", "steps": 4, "step": 4}
+
+
+def test_a_ramp_back(run, directory, pauses):
+    run("drain east")
+    pauses.acts = [lambda: None, interrupt]
+    result = run("undrain east --ramp 1m --steps 4", exits=130)
+    assert result.stderr.splitlines()[:4] == [
+        "cluster east stays at step 2 of 4, where it gets 50 % of what it would",
+        f"  go on:   xdsctl undrain cluster=east --ramp 1m --clusters {directory}",
+        f"  finish:  xdsctl undrain cluster=east --clusters {directory}",
+        f"  undo:    xdsctl drain cluster=east --clusters {directory}",
+    ]
+    assert kept(directory)["drain-cluster-east"]["drain"] == {"cluster": "east", "steps": 4, "step": 2}
+    shown = run("undrain east --ramp 1m").stdout.splitlines()
+    assert shown[:2] == [
+        "step 1 of 4: cluster east gets 75 % of what it would",
+        "step 0 of 4: cluster east gets all that it would",
+    ]
+    assert kept(directory) == {}
+
+
+def test_a_ramp_ends_when_the_rest_can_no_longer_carry_it(run, directory, pauses):
+    pauses.acts = [lambda: None, lambda: run("drain cluster=west --force")]
+    result = run("drain east --ramp 10m --steps 4", exits=1)
+    assert "cluster east stays at step 2 of 4" in result.stderr
+    assert "Error: cluster east is not drained, the rest could not carry it:\n" in result.stderr
+    assert kept(directory)["drain-cluster-east"]["drain"]["step"] == 2
+
+
+def test_a_ramp_ends_when_somebody_else_has_changed_the_drain(run, directory, pauses):
+    pauses.acts = [lambda: run("drain east")]
+    result = run("drain east --ramp 10m --steps 4", exits=1)
+    assert result.stderr == "Error: cluster east: somebody else has made it step 4 of 4\n"
+    run("undrain east")
+    pauses.acts = [lambda: run("undrain east")]
+    result = run("drain east --ramp 10m --steps 4", exits=1)
+    assert result.stderr == "Error: cluster east: somebody else has undone the drain\n"
+    assert kept(directory) == {}
+
+
+def test_a_gate_is_opened_and_closed(run, directory, with_policy):
+    for _ in range(2):
+        assert (
+            run("gate close shop/web remote").stdout == "nothing has opened tier remote of shop/web; it is as the policy says\n"
+        )
+    said = run("gate open shop/web remote --reason drill").stdout
+    assert said.startswith("tier remote of shop/web is open (TrafficOverride gate-shop-web-remote-")
+    assert said.endswith(f"undo: xdsctl gate close shop/web remote --clusters {directory}\n")
+    ((name, spec),) = kept(directory).items()
+    assert spec == {"open": {"namespace": "shop", "policy": "web", "tier": "remote"}, "reason": "drill"}
+    assert (
+        run("gate open shop/web remote").stdout
+        == f"tier remote of shop/web is open already (TrafficOverride {name} in {directory}/.overrides.yaml)\n"
+    )
+    assert "tier remote of shop/web is closed" in run("gate close shop/web remote").stdout
+    assert kept(directory) == {}
+
+
+def test_a_gate_that_cannot_be_opened(run, directory, with_policy):
+    error = run("gate open shop/web own", exits=65).stderr
+    assert "the gate of tier 'own' is Open, which no override changes" in error
+    assert "has no tier 'remoet'; did you mean 'remote'?" in run("gate open shop/web remoet", exits=65).stderr
+    assert kept(directory) == {}
+
+
+def test_a_drain_behind_a_closed_gate_is_refused_until_it_is_open(run, with_policy):
+    assert "BLACKHOLE: 100 % of the requests find nobody, from east/eu-1\n" in run("drain east", exits=1).stderr
+    run("gate open shop/web remote")
+    run("drain east")
+
+
+def test_without_a_control_plane_a_hub_is_drained_by_force_alone(xdsctl, tmp_path, monkeypatch):
+    put = {}
+
+    class Hub:
+        title, flags = "the hub", ("--hub", "hub.yaml")
+        read = staticmethod(list)
+        put = staticmethod(lambda name, **content: put.update({name: content}))
+
+    monkeypatch.setattr("xds.cli.drain.store_of", lambda *_: Hub)
+    words = ("--hub", "hub.yaml", "--admin-address", NOBODY)
+    error = xdsctl("drain", "cluster=east", *words, exits=2).stderr
+    assert "no control plane answers at 127.0.0.1:1" in error
+    assert "; --force drains unchecked\n" in error
+    assert "unchecked, it is done with --force and cluster=NAME" in xdsctl("drain", "east", "--force", *words, exits=2).stderr
+    assert put == {}
+    assert xdsctl("drain", "cluster=east", "--force", *words).stderr.startswith("not checked: no control plane answers")
+    assert [*put] == ["drain-cluster-east"]
+
+
+@pytest.fixture
+def measured(asked, plane, directory, monkeypatch):
+    """Drain with a control plane of the same fleet, to which clients report loads: requests in 10 s."""
+    plane.take(Offline(directory).fleet)
+    plane.members = dict(plane.members)
+
+    def run(*arguments, requests, **options):
+        def report(issued, now_s):
+            stats = envoy.ClusterStats(cluster_name=WEB_CLUSTER)
+            stats.upstream_locality_stats.add(locality={"sub_zone": "east"}, total_issued_requests=issued)
+            plane.loads.report(1, EAST, {WEB_CLUSTER}, [stats], now_s=now_s)
+
+        plane.loads.join(1)
+        report(7, NOW_S)
+        monkeypatch.setattr("xds.cli.carrying.time.sleep", lambda _: report(requests, NOW_S + 10))
+        return asked("drain", "cluster=east", *arguments, "--clusters", directory, **options)
+
+    return run
+
+
+def test_loads_that_clients_report_count(measured, directory):
+    result = measured(requests=1500, exits=1)
+    assert result.stderr.startswith("measuring for 12 s what clients send; --load tells it instead\n")
+    assert "BREACH: west/us-1 gets 150 requests/s, and its endpoints bear 100\n" in result.stderr
+    assert "measuring" not in measured("--load", "shop/web=50", requests=1500).stderr
+
+
+def test_loads_that_the_rest_can_carry(measured):
+    assert "cluster east is drained" in measured(requests=900).stdout
+
+
+def test_loads_of_another_fleet_do_not_count(measured, plane):
+    plane.members["north"] = replace(plane.members["east"], name="north")
+    assert "measuring" not in measured(requests=1500).stderr
+
+
+def load(issued, at, cluster="web.shop.svc.cluster.local:80", view="a"):
+    moment = f"2026-11-25T08:00:{at:02}Z"
+    return {"view": view, "cluster": cluster, "localities": [{"issued": str(issued)}], "reported_at": moment}
+
+
+def test_rates_are_what_clients_reported_meanwhile():
+    before = [load(100, 0), load(10, 0, view="b"), load(5, 0, cluster="passthrough")]
+    after = [load(300, 10), load(60, 5, view="b"), load(50, 9, cluster="passthrough"), load(7, 9, view="new")]
+    assert rates(before, after) == {"shop/web": 30.0}
+    assert rates(after, after) == {}
+
+
+def test_a_panic_and_what_was_bad_before_are_no_objections():
+    def problem(kind, *, is_new):
+        return {"kind": kind, "message": "m", "is_new": is_new}
+
+    problems = [problem("panic", is_new=True), problem("blackhole", is_new=False), problem("sovereignty", is_new=True)]
+    services = [{"service": "s", "from": place, "problems": problems} for place in ("east/", "west/w")]
+    assert objections({"services": services}) == ["s: SOVEREIGNTY: m, from east, west/w"]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("1h0.5s", 3600.5), ("0s", 0)])
+def test_times(text, seconds):
+    assert Duration().convert(text, None, None) == seconds
+    assert Duration().convert(time_text(seconds), None, None) == seconds
+
+
+def test_long_lists_of_objections_are_cut():
+    assert listed([str(number) for number in range(12)], "xdsctl simulate").splitlines()[-2:] == [
+        "  9",
+        "  and 2 more; `xdsctl simulate` lists them",
+    ]
+
+
+def test_explain_tells_what_a_drain_moves_and_what_it_does_not(xdsctl, run, directory):
+    run("drain east")
+    moved = xdsctl("explain", "web.shop.svc.clusterset.local", "--from", "east", "--clusters", directory).stdout
+    assert "TrafficOverride drain-cluster-east leaves cluster east nothing" in moved
+    own = xdsctl("explain", "web.shop.svc.cluster.local", "--from", "east", "--clusters", directory).stdout
+    assert "TrafficOverride drain-cluster-east does not move what one cluster alone may serve" in own

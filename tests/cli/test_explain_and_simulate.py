@@ -1,0 +1,217 @@
+"""`explain`, `simulate` and `policy expand`, on files."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+API = "traffic.isthmus.dev/v1alpha1"
+PLACES = {"east": ("eu", "eu-1"), "north": ("eu", "eu-2"), "west": ("us", "us-1")}
+
+
+def web(cluster, number, endpoints=2, **annotations):
+    """Return the manifests of an exported service with some endpoints."""
+    zone = PLACES[cluster][1]
+    meta = {"name": "web", "namespace": "shop"}
+    addresses = [f"10.{number}.0.{index + 1}" for index in range(endpoints)]
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {**meta, "annotations": annotations},
+            "spec": {"clusterIP": f"10.96.{number}.1", "ports": [{"name": "http", "port": 80}]},
+        },
+        {"apiVersion": "multicluster.x-k8s.io/v1beta1", "kind": "ServiceExport", "metadata": meta},
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {**meta, "name": "web-1", "labels": {"kubernetes.io/service-name": "web"}},
+            "addressType": "IPv4",
+            "ports": [{"name": "http", "port": 8080}],
+            "endpoints": [{"addresses": [one], "zone": zone, "conditions": {"ready": True}} for one in addresses],
+        },
+    ]
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    """A directory of three clusters in two regions, each with two endpoints that bear 100 requests a second."""
+
+    def write(*fleet_wide):
+        members = [
+            {"apiVersion": API, "kind": "MemberCluster", "metadata": {"name": name}, "spec": {"region": region, "zones": [zone]}}
+            for name, (region, zone) in PLACES.items()
+        ]
+        (tmp_path / "fleet.yaml").write_text(yaml.dump_all([*members, *fleet_wide]))
+        return tmp_path
+
+    for number, name in enumerate(PLACES, 1):
+        (tmp_path / name).mkdir()
+        manifests = web(name, number, **{"traffic.isthmus.dev/endpoint-capacity": "100"})
+        (tmp_path / name / "web.yaml").write_text(yaml.dump_all(manifests))
+    write()
+    return write
+
+
+def policy(name="web", **spec):
+    spec = {"targetRefs": [{"kind": "Service", "name": "web"}], **spec}
+    return {"apiVersion": API, "kind": "TrafficPolicy", "metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+
+
+def override(name, **spec):
+    return {"apiVersion": API, "kind": "TrafficOverride", "metadata": {"name": name}, "spec": spec}
+
+
+CENTERS = policy(strategy={"type": "TwoSitesThreeCenters", "primary": "eu", "remote": "us"})
+
+
+def explained(xdsctl, directory, service="shop/web", place="east", **options):
+    return json.loads(xdsctl("explain", service, "--from", place, "--clusters", directory, "-o", "json", **options).stdout)
+
+
+def test_explain_tells_the_default_ladder(xdsctl, fleet):
+    found = explained(xdsctl, fleet(), "web.shop.svc.clusterset.local")
+    assert (found["service"], found["from"], found["shares"]) == (
+        "web.shop.svc.clusterset.local:80",
+        "east/eu-1",
+        {"east/eu-1": 1.0},
+    )
+    assert [tier["name"] for tier in found["tiers"]] == ["own cluster", "same region", "anywhere"]
+    assert "no policy speaks for it: the default ladder" in [step["text"] for step in found["chain"]]
+
+
+def test_explain_tells_a_policy_and_its_closed_gate(xdsctl, fleet):
+    result = xdsctl("explain", "shop/web", "--from", "north", "--clusters", fleet(CENTERS))
+    assert "TrafficPolicy shop/web in the fleet governs, as one for Service shop/web" in result.stdout
+    assert "Tier 2, remote: closed, its gate is Manual, and no override opens it" in result.stdout
+    assert "west/us-1 (us)   2 endpoints   tier 2 (remote) is closed" in result.stdout
+
+
+def test_an_override_opens_a_gate(xdsctl, fleet):
+    gate = override("promoted", open={"namespace": "shop", "policy": "web", "tier": "remote"})
+    found = explained(xdsctl, fleet(CENTERS, gate))
+    assert not found["tiers"][2]["closed"]
+    assert found["tiers"][2]["endpoints"] == 2
+
+
+def test_a_drain_in_the_middle_of_its_ramp(xdsctl, fleet):
+    drain = override("drain", drain={"cluster": "east", "steps": 4, "step": 2})
+    found = explained(xdsctl, fleet(CENTERS, drain))
+    assert found["shares"] == pytest.approx({"east/eu-1": 0.7, "north/eu-2": 0.3}), "one of two endpoints, by 1.4"
+    assert any("TrafficOverride drain, step 2 of 4 leaves cluster east 50 %" in step["text"] for step in found["chain"])
+
+
+def test_explain_tells_a_policy_of_another_system(xdsctl, fleet):
+    setting = {"loadBalancer": {"localityLbSetting": {"failover": [{"from": "eu", "to": "us"}]}}}
+    rule = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": "near", "namespace": "shop"},
+        "spec": {"host": "web.shop.svc.cluster.local", "trafficPolicy": setting},
+    }
+    directory = fleet()
+    (directory / "east" / "rule.yaml").write_text(yaml.dump(rule))
+    found = explained(xdsctl, directory)
+    assert found["policy"] == "DestinationRule shop/near in east"
+    assert [tier["name"] for tier in found["tiers"]] == ["own zone", "own region", "region us", "anywhere"]
+    (step,) = [one for one in found["chain"] if one["stage"] == "policy"]
+    assert (step["objects"][0]["kind"], step["objects"][0]["name"]) == ("DestinationRule", "near")
+    result = xdsctl("validate", directory)
+    assert "info XDS0610 DestinationRule shop/near in east" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("shop/wbe", "--from", "east"), "did you mean 'shop/web'?"),
+        (("web.shop.svc.clusterset.local:81", "--from", "east"), "has no port 81; it has 80"),
+        (("web", "--from", "east"), "'web' names no service; use NAMESPACE/NAME"),
+        (("shop/web", "--from", "est"), "there is no cluster and no connected node 'est'; did you mean"),
+        (("shop/web", "--from", "east/eu-9"), "cluster 'east' has no zone 'eu-9'"),
+    ],
+)
+def test_explain_bad_input(xdsctl, fleet, arguments, words):
+    result = xdsctl("explain", *arguments, "--clusters", fleet(), exits=65)
+    assert words in result.stderr
+
+
+def test_a_cluster_that_is_down_is_survived_and_shown(xdsctl, fleet):
+    found = json.loads(xdsctl("simulate", "--down", "cluster=north", "--clusters", fleet(CENTERS), "-o", "json").stdout)
+    assert found["ok"]
+    (west,) = found["services"]  # who is down asks nobody, and east has its own
+    assert (west["service"], west["from"]) == ("web.shop.svc.cluster.local:80", "west/us-1")
+    assert (west["before"], west["after"]) == ({"east/eu-1": 0.5, "north/eu-2": 0.5}, {"east/eu-1": 1.0})
+
+
+def test_what_finds_nobody_fails(xdsctl, fleet):
+    result = xdsctl("simulate", "--down", "region=eu", "--clusters", fleet(CENTERS), exits=1)
+    assert "100.0 %" in result.stdout
+    assert "BLACKHOLE: 100 % of the requests find nobody" in result.stdout
+    passed = xdsctl("simulate", "--down", "region=eu", "--gate", "shop/web/remote", "--clusters", fleet(CENTERS))
+    assert "all of them served" in passed.stdout
+
+
+def test_what_places_cannot_bear_fails(xdsctl, fleet):
+    load = ("--load", "shop/web=450", "--service", "shop/web", "--clusters", fleet(CENTERS))
+    result = xdsctl("simulate", "--drain", "cluster=east", *load, exits=1)
+    assert "BREACH: north/eu-2 gets 300 requests/s, and its endpoints bear 200" in result.stdout
+
+
+def test_every_single_failure(xdsctl, fleet):
+    directory = fleet(CENTERS)
+    result = xdsctl("simulate", "--all-failures", "1", "--clusters", directory, exits=1)
+    assert "region=eu" in result.stdout, "the remote region is gated"
+    assert "cluster=east" not in result.stdout
+
+
+def test_another_policy_is_supposed(xdsctl, fleet, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text(yaml.dump(policy(strategy={"type": "ActiveActive"})))
+    result = xdsctl("simulate", "--policy", other, "--clusters", fleet(CENTERS), "-o", "json")
+    (east,) = [
+        one for one in json.loads(result.stdout)["services"] if one["from"] == "east/eu-1" and "cluster.local" in one["service"]
+    ]
+    assert east["after"] == pytest.approx({"east/eu-1": 1 / 3, "north/eu-2": 1 / 3, "west/us-1": 1 / 3})
+
+
+def test_a_policy_that_would_not_be_accepted_is_no_rehearsal(xdsctl, fleet, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text(yaml.dump(policy(strategy={"type": "RemoteDR", "primary": "eu", "remote": "uss"})))
+    result = xdsctl("simulate", "--policy", other, "--clusters", fleet(), exits=65)
+    assert "there is no region 'uss'" in result.stderr
+    assert "did you mean 'us'?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--down", "cluster=est"), "there is no cluster 'est'"),
+        (("--down", "rack=1"), "'rack=1' is no failure; use cluster=NAME"),
+        (("--down", "endpoints=30%@mars"), "there is no cluster 'mars'"),
+        (("--gate", "shop/web/remot"), "has no tier 'remot'; did you mean 'remote'?"),
+        (("--drain", "endpoints=30%@east"), "cannot be drained"),
+        (("--down", "cluster=east", "--load", "shop/wbe=1"), "there is no service 'shop/wbe'; did you mean 'shop/web'?"),
+    ],
+)
+def test_simulate_bad_input(xdsctl, fleet, arguments, words):
+    result = xdsctl("simulate", *arguments, "--clusters", fleet(CENTERS), exits=65)
+    assert words in result.stderr
+
+
+def test_a_strategy_is_expanded(xdsctl, tmp_path):
+    found = yaml.safe_load(xdsctl("policy", "expand", "RemoteDR", "--primary", "eu", "--remote", "us").stdout)
+    assert found == {
+        "tiers": [
+            {"name": "primary", "places": [{"regions": ["eu"]}]},
+            {"name": "standby", "places": [{"regions": ["us"]}], "gate": "Manual"},
+        ]
+    }
+    file = tmp_path / "policy.yaml"
+    file.write_text(yaml.dump(CENTERS))
+    expanded = yaml.safe_load(xdsctl("policy", "expand", file).stdout)
+    assert [tier["name"] for tier in expanded["spec"]["tiers"]] == ["own site", "same city", "remote"]
+    assert "strategy" not in expanded["spec"]
+    file.write_text(yaml.dump(expanded))
+    assert yaml.safe_load(xdsctl("policy", "expand", file).stdout) == expanded

@@ -1,0 +1,60 @@
+"""What operators override, as messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xds.wire import admin
+
+if TYPE_CHECKING:
+    from xds.admin.state import ControlPlane
+    from xds.model.members import Member
+
+
+def drains(plane: ControlPlane) -> list[admin.Drain]:
+    """Return what is drained, or partly so, by name."""
+    found = []
+    for item in sorted(plane.fleet.overrides(), key=lambda item: item.metadata.name):
+        spec = item.spec.drain
+        if spec is not None and spec.step:
+            found.append(
+                admin.Drain(
+                    name=item.metadata.name,
+                    cluster=spec.cluster,
+                    region=spec.region,
+                    zone=spec.zone,
+                    services=spec.services,
+                    step=min(spec.step, spec.steps),
+                    steps=spec.steps,
+                    reason=item.spec.reason,
+                )
+            )
+    return found
+
+
+def gates(plane: ControlPlane) -> list[admin.OpenGate]:
+    """Return what is open that policies have closed until then, by name."""
+    return [
+        admin.OpenGate(
+            name=item.metadata.name,
+            cluster=spec.cluster,
+            namespace=spec.namespace,
+            policy=spec.policy,
+            tier=spec.tier,
+            reason=item.spec.reason,
+        )
+        for item in sorted(plane.fleet.overrides(), key=lambda item: item.metadata.name)
+        if (spec := item.spec.open) is not None
+    ]
+
+
+def concerning(found: list[admin.Drain], member: Member) -> list[admin.Drain]:
+    """Return the drains that are about a member, or a part of it."""
+    return [
+        one
+        for one in found
+        if one.cluster in ("", member.name)
+        and one.region in ("", member.region)
+        and (not one.zone or one.zone in member.zones)
+        and (one.cluster or one.region or one.zone)
+    ]

@@ -1,0 +1,142 @@
+"""`xdsctl explain`: why requests to a service go where they go, from the objects to the share of each endpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xds.cli.options import asks_server, output_option
+from xds.cli.output import note, plural, print_data, print_facts, print_table, say
+from xds.cli.resources import object_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xds.cli.client import Client
+
+Json = dict[str, Any]
+
+
+@click.command()
+@click.argument("service")
+@click.option("--from", "place", required=True, metavar="NODE|CLUSTER/ZONE", help="Whose requests: a connected node, or a place.")
+@click.option("--role", type=click.Choice(("sidecar", "proxyless")), help="Of clients at a place.  [default: sidecar]")
+@click.option("--clusters", type=click.Path(path_type=Path), metavar="DIR", help="Ask manifests instead of a control plane.")
+@click.option("-v", "--verbose", is_flag=True, help="With every endpoint.")
+@output_option("text", "json", "yaml")
+@asks_server
+def explain(  # noqa: PLR0913 - click's options
+    client: Client, service: str, place: str, *, role: str | None, clusters: Path | None, verbose: bool, output: str
+) -> None:
+    """Say why requests to SERVICE go where they go: objects, exports, policy, tiers, weights, shares.
+
+    SERVICE is NAMESPACE/NAME[:PORT], which is the cluster's own service where it has one, or a name in DNS, e.g.
+    web.shop.svc.clusterset.local:80. Without a port, the first is meant. Shares are those of clients that know of no failure but
+    what the control plane tells; what a client ejects by itself is not in them.
+    """
+    if clusters:
+        found = _offline(clusters, service, place, role or "")
+    else:
+        query = {"service": service, "from": place, **({"role": role} if role else {})}
+        found = client.get("/v1/explain", query)
+    if output == "text":
+        print_explanation(found, verbose=verbose)
+    else:
+        print_data(found, output)
+
+
+def _offline(clusters: Path, service: str, place: str, role: str) -> Json:
+    from xds.admin.answers import to_json
+    from xds.admin.explanations import explanation, view_of
+    from xds.cli.offline import Offline
+
+    offline = Offline(clusters)
+    if offline.reading.problems:
+        note(f"{plural(len(offline.reading.problems), 'problem')} in the files; `xdsctl validate {clusters}` lists them")
+    view = view_of(offline.fleet.members, place, role)
+    found: Json = json.loads(to_json(explanation(offline.fleet, offline.translator.book, service, view)))
+    return found
+
+
+def print_explanation(found: Json, *, verbose: bool = False) -> None:
+    """Print the JSON of `isthmus.admin.v1.Explanation` for people."""
+    spill = -(-10_000 // found["overprovisioning_percent"])
+    facts = [
+        ("Service", found["service"]),
+        ("From", f"{found['from']} ({found['role']})"),
+        ("Policy", found["policy"]),
+        (
+            "Spill",
+            f"a tier passes on below {spill} % healthy" if found["role"] != "proxyless" else "none: gRPC fails over as a whole",
+        ),
+        ("Panic", f"below {found['panic_percent']} % healthy" if found["panic_percent"] else "never"),
+    ]
+    print_facts(facts)
+    say("\nBecause:")
+    for step in found["chain"]:
+        objects = ", ".join(map(_object, step["objects"]))
+        say(f"  {step['text']}" + (f"  [{objects}]" if objects else ""))
+    for tier in found["tiers"]:
+        _print_tier(tier, verbose=verbose)
+    if found["left_out"]:
+        say("\nLeft out:")
+        rows = [(_place(one), plural(one["endpoints"], "endpoint"), one["reason"]) for one in found["left_out"]]
+        print_table(("PLACE", "ENDPOINTS", "REASON"), rows, indent="  ")
+    say("\nShares:")
+    shares = [(name, percent(share)) for name, share in sorted(found["shares"].items(), key=lambda pair: -pair[1])]
+    if found["unserved"]:
+        shares.append(("nobody (503)", percent(found["unserved"])))
+    print_table(("PLACE", "SHARE"), shares, indent="  ")
+
+
+def _print_tier(tier: Json, *, verbose: bool) -> None:
+    say(f"\nTier {tier['index']}, {tier['name']}: {_condition(tier)}")
+    if tier["localities"]:
+        headers = ("PLACE", "ENDPOINTS", "WEIGHT", "EFFECTIVE", "SHARE", "WHY")
+        print_table(headers, map(_locality, tier["localities"]), indent="  ")
+    if verbose:
+        rows = [row for one in tier["localities"] for row in _endpoints(one)]
+        if rows:
+            say("")
+            print_table(("ENDPOINT", "HEALTH", "SHARE", "WHY", "SOURCE"), rows, indent="  ")
+
+
+def _condition(tier: Json) -> str:
+    if tier["closed"]:
+        return f"closed, {tier['closed']}"
+    if not tier["endpoints"]:
+        return "empty, so the next one counts"
+    usable = f"{tier['healthy']} of {plural(tier['endpoints'], 'endpoint')} healthy"
+    degraded = f", {tier['degraded']} degraded" if tier["degraded"] else ""
+    panic = ", PANIC: unhealthy ones are used" if tier["panics"] else ""
+    return f"{usable}{degraded}, bears {tier['health_percent']} %{panic}, gets {tier['load_percent']} %"
+
+
+def _locality(found: Json) -> tuple[str, ...]:
+    ready = f"{found['healthy']} of {len(found['endpoints'])}"
+    weight = f"{found['effective_weight']:.4g}"
+    return _place(found), ready, str(found["weight"]), weight, percent(found["share"]), "; ".join(found["reasons"])
+
+
+def _endpoints(found: Json) -> Iterator[tuple[str, ...]]:
+    for one in found["endpoints"]:
+        address = ",".join(f"[{text}]" if ":" in text else text for text in one["addresses"])
+        source = object_name(one["source"]) if "source" in one else ""
+        yield f"{address}:{one['port']}", one["health"], percent(one["share"]), "; ".join(one["reasons"]), source
+
+
+def _place(found: Json) -> str:
+    return f"{found['cluster']}/{found['zone']}" + (f" ({found['region']})" if found["region"] else "")
+
+
+def _object(ref: Json) -> str:
+    version = f" @{ref['resource_version']}" if ref["resource_version"] else ""
+    return f"{object_name(ref)}{version}"
+
+
+def percent(share: float) -> str:
+    """Return a fraction for people."""
+    return f"{100 * share:.1f} %"

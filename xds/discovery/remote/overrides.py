@@ -1,0 +1,73 @@
+"""The overrides of a hub, read and written one at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from xds.discovery.remote.objects import is_ours, path_of
+from xds.discovery.remote.target import Outcome, RemoteError, connected
+from xds.model.traffic_objects import TrafficOverride
+
+if TYPE_CHECKING:
+    from xds.discovery.remote.objects import Object
+    from xds.discovery.remote.target import Place
+
+API_VERSION: Final = "traffic.isthmus.dev/v1alpha1"
+KIND: Final = TrafficOverride.__name__
+
+
+async def read_overrides(hub: Place) -> list[TrafficOverride]:
+    """Return the overrides that are there; one that cannot be read is left out, as `serve` does.
+
+    Raises:
+        RemoteError: the server refuses, or cannot be reached.
+        ConfigurationError: the kubeconfig cannot be used.
+    """
+    async with connected(hub) as target:
+        items = await target.items(path_of(_named("")).rstrip("/"))
+    found = []
+    for item in items:
+        try:
+            found.append(msgspec.convert({**item, "apiVersion": API_VERSION, "kind": KIND}, TrafficOverride))
+        except msgspec.ValidationError:
+            continue
+    return found
+
+
+async def apply_override(hub: Place, document: Object) -> None:
+    """Make an override be as given.
+
+    Raises:
+        RemoteError: as above.
+        ConfigurationError: as above.
+    """
+    async with connected(hub) as target:
+        await target.apply(document)
+
+
+async def delete_override(hub: Place, name: str, last: Object | None = None) -> None:
+    """Delete an override that `xdsctl` has made; it may be gone already.
+
+    Args:
+        hub: where it is.
+        name: of it.
+        last: what it is made to be before, so that it does nothing any longer even where a control plane holds the deletion, as
+            it does if a hub loses many objects at once.
+
+    Raises:
+        RemoteError: as above, or somebody else has made it, who might make it again.
+        ConfigurationError: as above.
+    """
+    async with connected(hub) as target:
+        found = await target.get(_named(name)) if last is not None else None
+        if last is not None and found is not None and is_ours(found):
+            await target.apply(last)
+        if await target.delete(_named(name)) is Outcome.FOREIGN:
+            remedy = f"delete it where it is kept, or by kubectl delete trafficoverride {name}"
+            raise RemoteError(f"the hub: xdsctl did not make {KIND} {name}; {remedy}")
+
+
+def _named(name: str) -> dict[str, Any]:
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}}

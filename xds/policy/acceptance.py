@@ -1,0 +1,239 @@
+"""Which TrafficPolicies can be put into force: whatever is wrong with one is said, and what was in force before stays."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from xds.model.events import FLEET
+from xds.model.labels import LabelSelector
+from xds.model.traffic_objects import ANY, OWN, PlaceSpec
+from xds.policy.reading import tiers_of
+from xds.policy.strategies import lacks
+from xds.problems import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from xds.model.members import Member
+    from xds.model.service import Service
+    from xds.model.traffic_objects import StrategySpec, TierSpec, TrafficPolicy, TrafficPolicySpec, WeightSpec
+
+INVALID: Final = "Invalid"
+"""Reasons of the condition Accepted (GEP-713)."""
+TARGET_NOT_FOUND: Final = "TargetNotFound"
+CONFLICTED: Final = "Conflicted"
+_PATH: Final = re.compile(r"(/[!-~]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a policy cannot be put into force."""
+
+    field: str
+    message: str
+    hint: str = ""
+    reason: str = INVALID
+
+
+class Known:
+    """What there is that policies may name: what members have, and where endpoints are.
+
+    Args:
+        members: by name.
+        services: whose endpoints may be in places that no member declares; looked at only when one is named.
+    """
+
+    def __init__(self, members: Mapping[str, Member], services: Iterable[Service] = ()) -> None:
+        self.members = members
+        self._services = services
+
+    def names(self, what: str) -> set[str]:
+        """Return all names of a `cluster`, `region`, `zone` or `provider`."""
+        return self._declared[what] | self._seen[what]
+
+    def has(self, what: str, name: str) -> bool:
+        """Return whether there is something of that name."""
+        return name in self._declared[what] or name in self._seen[what]
+
+    @cached_property
+    def _declared(self) -> dict[str, set[str]]:
+        found = self.members.values()
+        return {
+            "cluster": {*self.members},
+            "region": {one.region for one in found if one.region},
+            "zone": {zone for one in found for zone in one.zones},
+            "provider": {one.provider for one in found if one.provider},
+        }
+
+    @cached_property
+    def _seen(self) -> dict[str, set[str]]:
+        places = {one.locality for service in self._services for found in service.endpoints.values() for one in found}
+        return {
+            "cluster": {at.cluster for at in places},
+            "region": {at.region for at in places if at.region},
+            "zone": {at.zone for at in places if at.zone},
+            "provider": set(),
+        }
+
+
+def faults(cluster: str, item: TrafficPolicy, known: Known) -> Iterator[Fault]:
+    """Yield what is wrong with a policy, whatever it is about.
+
+    `deploy/crds/trafficpolicies.yaml` has API servers say the same, in the same words, as far as that needs no fleet.
+
+    Args:
+        cluster: that holds it.
+        item: the object.
+        known: what it may name.
+    """
+    spec = item.spec
+    yield from _targets(cluster, spec)
+    if spec.strategy and spec.tiers:
+        yield Fault("spec.tiers", "a policy has either tiers or a strategy", "take one of them out")
+    if spec.strategy:
+        yield from _strategy(spec.strategy, known)
+    else:
+        yield from _tiers(spec.tiers, known)
+    if spec.health_check and not _PATH.fullmatch(spec.health_check.path):
+        yield Fault("spec.healthCheck.path", "is not the path of a URL", "begin it with '/', and write no spaces")
+    outlier = spec.outlier_detection
+    if outlier and outlier.max_ejection_seconds < outlier.base_ejection_seconds:  # Envoy refuses the whole cluster
+        message = f"{outlier.max_ejection_seconds:g} is less than baseEjectionSeconds, {outlier.base_ejection_seconds:g}"
+        hint = "an ejection begins with the one and never lasts longer than the other"
+        yield Fault("spec.outlierDetection.maxEjectionSeconds", message, hint)
+    yield from _sovereignty(spec, known)
+
+
+def _targets(cluster: str, spec: TrafficPolicySpec) -> Iterator[Fault]:
+    if bool(spec.target_refs) is bool(spec.default_for):
+        message = "names targets and is a default" if spec.default_for else "names no targets and is no default"
+        yield Fault("spec.targetRefs", message, "give either targetRefs or defaultFor (Namespace, or Fleet on the hub)")
+    if spec.default_for == "Fleet" and cluster != FLEET:
+        message = "only a fleet-wide policy can be the default of the fleet"
+        yield Fault("spec.defaultFor", message, "put it on the hub, or at the top of the directory, or use Namespace")
+    for index, ref in enumerate(spec.target_refs):
+        if (ref.kind == "ServiceImport") is not bool(ref.group):
+            expected = "multicluster.x-k8s.io" if ref.kind == "ServiceImport" else '""'
+            yield Fault(
+                f"spec.targetRefs[{index}].group", f"{ref.kind} is not of the group {ref.group!r}", f"set it to {expected}"
+            )
+
+
+def _strategy(strategy: StrategySpec, known: Known) -> Iterator[Fault]:
+    for lack in lacks(strategy, known.members):
+        yield Fault(".".join(filter(None, ("spec.strategy", lack.field))), lack.message, lack.hint)
+    yield from _named_clusters(strategy.clusters, "spec.strategy.clusters", known)
+    active = [PlaceSpec(clusters=strategy.clusters or [ANY])]
+    yield from _weights(strategy.weights, active, "spec.strategy.weights", known)
+
+
+def _sovereignty(spec: TrafficPolicySpec, known: Known) -> Iterator[Fault]:
+    for index, place in enumerate(spec.sovereignty):
+        yield from _place(place, f"spec.sovereignty[{index}]", known)
+    if PlaceSpec() not in spec.sovereignty and _leaves_nothing(spec.sovereignty, tiers_of(spec)):
+        hint = "something has to serve: narrow it, or open a tier that it leaves"
+        yield Fault("spec.sovereignty", "leaves nothing of the open tiers", hint)
+
+
+def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
+    names: dict[str, int] = {}
+    before: list[PlaceSpec] = []
+    for index, tier in enumerate(tiers):
+        at = f"spec.tiers[{index}]"
+        if (first := names.setdefault(tier.name, index)) != index:
+            hint = f"tier {first} is called {tier.name!r}, too, and gates are opened by name: give one another"
+            yield Fault(f"{at}.name", "two tiers have one name", hint)
+        if not index and tier.gate != "Open":
+            yield Fault(f"{at}.gate", f"the first tier is {tier.gate}", "something has to serve: gate a later one")
+        for number, place in enumerate(tier.places):
+            yield from _place(place, f"{at}.places[{number}]", known)
+        if tier.places and all(any(covers(wide, place) for wide in before) for place in tier.places):
+            hint = "an endpoint belongs to the first tier that takes its place: put this one before, or narrow those"
+            yield Fault(f"{at}.places", f"earlier tiers take everything that tier {tier.name!r} selects", hint)
+        if not tier.weights:  # with weights a tier may leave places to later ones
+            before += tier.places
+        if tier.weights and tier.weigh_by != "Endpoints":
+            yield Fault(f"{at}.weighBy", "a tier has either weights or weighBy", "take one of them out")
+        yield from _weights(tier.weights, tier.places, f"{at}.weights", known)
+
+
+def _weights(weights: list[WeightSpec], places: list[PlaceSpec], at: str, known: Known) -> Iterator[Fault]:
+    if weights and not any(one.weight for one in weights):
+        yield Fault(at, "the weights sum to nothing", "give one place a weight above 0")
+    seen: dict[tuple[str, str, str], int] = {}
+    for index, one in enumerate(weights):
+        first = seen.setdefault((one.cluster.replace(ANY, ""), one.region, one.zone), index)
+        if first != index:
+            yield Fault(f"{at}[{index}]", "two weights are of the same place", f"entry {first} is the other: keep one of them")
+        for field, name in (("cluster", one.cluster), ("region", one.region), ("zone", one.zone)):
+            if name:
+                yield from _name(name, field, f"{at}[{index}].{field}", known)
+        if not any(_may_meet(one, place) for place in places):
+            yield Fault(
+                f"{at}[{index}]", "is of a place that the tier does not take", "take it out, or add the place to the tier"
+            )
+
+
+def _place(place: PlaceSpec, at: str, known: Known) -> Iterator[Fault]:
+    if place == PlaceSpec():
+        yield Fault(
+            at, "selects nothing", 'name clusters, regions, zones, providers or a clusterSelector; clusters: ["*"] are all'
+        )
+    if place.cluster_selector == LabelSelector():
+        yield Fault(f"{at}.clusterSelector", "selects every cluster", "give matchLabels or matchExpressions, or take it out")
+    for index, one in enumerate(place.cluster_selector.match_expressions if place.cluster_selector else ()):
+        if (one.operator in {"In", "NotIn"}) is not bool(one.values):
+            message = "In and NotIn need values, Exists and DoesNotExist have none"
+            yield Fault(f"{at}.clusterSelector.matchExpressions[{index}]", message)
+    for field in ("clusters", "regions", "zones", "providers"):
+        for index, name in enumerate(getattr(place, field)):
+            yield from _name(name, field.removesuffix("s"), f"{at}.{field}[{index}]", known)
+
+
+def _named_clusters(names: list[str], at: str, known: Known) -> Iterator[Fault]:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield Fault(f"{at}[{index}]", "a cluster is named twice", f"{name!r} is there already: keep one of them")
+        yield from _name(name, "cluster", f"{at}[{index}]", known)
+
+
+def _name(name: str, what: str, at: str, known: Known) -> Iterator[Fault]:
+    if name == OWN or (name == ANY and what == "cluster") or known.has(what, name):
+        return
+    there = known.names(what)
+    hint = f"known {what}s: {', '.join(sorted(there))}" if there else f"no {what} is known"
+    if name == ANY:
+        hint = f"leave the {what}s out to mean all"
+    yield Fault(at, f"there is no {what} {name!r}", did_you_mean(name, {*there, OWN}) or hint)
+
+
+def _may_meet(weight: WeightSpec, place: PlaceSpec) -> bool:
+    """Return whether a weight may be of something at a place; where the client is, is not known."""
+    pairs = ((weight.cluster, place.clusters), (weight.region, place.regions), (weight.zone, place.zones))
+    return all(not names or name in ("", ANY, OWN, *names) or ANY in names or OWN in names for name, names in pairs)
+
+
+def _leaves_nothing(sovereignty: list[PlaceSpec], tiers: list[TierSpec]) -> bool:
+    """Return whether all that open tiers select is never used."""
+    selected = [place for tier in tiers if tier.gate == "Open" for place in tier.places] or [PlaceSpec(clusters=[ANY])]
+    return all(any(covers(never, place) for never in sovereignty) for place in selected)
+
+
+def covers(wide: PlaceSpec, narrow: PlaceSpec) -> bool:
+    """Return whether one selection certainly takes all that another does, wherever the client is."""
+    if wide.cluster_selector is not None and wide.cluster_selector != narrow.cluster_selector:
+        return False
+    return all(_covers(getattr(wide, name), narrow, name) for name in ("clusters", "regions", "zones", "providers"))
+
+
+def _covers(wide: list[str], narrow: PlaceSpec, name: str) -> bool:
+    if not wide or ANY in wide:
+        return True
+    names: list[str] = getattr(narrow, name)
+    if names and set(names) <= set(wide):
+        return True
+    # The client's own zone lies in its own region.
+    return name == "regions" and OWN in wide and narrow.zones == [OWN]

@@ -1,0 +1,390 @@
+"""The book of policies: which are in force, and which of them governs a service port for the clients of a cluster.
+
+The most specific one governs, whole: one that names the port comes before one that names the service, then what other systems
+say of the service, then the namespace's default, then the fleet's; of two alike, the cluster's own comes before the fleet's.
+Sovereignty alone adds up: a place that must never be used is never used, whatever a more specific policy says.
+
+So who moves from another system writes TrafficPolicies service by service; a default takes nothing from those that have none yet.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from xds.model.events import FLEET, Remember, ref_of
+from xds.model.service import CLUSTERSET, ServiceKey
+from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, Known, faults
+from xds.policy.foreign import ForeignPolicies
+from xds.policy.ladder import Governance, Ladder
+from xds.policy.overrides import NONE, Drain, Overrides, problems
+from xds.policy.policies import NO_POLICY, Policy, default_rungs
+from xds.policy.reading import read
+from xds.policy.subjects import FLOMESH, Subject, subjects_of
+from xds.policy.tiers import Place
+from xds.problems import Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+
+    from xds.model.events import Event
+    from xds.model.fleet import Fleet
+    from xds.model.members import Member
+    from xds.model.service import Endpoint, Service
+    from xds.model.traffic_objects import TargetRef, TrafficOverride, TrafficPolicy
+    from xds.model.view import View
+    from xds.policy.policies import RouteSettings
+    from xds.policy.tiers import Ranking
+    from xds.problems import Ref
+
+Identity = tuple[str, str, str]
+"""(cluster, namespace, name) of a policy."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One object, and what became of it."""
+
+    item: TrafficPolicy
+    faults: tuple[Fault, ...] = ()
+    policy: Policy | None = None
+    """What is in force of it: as it is, or as it was when it was accepted last."""
+    in_force: tuple[TrafficPolicy, frozenset[str]] | None = None
+    """The object that says so, and its tiers that overrides open."""
+    lost: list[tuple[Subject, Policy]] = field(default_factory=list)
+    """What an older policy governs in its stead."""
+
+
+class PolicyBook:
+    """What `refresh` was told last."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Identity, Entry] = {}
+        self._remembered: dict[Identity, TrafficPolicy] = {}
+        """What was accepted before we started, until the objects are there."""
+        self._subjects: dict[Subject, Policy] = {}
+        self.soaks_s: frozenset[float] = frozenset()
+        """After how long policies in force give places that are well again their traffic back."""
+        self._foreign = ForeignPolicies()
+        self._sovereign: dict[Subject, tuple[Policy, ...]] = {}
+        """Whose sovereignty holds: that of policies that do not govern, too."""
+        self._members: Mapping[str, Member] = {}
+        self._services: Collection[Service] = ()
+        """All services."""
+        self._overrides = NONE
+        self._override_problems: tuple[Problem, ...] = ()
+        self._complete: dict[tuple[Policy, str, bool], Policy] = {}
+        """Of policies without tiers: (policy, trafficDistribution, whether endpoints of other clusters count) -> with them."""
+        self._governances: dict[tuple[Policy, tuple[Policy, ...], tuple[Drain, ...], bool], Governance] = {}
+        self._ladders: dict[tuple[Governance, Place], Ladder] = {}
+
+    @property
+    def overrides(self) -> Overrides:
+        """What operators override."""
+        return self._overrides
+
+    def remember(self, events: Iterable[Event]) -> None:
+        """Take what events say of versions that were accepted before: the next `refresh` needs it, if the objects are there."""
+        for event in events:
+            if isinstance(event, Remember):
+                self._remembered.update((_identity(event.cluster, item), item) for item in event.accepted)
+
+    def accepted(self, cluster: str) -> tuple[TrafficPolicy, ...]:
+        """Return a cluster's policies, each as it was accepted last (`Remember.accepted`)."""
+        found = {identity: entry.in_force[0] for identity, entry in self._entries.items() if entry.in_force}
+        return tuple(item for (holder, _, _), item in sorted((self._remembered | found).items()) if holder == cluster)
+
+    def told(self) -> list[Event]:
+        """Return events that, with those of `Fleet.told`, make the same book of an empty one."""
+        holders = {holder for holder, _, _ in self._remembered.keys() | self._entries.keys()}
+        return [Remember(one, accepted=found) for one in sorted(holders) if (found := self.accepted(one))]
+
+    def refresh(self, fleet: Fleet) -> None:
+        """Find out anew which policies of a fleet are in force. A version is forgotten with the object that it was of."""
+        members, services = fleet.members, fleet.services
+        overriding = [*fleet.overrides()]
+        self._overrides = Overrides.of(overriding)
+        if _facts(members) != _facts(self._members):
+            self._ladders.clear()
+        self._members, self._services = members, services.values()
+        before, self._entries = self._entries, {}
+        named: dict[tuple[str, str], list[Service]] = defaultdict(list)
+        for key, service in services.items():
+            named[key.namespace, key.name].append(service)
+        known = Known(members, services.values())
+        for cluster, item in fleet.policies():
+            identity = _identity(cluster, item)
+            entry = before.get(identity)
+            if entry is None or not _is_same(entry.item, item):
+                entry = Entry(item)
+            entry.item, entry.lost = item, []
+            entry.faults = tuple(faults(cluster, item, known))
+            # What an operator opens or closes holds even if the policy is not accepted as it stands now.
+            last = self._last(identity, entry)
+            missing = () if entry.faults else tuple(_missing_targets(cluster, item, named))
+            accepted = last if entry.faults or (missing and _has_targets(cluster, last, named)) else item
+            opened = self._overrides.gates.get(identity, frozenset())
+            if accepted is not None:
+                # A new version that says the same, e.g. with another status, makes nothing anew.
+                if entry.in_force is None or (entry.in_force[0].spec, entry.in_force[1]) != (accepted.spec, opened):
+                    entry.policy = read(cluster, accepted, opened)
+                entry.in_force = accepted, opened
+            entry.faults = entry.faults or missing
+            self._entries[identity] = entry
+        self._remembered.clear()
+        named_policies = {identity: entry.item for identity, entry in self._entries.items()}
+        self._override_problems = tuple(problems(overriding, known, named_policies))
+        self._foreign.refresh(fleet)
+        self._find_subjects()
+        self.soaks_s = frozenset(one.fail_back_s for one in self._subjects.values() if one.fail_back_s)
+        in_force = {one.policy for one in self._entries.values() if one.policy} | {*NO_POLICY.values()}
+        in_force |= {*self._foreign.subjects.values()}
+        self._complete = {key: one for key, one in self._complete.items() if key[0] in in_force}
+        in_force |= {*self._complete.values()}
+        drains = {*self._overrides.drains}
+        self._governances = {
+            key: one
+            for key, one in self._governances.items()
+            if key[0] in in_force and in_force >= {*key[1]} and drains >= {*key[2]}
+        }
+
+    def governing(self, service: Service, port: int, cluster: str) -> Governance:
+        """Return what governs a port of a service for clients in a cluster."""
+        if self.is_empty:
+            return self.unruled(service)
+        found = self.candidates(service, port, cluster)
+        is_explicit = bool(found) and found[0][0].kind == "Service"
+        drains = self._overrides.of_service(service.key, can_move=service.spans or is_explicit)
+        sovereign = self._sovereign_over(service, port, cluster)
+        if not found and not drains and not sovereign:
+            return self.unruled(service)
+        policy = found[0][1] if found else NO_POLICY[service.traffic_distribution, service.spans]
+        if not policy.rungs:
+            policy = self._completed(policy, service.traffic_distribution, spans=service.spans or is_explicit)
+        identity = policy, sovereign, drains, is_explicit
+        return self._governances.setdefault(identity, Governance(*identity))
+
+    def _completed(self, policy: Policy, distribution: str, *, spans: bool) -> Policy:
+        """Return a policy that leaves the tiers to the default ladder, with that."""
+        key = policy, distribution, spans
+        found = self._complete.get(key)
+        if found is None:
+            found = self._complete[key] = replace(policy, rungs=default_rungs(distribution, spans=spans))
+        return found
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in force."""
+        return not self._subjects and not self._overrides.drains
+
+    @staticmethod
+    def unruled(service: Service) -> Governance:
+        """Return what governs a service of which no policy speaks."""
+        return _UNRULED[service.traffic_distribution, service.spans]
+
+    def candidates(self, service: Service, port: int, cluster: str) -> list[tuple[Subject, Policy]]:
+        """Return what is in force for a port of a service and clients in a cluster, the most specific first."""
+        if not self._subjects:
+            return []
+        subjects = subjects_of(service.key, port, cluster)
+        return [(one, self._subjects[one]) for one in subjects if one in self._subjects]
+
+    def _sovereign_over(self, service: Service, port: int, cluster: str) -> tuple[Policy, ...]:
+        if not self._sovereign:
+            return ()
+        subjects = subjects_of(service.key, port, cluster)
+        return tuple(dict.fromkeys(one for subject in subjects for one in self._sovereign.get(subject, ())))
+
+    def refused(self, service: Service, port: int, cluster: str) -> Iterator[tuple[TrafficPolicy, Ref, tuple[Fault, ...]]]:
+        """Yield policies that would speak for a port of a service and clients in a cluster, but for what is wrong with them."""
+        subjects = {*subjects_of(service.key, port, cluster)}
+        for (holder, _, _), entry in self.entries():
+            if entry.faults and not subjects.isdisjoint(_subjects(holder, entry.item)):
+                yield entry.item, ref_of(holder, entry.item), entry.faults
+
+    def routing(self, service: Service, port: int, *, cluster: str) -> RouteSettings:
+        """Return what policies say of the routes to a port for clients in a cluster."""
+        return self.governing(service, port, cluster).policy.route
+
+    def ladder(self, service: Service, port: int, view: View) -> Ladder:
+        """Return the ladder of a service port for the clients of a view: the same one for views that agree."""
+        return self.ladder_by(self.governing(service, port, view.cluster), service, view)
+
+    def ladder_by(self, governance: Governance, service: Service, view: View) -> Ladder:
+        """Return the ladder of a service by what governs it, for the clients of a view."""
+        place = governance.place_of(service, view)
+        found = self._ladders.get((governance, place))
+        if found is None:
+            found = self._ladders[governance, place] = Ladder(governance, place, self._members)
+        return found
+
+    def forget_ladders(self, in_use: Container[Ladder]) -> None:
+        """Drop ladders that nobody uses any more."""
+        self._ladders = {key: one for key, one in self._ladders.items() if one in in_use}
+
+    def rank(self, service: Service, port: int, view: View) -> Ranking:
+        """Return the tiers of a service port for the clients of a view, and what is left out."""
+        return self.ladder(service, port, view).rank(service, port)
+
+    def is_forbidden(self, policy: Policy, endpoint: Endpoint, view: View) -> bool:
+        """Return whether the sovereignty of a policy forbids an endpoint to the clients of a view."""
+        place = Place(view.network, view.cluster, view.region, view.zone, view.node_name)
+        return any(one.fits(endpoint, place, self._members) for one in policy.sovereignty)
+
+    def refs(self, policy: Policy) -> tuple[Ref, ...]:
+        """Return the object that a policy is written in, as it is now; none for one that nobody wrote."""
+        if policy.origin is None:
+            return ()
+        origin = policy.origin
+        if foreign := self._foreign.ref(origin):
+            return (foreign,)
+        entry = self._entries.get((origin.cluster, origin.namespace, origin.name))
+        return (ref_of(origin.cluster, entry.item) if entry and entry.item.kind == origin.kind else origin,)
+
+    def check(self, override: TrafficOverride) -> Iterator[Problem]:
+        """Yield what is wrong with an override, as policies stand."""
+        return problems(
+            [override], Known(self._members, self._services), {identity: entry.item for identity, entry in self._entries.items()}
+        )
+
+    def entry(self, cluster: str, item: TrafficPolicy) -> Entry | None:
+        """Return what became of a policy; None if it has not been judged yet, neither this version nor one before."""
+        found = self._entries.get(_identity(cluster, item))
+        return found if found and _is_same(found.item, item) else None
+
+    def entries(self) -> Iterator[tuple[Identity, Entry]]:
+        """Yield every policy, and what became of it."""
+        yield from sorted(self._entries.items(), key=lambda pair: pair[0])
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is wrong with policies."""
+        for (cluster, _, _), entry in self.entries():
+            ref = ref_of(cluster, entry.item)
+            rest = "the version that was accepted last stays in force" if entry.policy else "nothing of it is in force"
+            for fault in entry.faults:
+                if fault.reason == CONFLICTED:
+                    continue  # told below, subject by subject
+                if fault.reason == TARGET_NOT_FOUND:
+                    is_in_force = entry.in_force is not None and entry.in_force[0] == entry.item  # for the targets that there are
+                    message = fault.message if is_in_force else f"{fault.message}; {rest}"
+                    yield Problem("XDS0602", message, ref, fault.field, fault.hint)
+                else:
+                    yield Problem("XDS0601", f"{fault.message}; {rest}", ref, fault.field, fault.hint)
+            yield from self._undeclared(entry, ref)
+            for subject, winner in entry.lost:
+                message = f"{subject} is governed by {winner.name}, {self._why(entry, winner)}"
+                yield Problem(
+                    "XDS0603", message, ref, "spec.targetRefs" if subject.kind else "spec.defaultFor", "keep one of them"
+                )
+        yield from self._foreign.problems()
+        for subject, policy in self._foreign.subjects.items():
+            if subject.system == FLOMESH:
+                key = ServiceKey(subject.namespace, subject.name, subject.holder)
+                winner = next(self._subjects[one] for one in subjects_of(key, 0, subject.holder) if one in self._subjects)
+                if winner is not policy:
+                    message = f"{winner.name} governs the same and uses no gateways"
+                    yield Problem("XDS0241", message, policy.origin, hint="delete one")
+        yield from self._override_problems
+
+    def _last(self, identity: Identity, entry: Entry) -> TrafficPolicy | None:
+        """Return the version of a policy that was accepted last; None if none ever was."""
+        if entry.in_force:
+            return entry.in_force[0]
+        remembered = self._remembered.get(identity)
+        return remembered if remembered and _is_same(remembered, entry.item) else None
+
+    def _undeclared(self, entry: Entry, ref: Ref) -> Iterator[Problem]:
+        """Yield services that a policy weighs by capacities that are not declared everywhere."""
+        if entry.policy is None or not any(rung.by_capacity for rung in entry.policy.rungs):
+            return
+        for service in self._services:
+            if not any(policy is entry.policy for port in service.ports for policy in self._policies_of(service, port.number)):
+                continue
+            clusters = {one.locality.cluster for found in service.endpoints.values() for one in found}
+            if missing := sorted(clusters - service.capacities.keys()):
+                message = f"{service.key.fqdn} has no capacity in {', '.join(missing)}, so its places weigh by their endpoints"
+                hint = "give its Service there the annotation traffic.isthmus.dev/endpoint-capacity, in requests a second"
+                yield Problem("XDS0605", message, ref, "spec.tiers", hint)
+
+    def _policies_of(self, service: Service, port: int) -> Iterator[Policy]:
+        """Yield what governs a port of a service for clients of all clusters that see it."""
+        for cluster in service.visible_in:
+            yield self.governing(service, port, cluster).policy
+
+    def _why(self, loser: Entry, winner: Policy) -> str:
+        """Return why one of two policies governs."""
+        ages = {one.item.metadata.age for one in self._entries.values() if one.policy is winner}
+        return "which comes first by name" if ages == {loser.item.metadata.age} else "which is older"
+
+    def _find_subjects(self) -> None:
+        """Enter what each policy that is in force is about; of two for one subject the older one counts (GEP-713)."""
+        self._subjects, self._sovereign = {**self._foreign.subjects}, {}
+        ordered = sorted(self._entries.items(), key=lambda pair: (pair[1].item.metadata.age, pair[0]))
+        for (cluster, _, _), entry in ordered:
+            if entry.policy is None or entry.in_force is None:
+                continue
+            for subject in _subjects(cluster, entry.in_force[0]):
+                winner = self._subjects.setdefault(subject, entry.policy)
+                if entry.policy.sovereignty:
+                    self._sovereign[subject] = (*self._sovereign.get(subject, ()), entry.policy)
+                if winner is not entry.policy:
+                    entry.lost.append((subject, winner))
+            if entry.lost and not any(one is entry.policy for one in self._subjects.values()) and not entry.faults:
+                winner = entry.lost[0][1]
+                message = f"{winner.name} governs the same, {self._why(entry, winner)}"
+                entry.faults = (Fault("spec.targetRefs", message, "keep one of them", CONFLICTED),)
+
+
+_UNRULED = {key: Governance(policy) for key, policy in NO_POLICY.items()}
+
+
+def _identity(cluster: str, item: TrafficPolicy) -> Identity:
+    return cluster, item.metadata.namespace, item.metadata.name
+
+
+def _is_same(one: TrafficPolicy, other: TrafficPolicy) -> bool:
+    """Return whether two of one name are versions of one object: not if it was deleted, and made again, in between."""
+    return one.metadata.uid == other.metadata.uid
+
+
+def _subjects(cluster: str, item: TrafficPolicy) -> Iterator[Subject]:
+    namespace = item.metadata.namespace
+    for ref in item.spec.target_refs:
+        yield Subject(cluster, ref.kind, namespace, ref.name, ref.port or 0)
+    match item.spec.default_for:
+        case "Namespace":
+            yield Subject(cluster, "", namespace)
+        case "Fleet":
+            yield Subject(FLEET)
+
+
+def _missing_targets(cluster: str, item: TrafficPolicy, services: Mapping[tuple[str, str], list[Service]]) -> Iterator[Fault]:
+    namespace = item.metadata.namespace
+    for index, ref in enumerate(item.spec.target_refs):
+        at = f"spec.targetRefs[{index}]"
+        found = [one for one in services.get((namespace, ref.name), ()) if _is_meant(one.key, ref, cluster)]
+        if not found:
+            names = {name for there, name in services if there == namespace}
+            where = f" in {cluster}" if cluster and ref.kind == "Service" else ""
+            hint = did_you_mean(ref.name, names - {ref.name}) or "create it, or export it, or take it out of the list"
+            yield Fault(f"{at}.name", f"there is no {ref.kind} {namespace}/{ref.name}{where}", hint, TARGET_NOT_FOUND)
+        elif ref.port and not any(port.number == ref.port for one in found for port in one.ports):
+            ports = ", ".join(sorted({str(port.number) for one in found for port in one.ports}, key=int))
+            message = f"{ref.kind} {namespace}/{ref.name} has no port {ref.port}"
+            yield Fault(f"{at}.port", message, f"it has {ports}" if ports else "", TARGET_NOT_FOUND)
+
+
+def _has_targets(cluster: str, item: TrafficPolicy | None, services: Mapping[tuple[str, str], list[Service]]) -> bool:
+    return item is not None and not any(_missing_targets(cluster, item, services))
+
+
+def _is_meant(key: ServiceKey, ref: TargetRef, cluster: str) -> bool:
+    if ref.kind == "ServiceImport":
+        return key.scope == CLUSTERSET
+    return key.scope == cluster if cluster else key.scope != CLUSTERSET
+
+
+def _facts(members: Mapping[str, Member]) -> dict[str, tuple[object, ...]]:
+    """Return what ladders depend on."""
+    return {name: (one.provider, one.labels) for name, one in members.items()}

@@ -1,0 +1,170 @@
+"""What operators override: places that are drained, step by step, and gates that are open."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from xds.model.events import FLEET, ref_of
+from xds.policy.reading import tiers_of
+from xds.problems import Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from xds.model.service import Locality, ServiceKey
+    from xds.model.traffic_objects import DrainSpec, TrafficOverride, TrafficPolicy
+    from xds.policy.acceptance import Known
+    from xds.problems import Ref
+
+PolicyName = tuple[str, str, str]
+"""(cluster that holds it, namespace, name)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """A place that gets less, or nothing."""
+
+    name: str
+    """Of the override."""
+    cluster: str
+    region: str
+    zone: str
+    services: frozenset[str]
+    """`NAMESPACE/NAME`; none: every service."""
+    step: int
+    steps: int
+    origin: Ref
+
+    @staticmethod
+    def of(item: TrafficOverride) -> Drain | None:
+        """Return what an object drains; None if it drains nothing, or not yet."""
+        found = item.spec.drain
+        if found is None or not found.step or not is_somewhere(found):
+            return None
+        place = (found.cluster, found.region, found.zone)
+        return Drain(item.metadata.name, *place, frozenset(found.services), found.step, found.steps, ref_of(FLEET, item))
+
+    @property
+    def left(self) -> float:
+        """What the place still gets, as a fraction of what it would get; 0 when all steps have been made."""
+        return max(0.0, (self.steps - self.step) / self.steps)
+
+    @property
+    def place(self) -> str:
+        """What it drains, for people."""
+        parts = (("cluster", self.cluster), ("region", self.region), ("zone", self.zone))
+        return ", ".join(f"{what} {name}" for what, name in parts if name)
+
+    def has(self, key: ServiceKey) -> bool:
+        """Return whether it is about a service."""
+        return not self.services or f"{key.namespace}/{key.name}" in self.services
+
+    def is_at(self, at: Locality) -> bool:
+        """Return whether it is about a locality."""
+        pairs = ((self.cluster, at.cluster), (self.region, at.region), (self.zone, at.zone))
+        return all(wanted in ("", found) for wanted, found in pairs)
+
+    def __str__(self) -> str:
+        """Return it for people."""
+        steps = f", step {self.step} of {self.steps}" if self.steps > 1 else ""
+        return f"TrafficOverride {self.name}{steps}"
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """All that are in force."""
+
+    drains: tuple[Drain, ...] = ()
+    gates: Mapping[PolicyName, frozenset[str]] = field(default_factory=dict)
+    """Policy -> tiers that are open."""
+
+    @staticmethod
+    def of(items: Iterable[TrafficOverride]) -> Overrides:
+        """Return what objects override."""
+        drains: list[Drain] = []
+        gates: dict[PolicyName, set[str]] = {}
+        for item in items:
+            if drain := Drain.of(item):
+                drains.append(drain)
+            if (gate := item.spec.open) is not None:
+                gates.setdefault((gate.cluster, gate.namespace, gate.policy), set()).add(gate.tier)
+        return Overrides(tuple(drains), {name: frozenset(tiers) for name, tiers in gates.items()})
+
+    def of_service(self, key: ServiceKey, *, can_move: bool) -> tuple[Drain, ...]:
+        """Return the drains that are about a service.
+
+        A cluster's own name that nothing widens means that cluster's endpoints and no others, so that draining the cluster or its
+        region would move nothing and only break what its own clients ask for; draining a zone moves it to the others.
+
+        Args:
+            key: of the service.
+            can_move: whether its requests may go to other clusters.
+        """
+        return tuple(one for one in self.drains if one.has(key) and (can_move or one.zone)) if self.drains else ()
+
+
+NONE: Final = Overrides()
+
+
+def is_somewhere(place: DrainSpec) -> bool:
+    """Return whether a drain names a place: one that names none would be everywhere."""
+    return bool(place.cluster or place.region or place.zone)
+
+
+def problems(items: Iterable[TrafficOverride], known: Known, policies: Mapping[PolicyName, TrafficPolicy]) -> Iterator[Problem]:
+    """Yield what is wrong with overrides.
+
+    Args:
+        items: the objects.
+        known: the places that there are.
+        policies: all that there are.
+    """
+    for item in items:
+        ref, spec = ref_of(FLEET, item), item.spec
+        if (spec.drain is None) is (spec.open is None):
+            yield Problem("XDS0604", "overrides nothing, or two things at once", ref, "spec", "give either drain or open")
+        if spec.drain is not None:
+            yield from _drain_problems(spec.drain, ref, known)
+        if (gate := spec.open) is not None:
+            name = (gate.cluster, gate.namespace, gate.policy)
+            policy = policies.get(name)
+            if policy is None:
+                there = {other[2] for other in policies if other[:2] == name[:2]}
+                where = f"in {gate.cluster}" if gate.cluster else "in the fleet"
+                message = f"there is no TrafficPolicy {gate.namespace}/{gate.policy} {where}"
+                otherwise = f"there are {', '.join(sorted(there))}" if there else f"namespace {gate.namespace} has none there"
+                yield Problem("XDS0604", message, ref, "spec.open.policy", did_you_mean(gate.policy, there) or otherwise)
+            else:
+                yield from _gate_problems(gate.tier, policy, ref)
+
+
+def _drain_problems(place: DrainSpec, ref: Ref, known: Known) -> Iterator[Problem]:
+    if not is_somewhere(place):
+        yield Problem("XDS0604", "drains no place", ref, "spec.drain", "name a cluster, a region or a zone")
+    if place.step > place.steps:
+        message = f"{place.step} of {place.steps} steps are made"
+        yield Problem("XDS0604", message, ref, "spec.drain.step", "it counts as drained; set step to steps")
+    for index, name in enumerate(place.services):
+        if not re.fullmatch(r"[^/\s]+/[^/\s]+", name):
+            yield Problem("XDS0604", f"{name!r} names no service", ref, f"spec.drain.services[{index}]", "use NAMESPACE/NAME")
+    for what in ("cluster", "region", "zone"):
+        name = getattr(place, what)
+        if name and not known.has(what, name):
+            there = known.names(what)
+            hint = did_you_mean(name, there) or f"known {what}s: {', '.join(sorted(there)) or 'none'}"
+            yield Problem("XDS0604", f"there is no {what} {name!r}", ref, f"spec.drain.{what}", hint)
+
+
+def _gate_problems(tier: str, policy: TrafficPolicy, ref: Ref) -> Iterator[Problem]:
+    tiers = {one.name: one.gate for one in tiers_of(policy.spec)}
+    meta = policy.metadata
+    if tier not in tiers:
+        hint = did_you_mean(tier, tiers) or f"it has {', '.join(tiers) or 'none of its own'}"
+        message = f"TrafficPolicy {meta.namespace}/{meta.name} has no tier {tier!r}"
+        yield Problem("XDS0604", message, ref, "spec.open.tier", hint)
+    elif tiers[tier] != "Manual":
+        hint = "set it to Manual in the policy" if tiers[tier] == "Closed" else "delete the override"
+        message = f"the gate of tier {tier!r} is {tiers[tier]}, which no override changes"
+        yield Problem("XDS0604", message, ref, "spec.open.tier", hint)
