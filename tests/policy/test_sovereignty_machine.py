@@ -125,6 +125,24 @@ class SovereigntyMachine(RuleBasedStateMachine):
         self.accepted.pop((holder, name), None)
         self.tell(Delete(holder, ObjectKey("TrafficPolicy", "shop", name)))
 
+    @rule(
+        name=st.sampled_from("xyz"),
+        place=st.sampled_from(({"cluster": "bj1"}, {"region": "beijing"}, {"region": "shanghai"}, {"zone": "a"})),
+        step=st.integers(0, 4),
+    )
+    def drain(self, name, place, step):
+        self.tell(Upsert(FLEET, make("TrafficOverride", name, spec={"drain": {**place, "steps": 4, "step": step}})))
+
+    @rule(name=st.sampled_from("xyz"), one=held, tier=st.sampled_from(("all", "remote", "standby")))
+    def open_gate(self, name, one, tier):
+        holder, policy, _ = one
+        gate = {"cluster": holder, "namespace": "shop", "policy": policy, "tier": tier}
+        self.tell(Upsert(FLEET, make("TrafficOverride", name, spec={"open": gate})))
+
+    @rule(name=st.sampled_from("xyz"))
+    def delete_override(self, name):
+        self.tell(Delete(FLEET, ObjectKey("TrafficOverride", "", name)))
+
     @rule(cluster=clusters, zones=st.text("ab", max_size=4), ready=st.booleans())
     def change_endpoints(self, cluster, zones, ready):
         self.tell(self.slice_of(cluster, zones, ({}, {"ready": ready})))
