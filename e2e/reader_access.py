@@ -20,6 +20,8 @@ READABLE = {
     "multicluster.x-k8s.io": ["serviceexports", "serviceimports"],
     "about.k8s.io": ["clusterproperties"],
     "gateway.networking.k8s.io": ["gateways", "httproutes"],
+    "traffic.isthmus.dev": ["trafficpolicies"],
+    "networking.istio.io": ["destinationrules"],
 }
 """API group -> resources."""
 TOKEN_S = 3600

@@ -314,6 +314,14 @@ def test_without_a_control_plane_a_hub_is_drained_by_force_alone(xdsctl, tmp_pat
     assert [*put] == ["drain-cluster-east"]
 
 
+def test_a_directory_of_live_clusters_does_not_know_what_they_could_carry(run, directory):
+    for name in ("east", "west"):
+        (directory / name / "web.yaml").unlink()
+        (directory / name).rmdir()
+    assert "no control plane answers at 127.0.0.1:1" in run("drain cluster=east", exits=2).stderr
+    assert kept(directory) == {}
+
+
 @pytest.fixture
 def measured(asked, plane, directory, monkeypatch):
     """Drain with a control plane of the same fleet, to which clients report loads: requests in 10 s."""

@@ -30,7 +30,7 @@ class World:
 
     Args:
         client: asks the control plane.
-        clusters: the directory; None, or one without clusters: the control plane is asked.
+        clusters: the directory; None, or one that does not have all clusters that it declares: the control plane is asked.
     """
 
     def __init__(self, client: Client, clusters: Path | None = None) -> None:
@@ -45,7 +45,8 @@ class World:
             from xds.policy.acceptance import Known
 
             fleet = Offline(clusters).fleet
-            if fleet.members:
+            # Of a cluster that is only declared there, API servers tell the control plane what the directory does not know.
+            if fleet.members and fleet.members.keys() <= fleet.clusters.keys():
                 known = Known(fleet.members, fleet.services.values())
                 self._clusters = clusters
                 self._members = {*fleet.members}
