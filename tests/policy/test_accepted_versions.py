@@ -5,24 +5,29 @@ from __future__ import annotations
 from itertools import count
 
 import pytest
-from fleet_world import make, member, service
+from fleet_world import endpoint, endpoint_slice, export, make, member, service
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xds.discovery.saved_world import FLEET_WIDE, SavedWorld
 from xds.model.events import FLEET, Delete, ObjectKey, Remember, Synced, Upsert
 from xds.model.fleet import Fleet
+from xds.model.service import ServiceKey
+from xds.model.view import View
 from xds.policy.book import PolicyBook
 from xds.policy.simulation import World
 
 MEMBERS = ("east", "west", "south")
 HOLDERS = (FLEET, "east")
 TARGET = [{"kind": "Service", "name": "web"}]
+SLICES = {name: endpoint_slice("web", [endpoint(f"10.{number}.0.1")]) for number, name in enumerate(MEMBERS, 1)}
 SPECS = {
     "plain": {"targetRefs": TARGET},
     "west first": {"targetRefs": TARGET, "tiers": [{"name": "one", "places": [{"clusters": ["west"]}]}]},
     "south first": {"targetRefs": TARGET, "tiers": [{"name": "one", "places": [{"clusters": ["south"]}]}]},
     "a typo": {"targetRefs": TARGET, "tiers": [{"name": "one", "places": [{"clusters": ["wets"]}]}]},
+    "fail over": {"targetRefs": TARGET, "strategy": {"type": "FailOver"}},
+    "a typo elsewhere": {"targetRefs": [{"kind": "Service", "name": "api"}], "sovereignty": [{"clusters": ["wets"]}]},
     "two things at once": {"targetRefs": TARGET, "defaultFor": "Namespace"},
     "another target": {"targetRefs": [{"kind": "Service", "name": "gone"}]},
     "a default": {"defaultFor": "Namespace"},
@@ -149,6 +154,23 @@ def test_a_member_that_goes_takes_nothing_out_of_force(truth):
     assert accepted(truth) == {"a": 1}
     (problem,) = truth.restarted.book.problems()
     assert (problem.code, "stays in force" in problem.message) == ("XDS0601", True)
+
+
+def test_a_service_that_an_accepted_version_names_is_widened_after_a_restart_as_before(truth):
+    exports = [
+        found
+        for name in ("east", "west")
+        for found in (Upsert(name, service("web")), Upsert(name, export("web")), Upsert(name, SLICES[name]))
+    ]
+    truth.tell(*exports)
+    truth.put("east", "a", "fail over")
+    truth.put("east", "a", "a typo elsewhere")
+    truth.restart()
+    truth.restarted.take(*exports)
+    key, view = ServiceKey("shop", "web", "east"), View("east")
+    for replica in (truth.steady, truth.restarted):
+        tiers = replica.book.rank(replica.fleet.services[key], 80, view).tiers
+        assert [[one.locality.cluster for one in tier.shares] for tier in tiers] == [["east"], ["west"]]
 
 
 def test_a_policy_that_is_deleted_is_forgotten(truth):

@@ -267,8 +267,7 @@ class Fleet:
                     self._cluster(event.cluster).aliases = event.names
                     self._members_changed = True
                 case Remember():
-                    self._cluster(event.cluster).seen |= event.seen
-                    self._membership.reading.discard(event.cluster)  # what was saved with it is all that there was
+                    self._remember(event)
                 case Recovering():
                     self._recover(event)
                 case Doubt():
@@ -295,6 +294,12 @@ class Fleet:
             self._membership.synced.discard(told.cluster)
         self._members_changed = True
 
+    def _remember(self, told: Remember) -> None:
+        self._cluster(told.cluster).seen |= told.seen
+        self._membership.reading.discard(told.cluster)  # what was saved with it is all that there was
+        for item in told.accepted:  # it may be in force, and name other Services than the policy does now
+            self._take_targets(told.cluster, ObjectKey(POLICY, item.metadata.namespace, item.metadata.name), item)
+
     def _recover(self, told: Recovering) -> None:
         """Take which places are well again."""
         before, self._recovering = self._recovering, {}
@@ -315,9 +320,7 @@ class Fleet:
             (self._shared_names.discard if item is None else self._shared_names.add)((key.namespace, key.name))
             self._dirty_everywhere(key.namespace, key.name)
         if key.kind in WIDENING:
-            governed = self._clusters.keys() - {FLEET} if cluster == FLEET else (cluster,)
-            for name in self._targets.put(cluster, key, item):
-                self._given_anew.update(ServiceKey(*name, one) for one in governed)
+            self._take_targets(cluster, key, item)
         if key.kind == RULE:
             self._rules.pop((cluster, key), None)
             if isinstance(item, DestinationRule):
@@ -329,6 +332,12 @@ class Fleet:
             self._dirty_all_of(cluster)
         self._members_changed |= touched.members
         self._gateways_changed |= touched.gateways
+
+    def _take_targets(self, holder: str, key: ObjectKey, item: objects.KubernetesObject | None) -> None:
+        """Take which Services a policy names."""
+        governed = self._clusters.keys() - {FLEET} if holder == FLEET else (holder,)
+        for name in self._targets.put(holder, key, item):
+            self._given_anew.update(ServiceKey(*name, one) for one in governed)
 
     def _clusterset(self) -> Iterator[ServiceKey]:
         return (key for key in self._services if key.scope == CLUSTERSET)
