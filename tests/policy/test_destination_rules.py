@@ -10,9 +10,12 @@ from xds.model.view import View
 from xds.policy.book import PolicyBook
 from xds.policy.destination_rules import Parts, outlier_spec, parse_duration
 from xds.policy.explanation import explain
+from xds.translate.world import Translator
+from xds.wire import CLUSTER, unpack
 
 PLACES = {"east": ("r1", ["a", "b"]), "north": ("r1", ["a"]), "west": ("r2", ["c"]), "south": ("r3", ["d"])}
 CLIENT = View("east", region="r1", zone="a")
+SIDECAR = View("east", region="r1", zone="a", listen="127.0.0.1:15001")
 GOVERNS = "DestinationRule shop/pay in east"
 OWN, SET = ServiceKey("shop", "pay", "east"), ServiceKey("shop", "pay", CLUSTERSET)
 
@@ -62,6 +65,21 @@ def test_failover_goes_from_zone_to_region_to_the_region_that_is_next():
         ("anywhere", {"west/c": 1}),
     ]
     assert told(fleet) == []
+
+
+@pytest.mark.parametrize("outliers", [{"interval": "9" * 400 + "h"}, {"baseEjectionTime": "90000000000h"}, {"interval": "1ns"}])
+def test_times_that_no_client_takes_are_the_nearest_that_they_take(outliers):
+    fleet = world(rule(outliers=outliers))
+    found = {one.name: unpack(CLUSTER, one.body) for one in Translator(fleet).translate(SIDECAR).resources[CLUSTER].values()}
+    detection = found["pay.shop.svc.cluster.local:80"].outlier_detection
+    times = [getattr(detection, name) for name in ("interval", "base_ejection_time", "max_ejection_time")]
+    assert all(0.001 <= one.seconds + one.nanos / 1e9 <= 86_400 * 365 for one in times)
+
+
+def test_counts_that_no_client_takes_are_the_most_that_they_take():
+    given = rule(outliers={"consecutive5xxErrors": 5_000_000_000})
+    assert outlier_spec(given.outliers).consecutive_server_errors == 2**32 - 1
+    assert Translator(world(given)).translate(SIDECAR).resources[CLUSTER]
 
 
 def test_clients_of_regions_that_failover_does_not_name_go_anywhere():

@@ -42,6 +42,11 @@ BASE_EJECTION_S: Final = 30.0
 MAX_EJECTION_S: Final = 300.0
 """What Istio, and Envoy behind it, take where a rule says nothing."""
 
+SHORTEST_S: Final = 0.001
+LONGEST_S: Final = 365 * 86_400.0
+MOST: Final = 2**32 - 1
+"""What Envoy takes; files may say anything."""
+
 _UNITS_S: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PART: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ms|us|µs|ns|h|m|s)")
 
@@ -192,8 +197,8 @@ def outlier_spec(given: OutlierDetection) -> OutlierSpec:
         local = CONSECUTIVE if given.consecutive_local_origin_failures is None else given.consecutive_local_origin_failures
     base_s = _seconds(given.base_ejection_time, BASE_EJECTION_S)
     return OutlierSpec(
-        consecutive_local_failures=max(0, local),
-        consecutive_server_errors=max(0, answers),
+        consecutive_local_failures=min(MOST, max(0, local)),
+        consecutive_server_errors=min(MOST, max(0, answers)),
         interval_seconds=_seconds(given.interval, INTERVAL_S),
         base_ejection_seconds=base_s,
         max_ejection_seconds=max(base_s, MAX_EJECTION_S),
@@ -202,7 +207,8 @@ def outlier_spec(given: OutlierDetection) -> OutlierSpec:
 
 
 def _seconds(text: str | None, default_s: float) -> float:
-    return (parse_duration(text) if text else None) or default_s
+    found_s = (parse_duration(text) if text else None) or default_s
+    return min(LONGEST_S, max(SHORTEST_S, found_s))
 
 
 def parse_duration(text: str) -> float | None:
