@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import pytest
-from fleet_world import endpoint, endpoint_slice, fleet_of, make, member, service
+from fleet_world import endpoint, endpoint_slice, fleet_of, make, member, service, traffic_policy
 from flomesh_world import EAST, NORTH, WEST, gateway, imported, policy
 
 from xds.model.events import FLEET, Upsert
@@ -45,6 +45,19 @@ def tiers(*items, view=VIEW):
 def shares(*items, ready=(True, True)):
     found = told(*world(*items, ready=ready)).forecast.shares
     return {f"{at.cluster}/{at.zone}": pytest.approx(share, abs=0.001) for at, share in found.items()}
+
+
+def test_a_cluster_that_is_no_member_has_no_label_so_that_what_is_forbidden_by_that_holds_for_it():
+    uncleared = {"matchExpressions": [{"key": "cleared", "operator": "DoesNotExist"}]}
+    fleet, book = world(
+        policy("FailOver", NORTH), traffic_policy("no", defaultFor="Namespace", sovereignty=[{"clusterSelector": uncleared}])
+    )
+    members = [make("MemberCluster", name, metadata={"labels": {"cleared": "yes"}}) for name in ("east", "west")]
+    fleet.apply([Upsert(FLEET, one) for one in members])
+    book.refresh(fleet)
+    ranking = told(fleet, book).ranking
+    assert [[share.locality.cluster for share in tier.shares] for tier in ranking.tiers] == [["east"], []]
+    assert {one.locality.cluster: one.reason for one in ranking.left_out}["north"].startswith("never used")
 
 
 class TestTiers:

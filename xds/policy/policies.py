@@ -48,12 +48,12 @@ class Selector:
         spec = self.spec
         if not spec.providers and spec.cluster_selector is None:
             return True
+        # Of a cluster that is no member nothing is said, as of one without a MemberCluster: what lacks a label, it lacks, too.
         member = members.get(cluster)
-        if member is None:
-            return False
-        provider = members[own].provider if own in members else ""
-        return (not spec.providers or named(spec.providers, member.provider, provider)) and (
-            spec.cluster_selector is None or spec.cluster_selector.matches(member.labels)
+        provider, labels = (member.provider, member.labels) if member else ("", {})
+        own_provider = members[own].provider if own in members else ""
+        return (not spec.providers or named(spec.providers, provider, own_provider)) and (
+            spec.cluster_selector is None or spec.cluster_selector.matches(labels)
         )
 
 
