@@ -207,7 +207,7 @@ class ControlPlane:
         with self.timings["apply"].measured():
             change = self._fleet.apply(events)
         self._views.policies.remember(events)
-        change = self._soaked(change)
+        change = self._judged_first(self._soaked(change))
         self._state_times.note(self._fleet.members, time.time())
         self._writes.take(events)
         if self._live:
@@ -232,6 +232,13 @@ class ControlPlane:
         if found is None:
             return change
         return replace(change, endpoints=change.endpoints | (self._fleet.apply([found]).endpoints - change.services))
+
+    def _judged_first(self, change: FleetChange) -> FleetChange:
+        """Have endpoints wait for the batch where they are the first at a place that policies name, and that may be forbidden."""
+        services = self._fleet.services
+        if not self._views.policies.awaits(services[key] for key in change.endpoints):
+            return change
+        return replace(change, endpoints=frozenset(), services=change.services | change.endpoints)
 
     def _tell_live(self, live: LiveSource, events: list[Event]) -> None:
         """Have live clusters treated as fleet-wide objects demand."""

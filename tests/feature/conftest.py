@@ -42,7 +42,7 @@ class Fleet:
         self.write(f"{cluster}/{name}-export.yaml", export)
         self.endpoints(cluster, name, *addresses, ready=ready, ports=ports)
 
-    def endpoints(self, cluster, name, *addresses, ready=True, ports=(80,)):
+    def endpoints(self, cluster, name, *addresses, ready=True, ports=(80,), zones=None):
         slice_ = {
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
@@ -50,7 +50,8 @@ class Fleet:
             "addressType": "IPv4",
             "ports": [{"name": f"http-{port}", "port": 8000 + port} for port in ports],
             "endpoints": [
-                {"addresses": [address], "zone": f"{cluster}-a", "conditions": {"ready": ready}} for address in addresses
+                {"addresses": [address], "zone": (zones or {}).get(address, f"{cluster}-a"), "conditions": {"ready": ready}}
+                for address in addresses
             ],
         }
         self.write(f"{cluster}/{name}-endpoints.yaml", slice_)

@@ -87,6 +87,19 @@ async def test_a_policy_that_is_not_accepted_leaves_what_was_in_force(running, c
         assert await told(client) == {OWN: {0: ["10.1.0.1", *WEST]}}
 
 
+async def test_a_place_that_is_forbidden_before_there_is_anything_is_never_used(running, connect, fleet):
+    fleet.write("policy.yaml", policy(targetRefs=[IMPORT], sovereignty=[{"zones": ["west-b"]}]))
+    async with running() as plane:
+        client = connect(plane)
+        await subscribe(client, CLUSTER)
+        assert tiers_of((await subscribe(client, ENDPOINT, SET))[SET]) == {0: EAST, 1: [], 2: WEST}
+        assert serious(plane) == ["XDS0601"], "no member declares the zone, and nothing is there"
+        zones = dict(zip(WEST, ("west-a", "west-b"), strict=True))
+        fleet.endpoints("west", "web", *WEST, zones=zones)
+        assert await told(client) == {SET: {0: EAST, 1: [], 2: WEST[:1]}}
+        assert serious(plane) == []
+
+
 async def test_a_rehearsal_changes_nothing(running, connect, fleet):
     fleet.write("policy.yaml", DR)
     async with running() as plane:

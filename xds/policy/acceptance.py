@@ -36,6 +36,8 @@ class Fault:
     message: str
     hint: str = ""
     reason: str = INVALID
+    awaited: tuple[str, str] | None = None
+    """The place that would have to be there: (what it is, name)."""
 
 
 class Known:
@@ -207,7 +209,7 @@ def _name(name: str, what: str, at: str, known: Known) -> Iterator[Fault]:
     hint = f"known {what}s: {', '.join(sorted(there))}" if there else f"no {what} is known"
     if name == ANY:
         hint = f"leave the {what}s out to mean all"
-    yield Fault(at, f"there is no {what} {name!r}", did_you_mean(name, {*there, OWN}) or hint)
+    yield Fault(at, f"there is no {what} {name!r}", did_you_mean(name, {*there, OWN}) or hint, awaited=(what, name))
 
 
 def _may_meet(weight: WeightSpec, place: PlaceSpec) -> bool:

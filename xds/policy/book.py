@@ -72,6 +72,8 @@ class PolicyBook:
         self._members: Mapping[str, Member] = {}
         self._services: Collection[Service] = ()
         """All services."""
+        self._awaited: frozenset[tuple[str, str]] = frozenset()
+        """Places that policies name and that there are not: (what, name)."""
         self._overrides = NONE
         self._override_problems: tuple[Problem, ...] = ()
         self._complete: dict[tuple[Policy, str, bool], Policy] = {}
@@ -133,6 +135,8 @@ class PolicyBook:
             entry.faults = entry.faults or missing
             self._entries[identity] = entry
         self._remembered.clear()
+        found = (fault.awaited for entry in self._entries.values() for fault in entry.faults)
+        self._awaited = frozenset(filter(None, found))
         named_policies = {identity: entry.item for identity, entry in self._entries.items()}
         self._override_problems = tuple(problems(overriding, known, named_policies))
         self._foreign.refresh(fleet)
@@ -148,6 +152,13 @@ class PolicyBook:
             for key, one in self._governances.items()
             if key[0] in in_force and in_force >= {*key[1]} and drains >= {*key[2]}
         }
+
+    def awaits(self, services: Iterable[Service]) -> bool:
+        """Return whether endpoints of services are at places that policies name and that there were not: judge those anew."""
+        if not self._awaited:
+            return False
+        known = Known({}, services)
+        return any(known.has(*one) for one in self._awaited)
 
     def governing(self, service: Service, port: int, cluster: str) -> Governance:
         """Return what governs a port of a service for clients in a cluster."""
