@@ -80,6 +80,12 @@ def test_defaults_never_widen(scope):
     assert used(fleet) == [["east"], []]
 
 
+@pytest.mark.parametrize(("policy", "left"), [("Locality", [["east"]]), ("FailOver", [[], ["north", "west"]])])
+def test_a_drain_of_its_cluster_moves_what_may_leave_it(policy, left):
+    drain = make("TrafficOverride", "d", spec={"drain": {"cluster": "east"}})
+    assert used(world(traffic_policy("web", "web", strategy={"type": policy}), drain)) == left
+
+
 def test_a_policy_of_the_import_does_not_widen():
     ref = {"group": "multicluster.x-k8s.io", "kind": "ServiceImport", "name": "web"}
     assert clusters(world(traffic_policy("web", ref, **FAIL_OVER))) == ["east"]

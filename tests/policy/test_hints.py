@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fleet_world import endpoint, endpoint_slice, export, fleet_of, make, member, service
 
-from xds.model.events import Upsert
+from xds.model.events import FLEET, Upsert
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.view import View
 from xds.policy.book import PolicyBook
@@ -211,3 +211,11 @@ def test_session_affinity_is_told_not_to_be_kept():
 
 def test_exports_without_weights_leave_the_ladder():
     assert next(name for name, _ in tiers(fleet_of({"east": [service("pay"), export("pay")]}), key=SET)) == "own cluster"
+
+
+@pytest.mark.parametrize("place", [{"cluster": "east"}, {"zone": "east-a"}])
+def test_a_drain_leaves_what_is_used_on_the_clients_node_alone(place):
+    fleet = world(pay(internalTrafficPolicy="Local"))
+    before = tiers(fleet)
+    fleet.apply([Upsert(FLEET, make("TrafficOverride", "d", spec={"drain": place}))])
+    assert tiers(fleet) == before == [("own node", {"east": 1})]

@@ -166,13 +166,14 @@ class PolicyBook:
             return self.unruled(service)
         found = self.candidates(service, port, cluster)
         is_explicit = bool(found) and found[0][0].kind == "Service"
-        drains = self._overrides.of_service(service.key, can_move=service.spans or is_explicit)
-        sovereign = self._sovereign_over(service, port, cluster)
-        if not found and not drains and not sovereign:
-            return self.unruled(service)
         policy = found[0][1] if found else NO_POLICY[service.traffic_distribution, service.spans]
         if not policy.rungs:
             policy = self._completed(policy, service.traffic_distribution, spans=service.spans or is_explicit)
+        can_move = service.spans or (is_explicit and not policy.stays)
+        drains = () if policy.stays_on_node else self._overrides.of_service(service.key, can_move=can_move)
+        sovereign = self._sovereign_over(service, port, cluster)
+        if not found and not drains and not sovereign:
+            return self.unruled(service)
         identity = policy, sovereign, drains, is_explicit
         return self._governances.setdefault(identity, Governance(*identity))
 

@@ -145,11 +145,16 @@ class Policy:
     needs_region: bool = field(init=False)
     needs_zone: bool = field(init=False)
     needs_node: bool = field(init=False)
+    stays: bool = field(init=False)
+    """No tier has places outside the client's own cluster."""
+    stays_on_node: bool = field(init=False)
+    """Nor outside its own node, where it says on which it is."""
 
     def __post_init__(self) -> None:
         """Find out what of a client's place it depends on."""
         rungs = [*self.rungs, *(rung for one in self.by_client for rung in one.rungs)]
-        selectors = [one for rung in rungs for one in rung.selectors] + [*self.sovereignty]
+        selected = [one for rung in rungs for one in rung.selectors]
+        selectors = [*selected, *self.sovereignty]
         weights = [one for rung in rungs for one in rung.weights]
         zone = any(OWN in one.spec.zones for one in selectors) or any(one.zone == OWN for one in weights)
         zone = zone or any(one.zone for one in self.by_client)
@@ -158,6 +163,9 @@ class Policy:
         object.__setattr__(self, "needs_zone", zone)
         object.__setattr__(self, "needs_region", zone or region)  # zones of two regions may share a name
         object.__setattr__(self, "needs_node", any(one.own_node for one in selectors))
+        object.__setattr__(self, "stays", all(one.own_node or one.spec.clusters == [OWN] for one in selected))
+        on_node = [one.own_node for rung in self.rungs for one in rung.selectors]
+        object.__setattr__(self, "stays_on_node", bool(on_node) and all(on_node))
 
     def rungs_for(self, place: Place) -> tuple[Rung, ...]:
         """Return what the tiers of clients at a place are made by."""
