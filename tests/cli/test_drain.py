@@ -301,6 +301,14 @@ def test_without_a_control_plane_a_hub_is_drained_by_force_alone(xdsctl, tmp_pat
     class Hub:
         title, flags = "the hub", ("--hub", "hub.yaml")
         read = staticmethod(list)
+def test_a_gate_of_a_tier_is_opened_whatever_it_is_called(run, directory, with_policy):
+    policy = directory / "policy.yaml"
+    policy.write_text(policy.read_text().replace("name: remote", 'name: "step 2: US / remote"'))
+    run("gate open shop/web", "step 2: US / remote")
+    ((_, spec),) = kept(directory).items()
+    assert spec["open"]["tier"] == "step 2: US / remote"
+
+
         put = staticmethod(lambda name, **content: put.update({name: content}))
 
     monkeypatch.setattr("xds.cli.drain.store_of", lambda *_: Hub)

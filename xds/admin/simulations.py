@@ -129,8 +129,9 @@ def _drain(index: int, text: str, world: World) -> TrafficOverride:
 
 
 def _open(index: int, text: str, world: World) -> TrafficOverride:
-    cluster, _, name = text.rpartition(":")
-    parts = name.split("/", 2)
+    holder, _, rest = text.partition("/")
+    cluster, _, namespace = holder.rpartition(":")
+    parts = [namespace, *rest.split("/", 1)]  # a tier may be called as people like
     if len(parts) != 3 or not all(parts):
         raise FailureError(f"{text!r} names no gate; use [CLUSTER:]NAMESPACE/POLICY/TIER")
     override = _override(f"supposed-gate-{index}", TrafficOverrideSpec(open=GateSpec(cluster=cluster, **_named(parts))))
