@@ -119,7 +119,7 @@ class Translator:
 
     def forget(self, live: Iterable[View]) -> None:
         """Drop what was made for services that are gone and for places where no live view is."""
-        views = list(live)
+        views = frozenset(live)
         for outbound in self._outbound.keys() - {_outbound_key(view) for view in views}:
             del self._outbound[outbound]
         self._outlooks = {view: outlook for view, outlook in self._outlooks.items() if view in views}
