@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleet_world import endpoint, endpoint_slice, export, fleet_of, make, member, service
+from fleet_world import endpoint, endpoint_slice, export, fleet_of, make, member, service, traffic_policy
 
 from xds.policy.book import PolicyBook
 
@@ -31,3 +31,17 @@ def test_capacities_that_are_not_declared_are_told():
         "XDS0605",
         "web.shop.svc.clusterset.local has no capacity in west, so its places weigh by their endpoints",
     )
+
+
+def test_what_is_not_declared_is_found_in_one_look_at_the_services(monkeypatch):
+    names = [f"s{number}" for number in range(40)]
+    tiers = [{"name": "all", "places": [{"clusters": ["*"]}], "weighBy": "Capacity"}]
+    policies = [traffic_policy(name, name, tiers=tiers) for name in names]
+    objects = [found for name in names for found in (service(name), endpoint_slice(name, [endpoint("10.1.0.1")]))]
+    book = PolicyBook()
+    book.refresh(fleet_of({"east": [*objects, *policies]}, member("east", "eu")))
+    asked = []
+    candidates = PolicyBook.candidates
+    monkeypatch.setattr(PolicyBook, "candidates", lambda *about: asked.append(about) or candidates(*about))
+    assert [problem.code for problem in book.problems()] == ["XDS0605"] * len(names)
+    assert len(asked) <= len(names)

@@ -271,6 +271,7 @@ class PolicyBook:
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with policies."""
+        undeclared = self._undeclared()
         for (cluster, _, _), entry in self.entries():
             ref = ref_of(cluster, entry.item)
             rest = "the version that was accepted last stays in force" if entry.policy else "nothing of it is in force"
@@ -283,7 +284,10 @@ class PolicyBook:
                     yield Problem("XDS0602", message, ref, fault.field, fault.hint)
                 else:
                     yield Problem("XDS0601", f"{fault.message}; {rest}", ref, fault.field, fault.hint)
-            yield from self._undeclared(entry, ref)
+            for service, missing in undeclared.get(entry.policy, ()) if entry.policy else ():
+                message = f"{service.key.fqdn} has no capacity in {', '.join(missing)}, so its places weigh by their endpoints"
+                hint = "give its Service there the annotation traffic.isthmus.dev/endpoint-capacity, in requests a second"
+                yield Problem("XDS0605", message, ref, "spec.tiers", hint)
             for subject, winner in entry.lost:
                 message = f"{subject} is governed by {winner.name}, {self._why(entry, winner)}"
                 yield Problem(
@@ -306,23 +310,23 @@ class PolicyBook:
         remembered = self._remembered.get(identity)
         return remembered if remembered and _is_same(remembered, entry.item) else None
 
-    def _undeclared(self, entry: Entry, ref: Ref) -> Iterator[Problem]:
-        """Yield services that a policy weighs by capacities that are not declared everywhere."""
-        if entry.policy is None or not any(rung.by_capacity for rung in entry.policy.rungs):
-            return
-        for service in self._services:
-            if not any(policy is entry.policy for port in service.ports for policy in self._policies_of(service, port.number)):
-                continue
+    def _undeclared(self) -> Mapping[Policy, list[tuple[Service, list[str]]]]:
+        """Return by policy the services that it weighs by capacities, and the clusters that declare none of theirs."""
+        result: dict[Policy, list[tuple[Service, list[str]]]] = defaultdict(list)
+        policies = {one.policy for one in self._entries.values() if one.policy}
+        weighing = {one for one in policies if any(rung.by_capacity for rung in one.rungs)}
+        for service in self._services if weighing else ():
             clusters = {one.locality.cluster for found in service.endpoints.values() for one in found}
             if missing := sorted(clusters - service.capacities.keys()):
-                message = f"{service.key.fqdn} has no capacity in {', '.join(missing)}, so its places weigh by their endpoints"
-                hint = "give its Service there the annotation traffic.isthmus.dev/endpoint-capacity, in requests a second"
-                yield Problem("XDS0605", message, ref, "spec.tiers", hint)
+                for policy in weighing & self._policies_of(service):
+                    result[policy].append((service, missing))
+        return result
 
-    def _policies_of(self, service: Service, port: int) -> Iterator[Policy]:
-        """Yield what governs a port of a service for clients of all clusters that see it."""
-        for cluster in service.visible_in:
-            yield self.governing(service, port, cluster).policy
+    def _policies_of(self, service: Service) -> set[Policy]:
+        """Return what governs ports of a service for clients of all clusters that see it."""
+        ports = [port.number for port in service.ports]
+        found = (self.candidates(service, port, cluster) for port in ports for cluster in service.visible_in)
+        return {candidates[0][1] for candidates in found if candidates}
 
     def _why(self, loser: Entry, winner: Policy) -> str:
         """Return why one of two policies governs."""
