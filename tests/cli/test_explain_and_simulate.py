@@ -176,6 +176,14 @@ def test_another_policy_is_supposed(xdsctl, fleet, tmp_path):
     assert east["after"] == pytest.approx({"east/eu-1": 1 / 3, "north/eu-2": 1 / 3, "west/us-1": 1 / 3})
 
 
+def test_a_policy_that_weighs_by_capacities_is_rehearsed_though_some_are_not_declared(xdsctl, fleet, tmp_path):
+    other, west = tmp_path / "other.txt", tmp_path / "west" / "web.yaml"
+    west.write_text(west.read_text().replace("endpoint-capacity", "some-annotation"))
+    other.write_text(yaml.dump(policy(tiers=[{"name": "all", "places": [{"clusters": ["*"]}], "weighBy": "Capacity"}])))
+    result = xdsctl("simulate", "--policy", other, "--clusters", fleet(CENTERS), "-o", "json")
+    assert json.loads(result.stdout)["services"]
+
+
 def test_a_policy_that_would_not_be_accepted_is_no_rehearsal(xdsctl, fleet, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text(yaml.dump(policy(strategy={"type": "RemoteDR", "primary": "eu", "remote": "uss"})))

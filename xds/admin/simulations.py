@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _POLICIES = msgspec.json.Decoder(list[TrafficPolicy])
 _API = "traffic.isthmus.dev/v1alpha1"
+_REFUSED = ("XDS0601", "XDS0602", "XDS0603")
+"""Problems of policies that are not in force as they are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,5 +159,5 @@ def _refuse_faulty(world: World, policies: Sequence[TrafficPolicy]) -> None:
     names = {(item.metadata.namespace, item.metadata.name) for item in policies}
     for problem in world.book.problems():
         ref = problem.ref
-        if ref is not None and not ref.cluster and (ref.namespace, ref.name) in names:
+        if problem.code in _REFUSED and ref is not None and not ref.cluster and (ref.namespace, ref.name) in names:
             raise FailureError(problem.text)
