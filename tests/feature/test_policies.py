@@ -126,6 +126,14 @@ async def test_bad_questions(running, path, words):
         assert words in (await asked(plane, path))["error"]
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", -1])
+@pytest.mark.parametrize("field", ["loads", "prices"])
+async def test_a_rehearsal_takes_no_numbers_that_it_would_pass_with(running, field, number):
+    async with running() as plane:
+        found = await asked(plane, "/v1/simulate", data=json.dumps({"drain": ["cluster=east"], field: {"shop/web": number}}))
+        assert "is no number from 0 up" in found["error"]
+
+
 async def test_a_place_that_is_well_again_waits_before_it_gets_its_traffic_back(running, connect, fleet):
     fleet.write("policy.yaml", policy(targetRefs=[IMPORT], failBackAfterSeconds=1))
     async with running() as plane:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from xds.policy.failures import Failure
 
 _POLICIES = msgspec.json.Decoder(list[TrafficPolicy])
-_API = "traffic.isthmus.dev/v1alpha1"
 _REFUSED = ("XDS0601", "XDS0602", "XDS0603")
 """Problems of policies that are not in force as they are written."""
+_API = "traffic.isthmus.dev/v1alpha1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,10 @@ def simulation(told: Sequence[Event], supposed: Supposed) -> admin.Simulation:
         FailureError: it names what does not exist.
     """
     request = supposed.request
+    for what, numbers in (("loads", request.loads), ("prices", request.prices)):
+        for name, number in numbers.items():
+            if not (isfinite(number) and number >= 0):
+                raise FailureError(f"{what} of {name!r}: {number:g} is no number from 0 up")
     before = World(told)
     changes: list[Event] = [Upsert(FLEET, item) for item in supposed.policies]
     changes += [Upsert(FLEET, _drain(index, text, before)) for index, text in enumerate(request.drain)]
