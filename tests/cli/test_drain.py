@@ -7,7 +7,7 @@ import pytest
 import yaml
 from fake_plane import EAST, NOW_S
 
-from xds.cli.carrying import listed, objections, rates
+from xds.cli.carrying import World, listed, objections, rates
 from xds.cli.offline import Offline
 from xds.cli.options import Duration, time_text
 from xds.wire import envoy
@@ -264,6 +264,25 @@ def test_a_ramp_ends_when_somebody_else_has_changed_the_drain(run, directory, pa
     assert kept(directory) == {}
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_somebody_else_does_while_a_drain_is_rehearsed_is_not_overwritten(run, directory, pauses, monkeypatch, begun):
+    ramp, others = "drain east --ramp 10m --steps 4", "undrain cluster=east" if begun else "drain cluster=east --force"
+    if begun:
+        pauses.acts = [interrupt]
+        run(ramp, exits=130)
+    simulate, acts = World.simulate, [lambda: run(others)]
+
+    def meanwhile(*about, **supposed):
+        if acts:
+            acts.pop()()
+        return simulate(*about, **supposed)
+
+    monkeypatch.setattr(World, "simulate", meanwhile)
+    result = run(ramp, exits=1)
+    assert "Error: cluster east: somebody else has" in result.stderr
+    assert [spec["drain"]["step"] for spec in kept(directory).values()] == ([] if begun else [1])
+
+
 def test_a_gate_is_opened_and_closed(run, directory, with_policy):
     for _ in range(2):
         assert (
@@ -280,6 +299,14 @@ def test_a_gate_is_opened_and_closed(run, directory, with_policy):
     )
     assert "tier remote of shop/web is closed" in run("gate close shop/web remote").stdout
     assert kept(directory) == {}
+
+
+def test_a_gate_of_a_tier_is_opened_whatever_it_is_called(run, directory, with_policy):
+    policy = directory / "policy.yaml"
+    policy.write_text(policy.read_text().replace("name: remote", 'name: "step 2: US / remote"'))
+    run("gate open shop/web", "step 2: US / remote")
+    ((_, spec),) = kept(directory).items()
+    assert spec["open"]["tier"] == "step 2: US / remote"
 
 
 def test_a_gate_that_cannot_be_opened(run, directory, with_policy):
@@ -301,14 +328,6 @@ def test_without_a_control_plane_a_hub_is_drained_by_force_alone(xdsctl, tmp_pat
     class Hub:
         title, flags = "the hub", ("--hub", "hub.yaml")
         read = staticmethod(list)
-def test_a_gate_of_a_tier_is_opened_whatever_it_is_called(run, directory, with_policy):
-    policy = directory / "policy.yaml"
-    policy.write_text(policy.read_text().replace("name: remote", 'name: "step 2: US / remote"'))
-    run("gate open shop/web", "step 2: US / remote")
-    ((_, spec),) = kept(directory).items()
-    assert spec["open"]["tier"] == "step 2: US / remote"
-
-
         put = staticmethod(lambda name, **content: put.update({name: content}))
 
     monkeypatch.setattr("xds.cli.drain.store_of", lambda *_: Hub)

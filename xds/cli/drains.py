@@ -106,18 +106,25 @@ class Walk:
                 self._look()
 
     def make(self, drain: Drain) -> None:
-        """Make one step, however large."""
+        """Make one step, however large.
+
+        Raises:
+            ElsewhereError: somebody else has changed the drain meanwhile, e.g. while this step was looked at.
+            XdsError: it cannot be made, or what is called before it objects.
+        """
         if self._before_each is not None:
             self._before_each(drain)
+            self._look()
         drain.put()
         self.at = drain
 
     def _look(self) -> None:
         """See whether it is still as we left it."""
         now = self.at.found()
-        if now is None:
-            raise ElsewhereError(f"{self.at}: somebody else has undone the drain")
-        if (now.step, now.steps) != (self.at.step, self.at.steps):
+        if now is None or not now.step:
+            if self.at.step:
+                raise ElsewhereError(f"{self.at}: somebody else has undone the drain")
+        elif (now.step, now.steps) != (self.at.step, self.at.steps):
             raise ElsewhereError(f"{self.at}: somebody else has made it step {now.step} of {now.steps}")
 
 
