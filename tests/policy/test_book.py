@@ -8,6 +8,8 @@ from fleet_world import book_of, endpoint, endpoint_slice, export, fleet_of, mem
 from xds.model.events import FLEET, Delete, ObjectKey, Upsert
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.view import View
+from xds.policy import book as policy_book
+from xds.problems import did_you_mean
 
 EAST = View(cluster="east", region="eu", zone="a")
 WEST = View(cluster="west", region="us", zone="a")
@@ -47,6 +49,21 @@ def change(fleet, book, *events):
 
 def told(book):
     return [(problem.code, str(problem.ref), problem.field, problem.message, problem.hint) for problem in book.problems()]
+
+
+def test_names_that_are_near_are_looked_for_once(monkeypatch):
+    looked = []
+    monkeypatch.setattr(policy_book, "did_you_mean", lambda word, known: looked.append(word) or did_you_mean(word, known))
+    fleet = world(*(traffic_policy(f"p{number}", f"webb{number}") for number in range(9)))
+    book = book_of(fleet)
+    before = told(book)
+    assert {hint for *_, hint in before} == {"did you mean 'web'?"}
+    for number in range(3):
+        change(fleet, book, Upsert("east", endpoint_slice("web", [endpoint(f"10.1.3.{number}", zone="a")], {"http": 8080})))
+    assert told(book) == before
+    assert len(looked) <= 9
+    change(fleet, book, Upsert("east", service("webb1s")))
+    assert {hint for *_, hint in told(book)} != {"did you mean 'web'?"}
 
 
 RANKS = [

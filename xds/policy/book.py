@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from xds.model.events import FLEET, Remember, ref_of
@@ -74,6 +75,8 @@ class PolicyBook:
         """All services."""
         self._awaited: frozenset[tuple[str, str]] = frozenset()
         """Places that policies name and that there are not: (what, name)."""
+        self._names: dict[str, frozenset[str]] = {}
+        """Namespace -> the names of its services; the same object while they are the same."""
         self._overrides = NONE
         self._override_problems: tuple[Problem, ...] = ()
         self._complete: dict[tuple[Policy, str, bool], Policy] = {}
@@ -114,6 +117,7 @@ class PolicyBook:
         named: dict[tuple[str, str], list[Service]] = defaultdict(list)
         for key, service in services.items():
             named[key.namespace, key.name].append(service)
+        self._names = _by_namespace(named, self._names)
         known = Known(members, services.values())
         for cluster, item in fleet.policies():
             identity = _identity(cluster, item)
@@ -124,8 +128,8 @@ class PolicyBook:
             entry.faults = tuple(faults(cluster, item, known))
             # What an operator opens or closes holds even if the policy is not accepted as it stands now.
             last = self._last(identity, entry)
-            missing = () if entry.faults else tuple(_missing_targets(cluster, item, named))
-            accepted = last if entry.faults or (missing and _has_targets(cluster, last, named)) else item
+            missing = () if entry.faults else tuple(_missing_targets(cluster, item, named, self._names))
+            accepted = last if entry.faults or (missing and _has_targets(cluster, last, named, self._names)) else item
             opened = self._overrides.gates.get(identity, frozenset())
             if accepted is not None:
                 # A new version that says the same, e.g. with another status, makes nothing anew.
@@ -375,15 +379,30 @@ def _subjects(cluster: str, item: TrafficPolicy) -> Iterator[Subject]:
             yield Subject(FLEET)
 
 
-def _missing_targets(cluster: str, item: TrafficPolicy, services: Mapping[tuple[str, str], list[Service]]) -> Iterator[Fault]:
+def _by_namespace(named: Iterable[tuple[str, str]], before: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for namespace, name in named:
+        found[namespace].add(name)
+    now = {one: frozenset(names) for one, names in found.items()}
+    return {one: before[one] if before.get(one) == names else names for one, names in now.items()}
+
+
+@lru_cache(4096)
+def _near(name: str, names: frozenset[str]) -> str:
+    """Return a hint; it costs a look at every name, and policies may wait for long for what they name."""
+    return did_you_mean(name, names - {name})
+
+
+def _missing_targets(
+    cluster: str, item: TrafficPolicy, services: Mapping[tuple[str, str], list[Service]], names: Mapping[str, frozenset[str]]
+) -> Iterator[Fault]:
     namespace = item.metadata.namespace
     for index, ref in enumerate(item.spec.target_refs):
         at = f"spec.targetRefs[{index}]"
         found = [one for one in services.get((namespace, ref.name), ()) if _is_meant(one.key, ref, cluster)]
         if not found:
-            names = {name for there, name in services if there == namespace}
             where = f" in {cluster}" if cluster and ref.kind == "Service" else ""
-            hint = did_you_mean(ref.name, names - {ref.name}) or "create it, or export it, or take it out of the list"
+            hint = _near(ref.name, names.get(namespace, frozenset())) or "create it, or export it, or take it out of the list"
             yield Fault(f"{at}.name", f"there is no {ref.kind} {namespace}/{ref.name}{where}", hint, TARGET_NOT_FOUND)
         elif ref.port and not any(port.number == ref.port for one in found for port in one.ports):
             ports = ", ".join(sorted({str(port.number) for one in found for port in one.ports}, key=int))
@@ -391,8 +410,13 @@ def _missing_targets(cluster: str, item: TrafficPolicy, services: Mapping[tuple[
             yield Fault(f"{at}.port", message, f"it has {ports}" if ports else "", TARGET_NOT_FOUND)
 
 
-def _has_targets(cluster: str, item: TrafficPolicy | None, services: Mapping[tuple[str, str], list[Service]]) -> bool:
-    return item is not None and not any(_missing_targets(cluster, item, services))
+def _has_targets(
+    cluster: str,
+    item: TrafficPolicy | None,
+    services: Mapping[tuple[str, str], list[Service]],
+    names: Mapping[str, frozenset[str]],
+) -> bool:
+    return item is not None and not any(_missing_targets(cluster, item, services, names))
 
 
 def _is_meant(key: ServiceKey, ref: TargetRef, cluster: str) -> bool:
