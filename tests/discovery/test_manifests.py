@@ -387,6 +387,12 @@ def test_a_misspelt_list_of_clusters_is_told():
     assert (problem.code, problem.field, problem.hint) == ("XDS0112", "spec.providerCluster", "did you mean 'providerClusters'?")
 
 
+def test_a_misspelt_list_of_services_does_not_silently_drain_them_all():
+    head = "apiVersion: traffic.isthmus.dev/v1alpha1\nkind: TrafficOverride\nmetadata: {name: update}\n"
+    (problem,) = read(f"{head}spec: {{drain: {{cluster: east, service: [shop/web]}}}}\n", cluster="", path="fleet.yaml").problems
+    assert (problem.code, problem.field, problem.hint) == ("XDS0112", "spec.drain.service", "did you mean 'services'?")
+
+
 @pytest.mark.parametrize(
     ("spec", "field", "hint"),
     [

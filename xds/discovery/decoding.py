@@ -12,15 +12,16 @@ from xds.discovery.gateway_subset import STRICT_KINDS, reduce_to_subset
 from xds.discovery.structs import choices_of, fields_of, type_at, unknown_in
 from xds.model.karmada_objects import MultiClusterService
 from xds.model.objects import KubernetesObject, MemberCluster
-from xds.model.traffic_objects import TrafficPolicy
+from xds.model.traffic_objects import TrafficOverride, TrafficPolicy
 from xds.problems import did_you_mean
 
 if TYPE_CHECKING:
     from xds.model.kinds import Kind
 
 Path = tuple[str | int, ...]
-CHECKED: tuple[type[KubernetesObject], ...] = (MemberCluster, MultiClusterService, TrafficPolicy)
-"""Of which we read every field. In a MultiClusterService, a list of clusters that is misspelt would be all of them."""
+CHECKED: tuple[type[KubernetesObject], ...] = (MemberCluster, MultiClusterService, TrafficOverride, TrafficPolicy)
+"""Of which we read every field. A list that is misspelt would mean all: of clusters in a MultiClusterService, of services in a
+TrafficOverride."""
 _NOT_OURS = frozenset(("metadata", "status"))
 """What an API server adds to; we read a part of it."""
 
