@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from xds.discovery.gateway_subset import STRICT_KINDS, reduce_to_subset
-from xds.discovery.structs import choices_of, fields_of, type_at, unknown_in
+from xds.discovery.structs import choices_of, fields_of, is_struct, item_of, type_at, unknown_in
 from xds.model.karmada_objects import MultiClusterService
 from xds.model.objects import KubernetesObject, MemberCluster
 from xds.model.traffic_objects import TrafficOverride, TrafficPolicy
@@ -70,8 +70,19 @@ def _unknown(value: dict[str, Any], struct: type[KubernetesObject]) -> tuple[Pat
 
 def unknown_field_hint(path: Path, struct: type[KubernetesObject]) -> str:
     """Say which field may be meant by one that is unknown."""
-    known = fields_of(type_at(struct, path[:-1])).keys() - {"apiVersion", "kind", "metadata"}
-    return did_you_mean(str(path[-1]), known) or f"known are {', '.join(sorted(known))}"
+    name, above = str(path[-1]), path[:-1]
+    fields = fields_of(type_at(struct, above))
+    inside = sorted(key for key, kind in fields.items() if name in _fields_of_item(kind) and key != "metadata")
+    known = fields.keys() - {"apiVersion", "kind", "metadata"}
+    if inside:
+        return f"it is a field of {' and of '.join(inside)}; is it indented far enough?"
+    return did_you_mean(name, known) or f"known are {', '.join(sorted(known))}"
+
+
+def _fields_of_item(kind: Any) -> dict[str, Any]:
+    """Return the fields of a struct, or of the structs in a list; none of anything else."""
+    found = item_of(kind) or kind
+    return fields_of(found) if is_struct(found) else {}
 
 
 def _with_namespace(value: dict[str, Any], kind: Kind) -> dict[str, Any]:
