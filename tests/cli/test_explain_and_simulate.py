@@ -159,6 +159,12 @@ def test_what_places_cannot_bear_fails(xdsctl, fleet):
     assert "BREACH: north/eu-2 gets 300 requests/s, and its endpoints bear 200" in result.stdout
 
 
+def test_what_clients_of_a_place_that_is_down_have_sent_comes_from_the_others(xdsctl, fleet):
+    load = ("--load", "shop/web=540", "--service", "shop/web", "--clusters", fleet())
+    result = xdsctl("simulate", "--down", "cluster=west", *load, exits=1)
+    assert "BREACH: east/eu-1 gets 270 requests/s, and its endpoints bear 200" in result.stdout, "it was 180 of three places"
+
+
 def test_every_single_failure(xdsctl, fleet):
     directory = fleet(CENTERS)
     result = xdsctl("simulate", "--all-failures", "1", "--clusters", directory, exits=1)
