@@ -165,6 +165,13 @@ def test_what_clients_of_a_place_that_is_down_have_sent_comes_from_the_others(xd
     assert "BREACH: east/eu-1 gets 270 requests/s, and its endpoints bear 200" in result.stdout, "it was 180 of three places"
 
 
+def test_a_place_that_gets_more_than_it_bears_already_is_not_called_fine(xdsctl, fleet):
+    load = ("--load", "shop/web=900", "--service", "shop/web", "--clusters", fleet(CENTERS))
+    result = xdsctl("simulate", "--gate", "shop/web/remote", *load)
+    assert "BREACH as before" in result.stdout
+    assert result.stdout.endswith(": no new problems, 6 with those of before\n")
+
+
 def test_every_single_failure(xdsctl, fleet):
     directory = fleet(CENTERS)
     result = xdsctl("simulate", "--all-failures", "1", "--clusters", directory, exits=1)

@@ -103,13 +103,26 @@ def print_simulation(found: Json) -> None:
         down = ("DOWN",) if found["failures"] else ()
         print_table((*down, "SERVICE", "FROM", "BEFORE", "AFTER", "CROSS-REGION", "PROBLEMS"), rows)
     looked = f"{plural(found['looked_at'], 'case')} looked at{tried}"
-    bad = sum(any(problem["is_new"] for problem in one["problems"]) for one in found["services"])
-    verdict = "all of them served" if found["ok"] else f"{bad} with new problems"
-    say(f"{chr(10) if rows else ''}{looked}: {verdict}")
+    say(f"{chr(10) if rows else ''}{looked}: {_verdict(found)}")
+
+
+def _verdict(found: Json) -> str:
+    kept = [one["problems"] for one in found["services"]]
+    new = sum(any(problem["is_new"] for problem in problems) for problems in kept)
+    old = sum(any(_is_old(problem) for problem in problems) and not any(one["is_new"] for one in problems) for problems in kept)
+    if found["ok"]:
+        return f"no new problems, {old} with those of before" if old else "all of them served"
+    return f"{new} with new problems" + (f", {old} with those of before" if old else "")
+
+
+def _is_old(problem: Json) -> bool:
+    return problem["kind"] != "panic" and not problem["is_new"]
 
 
 def _rows(one: Json) -> Iterable[tuple[str, ...]]:
-    problems = "; ".join(f"{problem['kind'].upper()}: {problem['message']}" for problem in one["problems"] if problem["is_new"])
+    new = [f"{problem['kind'].upper()}: {problem['message']}" for problem in one["problems"] if problem["is_new"]]
+    old = sorted({f"{problem['kind'].upper()} as before" for problem in one["problems"] if _is_old(problem)})
+    problems = "; ".join([*new, *old])
     down = (" and ".join(one["down"]),) if one["down"] else ()
     before, after = (_shares(one[when], one[f"unserved_{when}"]) for when in ("before", "after"))
     abroad = f"{percent(one['cross_region_before'])} to {percent(one['cross_region_after'])}"
