@@ -7,6 +7,8 @@ import json
 import pytest
 import yaml
 
+from xds.cli.explain import largest_first
+
 API = "traffic.isthmus.dev/v1alpha1"
 PLACES = {"east": ("eu", "eu-1"), "north": ("eu", "eu-2"), "west": ("us", "us-1")}
 
@@ -170,6 +172,11 @@ def test_a_place_that_gets_more_than_it_bears_already_is_not_called_fine(xdsctl,
     result = xdsctl("simulate", "--gate", "shop/web/remote", *load)
     assert "BREACH as before" in result.stdout
     assert result.stdout.endswith(": no new problems, 6 with those of before\n")
+
+
+def test_shares_that_look_alike_are_in_the_order_of_their_names():
+    found = largest_first({"west/b": 0.15, "west/a": 0.15 - 1e-12, "east/a": 0.7})
+    assert [name for name, _ in found] == ["east/a", "west/a", "west/b"]
 
 
 def test_every_single_failure(xdsctl, fleet):

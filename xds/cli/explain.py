@@ -86,7 +86,7 @@ def print_explanation(found: Json, *, verbose: bool = False) -> None:
         rows = [(_place(one), plural(one["endpoints"], "endpoint"), one["reason"]) for one in found["left_out"]]
         print_table(("PLACE", "ENDPOINTS", "REASON"), rows, indent="  ")
     say("\nShares:")
-    shares = [(name, percent(share)) for name, share in sorted(found["shares"].items(), key=lambda pair: -pair[1])]
+    shares = [(name, percent(share)) for name, share in largest_first(found["shares"])]
     if found["unserved"]:
         shares.append(("nobody (503)", percent(found["unserved"])))
     print_table(("PLACE", "SHARE"), shares, indent="  ")
@@ -135,6 +135,11 @@ def _place(found: Json) -> str:
 def _object(ref: Json) -> str:
     version = f" @{ref['resource_version']}" if ref["resource_version"] else ""
     return f"{object_name(ref)}{version}"
+
+
+def largest_first(shares: dict[str, float]) -> list[tuple[str, float]]:
+    """Return shares as people read them: those that look alike by name, so that two outputs can be compared."""
+    return sorted(shares.items(), key=lambda pair: (-round(pair[1], 3), pair[0]))
 
 
 def percent(share: float) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xds.cli.explain import percent
+from xds.cli.explain import largest_first, percent
 from xds.cli.options import asks_server, output_option
 from xds.cli.output import note, plural, print_data, print_table, say
 
@@ -131,7 +131,7 @@ def _rows(one: Json) -> Iterable[tuple[str, ...]]:
 
 
 def _shares(shares: dict[str, float], unserved: float) -> str:
-    parts = [f"{name} {percent(share)}" for name, share in sorted(shares.items(), key=lambda pair: -pair[1])]
+    parts = [f"{name} {percent(share)}" for name, share in largest_first(shares)]
     return ", ".join([*parts, f"nobody {percent(unserved)}"] if unserved else parts)
 
 
