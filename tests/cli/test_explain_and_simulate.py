@@ -171,12 +171,25 @@ def test_a_place_that_gets_more_than_it_bears_already_is_not_called_fine(xdsctl,
     load = ("--load", "shop/web=900", "--service", "shop/web", "--clusters", fleet(CENTERS))
     result = xdsctl("simulate", "--gate", "shop/web/remote", *load)
     assert "BREACH as before" in result.stdout
+    (row,) = {line for line in result.stdout.splitlines() if line.startswith("web.shop.svc.clusterset.local:80   east/")}
+    assert [part.strip() for part in row.split("   ") if part.strip()][2:5] == ["east/eu-1 100.0 %", "the same", "0.0 %"]
     assert result.stdout.endswith(": no new problems, 6 with those of before\n")
 
 
 def test_shares_that_look_alike_are_in_the_order_of_their_names():
     found = largest_first({"west/b": 0.15, "west/a": 0.15 - 1e-12, "east/a": 0.7})
     assert [name for name, _ in found] == ["east/a", "west/a", "west/b"]
+
+
+def test_a_cluster_without_zones_is_told_without_a_slash(xdsctl, fleet):
+    directory = fleet(CENTERS)
+    file = directory / "fleet.yaml"
+    items = [*yaml.safe_load_all(file.read_text())]
+    for item in items:
+        item["spec"].pop("zones", None)
+    file.write_text(yaml.dump_all(items))
+    assert "west (sidecar)\n" in xdsctl("explain", "shop/web", "--from", "west", "--clusters", directory).stdout
+    assert "   west   " in xdsctl("simulate", "--down", "cluster=north", "--clusters", directory).stdout
 
 
 def test_every_single_failure(xdsctl, fleet):

@@ -66,7 +66,7 @@ def print_explanation(found: Json, *, verbose: bool = False) -> None:
     spill = -(-10_000 // found["overprovisioning_percent"])
     facts = [
         ("Service", found["service"]),
-        ("From", f"{found['from']} ({found['role']})"),
+        ("From", f"{found['from'].rstrip('/')} ({found['role']})"),
         ("Policy", found["policy"]),
         (
             "Spill",

@@ -125,9 +125,14 @@ def _rows(one: Json) -> Iterable[tuple[str, ...]]:
     problems = "; ".join([*new, *old])
     down = (" and ".join(one["down"]),) if one["down"] else ()
     before, after = (_shares(one[when], one[f"unserved_{when}"]) for when in ("before", "after"))
-    abroad = f"{percent(one['cross_region_before'])} to {percent(one['cross_region_after'])}"
-    costs = (f"{one['cost_before']:g} to {one['cost_after']:g}",) if one["cost_before"] or one["cost_after"] else ()
-    yield (*down, one["service"], one["from"], before, after, "; ".join((abroad, *costs)), problems)
+    abroad = _change(*(percent(one[f"cross_region_{when}"]) for when in ("before", "after")))
+    costs = (_change(f"{one['cost_before']:g}", f"{one['cost_after']:g}"),) if one["cost_before"] or one["cost_after"] else ()
+    after = "the same" if after == before else after
+    yield (*down, one["service"], one["from"].rstrip("/"), before, after, "; ".join((abroad, *costs)), problems)
+
+
+def _change(before: str, after: str) -> str:
+    return before if before == after else f"{before} to {after}"
 
 
 def _shares(shares: dict[str, float], unserved: float) -> str:
