@@ -88,6 +88,7 @@ def test_explain_tells_a_policy_and_its_closed_gate(xdsctl, fleet):
     result = xdsctl("explain", "shop/web", "--from", "north", "--clusters", fleet(CENTERS))
     assert "TrafficPolicy shop/web in the fleet governs, as one for Service shop/web" in result.stdout
     assert "Tier 2, remote: closed, its gate is Manual, and no override opens it" in result.stdout
+    assert "\n  to open it: xdsctl gate open shop/web remote --clusters DIR (or --hub FILE)\n" in result.stdout
     assert "west/us-1 (us)   2 endpoints   tier 2 (remote) is closed" in result.stdout
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,8 @@ def print_explanation(found: Json, *, verbose: bool = False) -> None:
         say(f"  {step['text']}" + (f"  [{objects}]" if objects else ""))
     for tier in found["tiers"]:
         _print_tier(tier, verbose=verbose)
+        if "Manual" in tier["closed"]:
+            say(f"  to open it: {_opening(found, tier['name'])}")
     if found["left_out"]:
         say("\nLeft out:")
         rows = [(_place(one), plural(one["endpoints"], "endpoint"), one["reason"]) for one in found["left_out"]]
@@ -90,6 +93,17 @@ def print_explanation(found: Json, *, verbose: bool = False) -> None:
     if found["unserved"]:
         shares.append(("nobody (503)", percent(found["unserved"])))
     print_table(("PLACE", "SHARE"), shares, indent="  ")
+
+
+def _opening(found: Json, tier: str) -> str:
+    """Return the command that opens a tier of the policy that governs."""
+    objects = (one for step in found["chain"] for one in step["objects"])
+    ref = next((one for one in objects if object_name(one) == found["policy"]), None)
+    if ref is None:
+        return "`xdsctl gate open`"
+    holder = f"{ref['cluster']}:" if ref["cluster"] else ""
+    where = " --clusters DIR (or --hub FILE)"
+    return shlex.join(("xdsctl", "gate", "open", f"{holder}{ref['namespace']}/{ref['name']}", tier)) + where
 
 
 def _print_tier(tier: Json, *, verbose: bool) -> None:
