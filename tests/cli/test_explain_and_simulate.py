@@ -84,6 +84,26 @@ def test_explain_tells_the_default_ladder(xdsctl, fleet):
     assert "no policy speaks for it: the default ladder" in [step["text"] for step in found["chain"]]
 
 
+@pytest.mark.parametrize(
+    ("ages", "why"),
+    [
+        ({}, "east decides, the first cluster by name, since no export tells when it was created"),
+        ({"north": "2026-01-01T00:00:00Z"}, "north is the oldest and decides"),
+        (dict.fromkeys(("north", "west"), "2026-01-01T00:00:00Z"), "north decides, the first by name of the oldest"),
+    ],
+)
+def test_explain_tells_why_an_export_decides(xdsctl, fleet, ages, why):
+    directory = fleet()
+    for cluster, age in ages.items():
+        file = directory / cluster / "web.yaml"
+        items = [*yaml.safe_load_all(file.read_text())]
+        items[1]["metadata"]["creationTimestamp"] = age
+        file.write_text(yaml.safe_dump_all(items))
+    found = explained(xdsctl, directory, "web.shop.svc.clusterset.local")
+    assert f"exported by {why.split()[0]}" in (text := found["chain"][1]["text"])
+    assert text.endswith(f"; the export of {why}")
+
+
 def test_explain_tells_a_policy_and_its_closed_gate(xdsctl, fleet):
     result = xdsctl("explain", "shop/web", "--from", "north", "--clusters", fleet(CENTERS))
     assert "TrafficPolicy shop/web in the fleet governs, as one for Service shop/web" in result.stdout
