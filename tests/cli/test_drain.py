@@ -282,6 +282,13 @@ def test_a_gate_is_opened_and_closed(run, directory, with_policy):
     assert kept(directory) == {}
 
 
+def test_others_are_told_if_the_gate_that_is_closed_is_not_open(run, directory, with_policy):
+    run("gate open shop/web remote")
+    said = run("gate close shop/web remot").stdout
+    assert said.endswith("it is as the policy says; open are: tier remote of shop/web\n")
+    assert kept(directory) != {}
+
+
 def test_a_gate_that_cannot_be_opened(run, directory, with_policy):
     error = run("gate open shop/web own", exits=65).stderr
     assert "the gate of tier 'own' is Open, which no override changes" in error
