@@ -91,6 +91,14 @@ def test_the_policies_that_are_shown_are_accepted():
         assert [*faults("", found.object, Known(MEMBERS))] == []
 
 
+def test_the_gate_that_is_shown_first_can_be_opened():
+    text = (ROOT / "docs" / "failover.md").read_text()
+    policy = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+    name, meta = re.search(r"`xdsctl gate open (\S+) (\w+)`", text).groups(), policy["metadata"]
+    (gated,) = [tier for tier in policy["spec"]["tiers"] if "gate" in tier]
+    assert (name, gated["gate"]) == ((f"{meta['namespace']}/{meta['name']}", gated["name"]), "Manual")
+
+
 def test_every_strategy_is_documented_with_its_tiers():
     rows = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \|", (ROOT / "docs" / "failover.md").read_text(), re.MULTILINE)
     expanded = {kind: expand(StrategySpec(type=kind, primary="eu", remote="us")) for kind in StrategyType.__args__}
