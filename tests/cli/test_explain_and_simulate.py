@@ -220,6 +220,19 @@ def test_every_single_failure(xdsctl, fleet):
     assert "cluster=east" not in result.stdout
 
 
+def test_zones_that_only_endpoints_name_are_tried_too(xdsctl, fleet):
+    directory = fleet()
+    file = directory / "fleet.yaml"
+    items = [*yaml.safe_load_all(file.read_text())]
+    for item in items:
+        del item["spec"]["zones"]
+    file.write_text(yaml.dump_all(items))
+    file = directory / "east" / "web.yaml"
+    file.write_text(file.read_text().replace("zone: eu-1", "zone: eu-9", 1))
+    found = json.loads(xdsctl("simulate", "--all-failures", "1", "--clusters", directory, "-o", "json").stdout)
+    assert found["failures"] == 2 + 3 + 2, "two zones of east, three clusters, two regions"
+
+
 def test_another_policy_is_supposed(xdsctl, fleet, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text(yaml.dump(policy(strategy={"type": "ActiveActive"})))
