@@ -233,6 +233,11 @@ def test_zones_that_only_endpoints_name_are_tried_too(xdsctl, fleet):
     assert found["failures"] == 2 + 3 + 2, "two zones of east, three clusters, two regions"
 
 
+def test_what_moves_nothing_says_so(xdsctl, fleet):
+    result = xdsctl("simulate", "--gate", "shop/web/remote", "--service", "shop/web", "--clusters", fleet(CENTERS))
+    assert result.stdout == "6 cases looked at: no request goes elsewhere, all of them served\n"
+
+
 def test_another_policy_is_supposed(xdsctl, fleet, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text(yaml.dump(policy(strategy={"type": "ActiveActive"})))
@@ -256,6 +261,7 @@ def test_a_policy_that_would_not_be_accepted_is_no_rehearsal(xdsctl, fleet, tmp_
     [
         (("--down", "cluster=est"), "there is no cluster 'est'"),
         (("--down", "rack=1"), "'rack=1' is no failure; use cluster=NAME"),
+        (("--down", "west"), "'west' is no failure; did you mean cluster=west?"),
         (("--down", "endpoints=30%@mars"), "there is no cluster 'mars'"),
         (("--gate", "shop/web/remot"), "has no tier 'remot'; did you mean 'remote'?"),
         (("--drain", "endpoints=30%@east"), "cannot be drained"),

@@ -103,7 +103,8 @@ def print_simulation(found: Json) -> None:
         down = ("DOWN",) if found["failures"] else ()
         print_table((*down, "SERVICE", "FROM", "BEFORE", "AFTER", "CROSS-REGION", "PROBLEMS"), rows)
     looked = f"{plural(found['looked_at'], 'case')} looked at{tried}"
-    say(f"{chr(10) if rows else ''}{looked}: {_verdict(found)}")
+    still = "" if rows or found["failures"] else "no request goes elsewhere, "
+    say(f"{chr(10) if rows else ''}{looked}: {still}{_verdict(found)}")
 
 
 def _verdict(found: Json) -> str:

@@ -79,7 +79,9 @@ def parsed(text: str, known: Known) -> Failure:
             return Failure(text, service=f"{first}/{second}", percent=percent)
         raise FailureError(f"{text}: there is no cluster {first!r}; {did_you_mean(first, members) or 'or use NAMESPACE/NAME'}")
     forms = "cluster=NAME, zone=NAME, region=NAME, endpoints=30%@CLUSTER[/ZONE] or endpoints=30%@NAMESPACE/NAME"
-    raise FailureError(f"{text!r} is no failure; use {forms}")
+    meant = [f"{what}={text}" for what in ("cluster", "zone", "region") if known.has(what, text)]
+    hint = f"did you mean {' or '.join(meant)}?" if meant else f"use {forms}"
+    raise FailureError(f"{text!r} is no failure; {hint}")
 
 
 def every(known: Known, number: int) -> Iterator[tuple[Failure, ...]]:
