@@ -288,3 +288,11 @@ def test_a_strategy_is_expanded(xdsctl, tmp_path):
     assert "strategy" not in expanded["spec"]
     file.write_text(yaml.dump(expanded))
     assert yaml.safe_load(xdsctl("policy", "expand", file).stdout) == expanded
+
+
+def test_a_policy_is_expanded_that_stands_beside_the_clusters(xdsctl, fleet):
+    directory = fleet(CENTERS)
+    expanded = yaml.safe_load(xdsctl("policy", "expand", directory / "fleet.yaml").stdout)
+    assert [tier["name"] for tier in expanded["spec"]["tiers"]] == ["own site", "same city", "remote"]
+    error = xdsctl("policy", "expand", fleet() / "fleet.yaml", exits=65).stderr
+    assert "fleet.yaml has MemberCluster; only TrafficPolicies are read here" in error
