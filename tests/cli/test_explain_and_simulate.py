@@ -188,6 +188,18 @@ def test_what_clients_of_a_place_that_is_down_have_sent_comes_from_the_others(xd
     assert "BREACH: east/eu-1 gets 270 requests/s, and its endpoints bear 200" in result.stdout, "it was 180 of three places"
 
 
+def test_a_place_that_gets_too_much_is_told_once_and_not_for_each_of_its_clients(xdsctl, fleet):
+    words = ("--all-failures", "1", "--load", "shop/web=540", "--service", "shop/web", "--clusters", fleet())
+    lines = xdsctl("simulate", *words, exits=1).stdout.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("cluster=west"))
+    assert [line.split("   ")[-1].strip() for line in lines[at : at + 4]] == [
+        "BREACH",
+        "BREACH: east/eu-1 gets 270 requests/s, and its endpoints bear 200",
+        "BREACH: north/eu-2 gets 270 requests/s, and its endpoints bear 200",
+        "BREACH",
+    ]
+
+
 def test_a_place_that_gets_more_than_it_bears_already_is_not_called_fine(xdsctl, fleet):
     load = ("--load", "shop/web=900", "--service", "shop/web", "--clusters", fleet(CENTERS))
     result = xdsctl("simulate", "--gate", "shop/web/remote", *load)
