@@ -68,10 +68,11 @@ def test_status_tells_what_is_overridden(asked, plane):
     assert "drained" not in asked("status", exits=1).stdout
     gate = {"namespace": "shop", "policy": "web", "tier": "remote"}
     items = [override("d", drain={"cluster": "east", "step": 3, "steps": 10}), override("g", open=gate, reason="drill")]
-    items.append(override("h", open={**gate, "cluster": "west"}))
+    items += [override("h", open={**gate, "cluster": "west"}), override("i", drain={"zone": "us-1"})]
     plane.fleet.apply([Upsert("", item) for item in items])
     rows = dict(line.split("   ", 1) for line in asked("status", exits=1).stdout.splitlines())
-    assert rows["drained"].strip() == "cluster east, step 3 of 10"
+    assert rows["draining"].strip() == "cluster east, step 3 of 10"
+    assert rows["drained"].strip() == "zone us-1"
     assert rows["open gates"].strip() == "shop/web tier remote, drill; west:shop/web tier remote"
     found = json.loads(asked("status", "-o", "json", exits=1).stdout)
     assert (found["drains"][0]["step"], found["gates"][1]["cluster"]) == (3, "west")

@@ -226,6 +226,14 @@ def test_a_ramp_that_is_interrupted_goes_on_where_it_was_left(run, directory, pa
     assert kept(directory)["drain-cluster-east"]["drain"] == {"cluster": "east", "steps": 4, "step": 4}
 
 
+def test_a_ramp_that_is_interrupted_goes_on_with_the_loads_that_it_was_given(run, directory, pauses):
+    pauses.acts = [interrupt]
+    result = run("drain east --ramp 10m --load shop/web=90", exits=130)
+    assert f"  go on:   xdsctl drain cluster=east --load shop/web=90 --ramp 10m --clusters {directory}\n" in result.stderr
+    assert f"  finish:  xdsctl drain cluster=east --load shop/web=90 --clusters {directory}\n" in result.stderr
+    assert f"  undo:    xdsctl undrain cluster=east --clusters {directory}\n" in result.stderr
+
+
 def test_a_ramp_back(run, directory, pauses):
     run("drain east")
     pauses.acts = [lambda: None, interrupt]
@@ -307,6 +315,13 @@ def test_a_gate_of_a_tier_is_opened_whatever_it_is_called(run, directory, with_p
     run("gate open shop/web", "step 2: US / remote")
     ((_, spec),) = kept(directory).items()
     assert spec["open"]["tier"] == "step 2: US / remote"
+
+
+def test_others_are_told_if_the_gate_that_is_closed_is_not_open(run, directory, with_policy):
+    run("gate open shop/web remote")
+    said = run("gate close shop/web remot").stdout
+    assert said.endswith("it is as the policy says; open are: tier remote of shop/web\n")
+    assert kept(directory) != {}
 
 
 def test_a_gate_that_cannot_be_opened(run, directory, with_policy):

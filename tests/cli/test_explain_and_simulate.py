@@ -7,6 +7,8 @@ import json
 import pytest
 import yaml
 
+from xds.cli.explain import largest_first
+
 API = "traffic.isthmus.dev/v1alpha1"
 PLACES = {"east": ("eu", "eu-1"), "north": ("eu", "eu-2"), "west": ("us", "us-1")}
 
@@ -82,10 +84,31 @@ def test_explain_tells_the_default_ladder(xdsctl, fleet):
     assert "no policy speaks for it: the default ladder" in [step["text"] for step in found["chain"]]
 
 
+@pytest.mark.parametrize(
+    ("ages", "why"),
+    [
+        ({}, "east decides, the first cluster by name, since no export tells when it was created"),
+        ({"north": "2026-01-01T00:00:00Z"}, "north is the oldest and decides"),
+        (dict.fromkeys(("north", "west"), "2026-01-01T00:00:00Z"), "north decides, the first by name of the oldest"),
+    ],
+)
+def test_explain_tells_why_an_export_decides(xdsctl, fleet, ages, why):
+    directory = fleet()
+    for cluster, age in ages.items():
+        file = directory / cluster / "web.yaml"
+        items = [*yaml.safe_load_all(file.read_text())]
+        items[1]["metadata"]["creationTimestamp"] = age
+        file.write_text(yaml.safe_dump_all(items))
+    found = explained(xdsctl, directory, "web.shop.svc.clusterset.local")
+    assert f"exported by {why.split()[0]}" in (text := found["chain"][1]["text"])
+    assert text.endswith(f"; the export of {why}")
+
+
 def test_explain_tells_a_policy_and_its_closed_gate(xdsctl, fleet):
     result = xdsctl("explain", "shop/web", "--from", "north", "--clusters", fleet(CENTERS))
     assert "TrafficPolicy shop/web in the fleet governs, as one for Service shop/web" in result.stdout
     assert "Tier 2, remote: closed, its gate is Manual, and no override opens it" in result.stdout
+    assert "\n  to open it: xdsctl gate open shop/web remote --clusters DIR (or --hub FILE)\n" in result.stdout
     assert "west/us-1 (us)   2 endpoints   tier 2 (remote) is closed" in result.stdout
 
 
@@ -159,11 +182,72 @@ def test_what_places_cannot_bear_fails(xdsctl, fleet):
     assert "BREACH: north/eu-2 gets 300 requests/s, and its endpoints bear 200" in result.stdout
 
 
+def test_what_clients_of_a_place_that_is_down_have_sent_comes_from_the_others(xdsctl, fleet):
+    load = ("--load", "shop/web=540", "--service", "shop/web", "--clusters", fleet())
+    result = xdsctl("simulate", "--down", "cluster=west", *load, exits=1)
+    assert "BREACH: east/eu-1 gets 270 requests/s, and its endpoints bear 200" in result.stdout, "it was 180 of three places"
+
+
+def test_a_place_that_gets_too_much_is_told_once_and_not_for_each_of_its_clients(xdsctl, fleet):
+    words = ("--all-failures", "1", "--load", "shop/web=540", "--service", "shop/web", "--clusters", fleet())
+    lines = xdsctl("simulate", *words, exits=1).stdout.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("cluster=west"))
+    assert [line.split("   ")[-1].strip() for line in lines[at : at + 4]] == [
+        "BREACH",
+        "BREACH: east/eu-1 gets 270 requests/s, and its endpoints bear 200",
+        "BREACH: north/eu-2 gets 270 requests/s, and its endpoints bear 200",
+        "BREACH",
+    ]
+
+
+def test_a_place_that_gets_more_than_it_bears_already_is_not_called_fine(xdsctl, fleet):
+    load = ("--load", "shop/web=900", "--service", "shop/web", "--clusters", fleet(CENTERS))
+    result = xdsctl("simulate", "--gate", "shop/web/remote", *load)
+    assert "BREACH as before" in result.stdout
+    (row,) = {line for line in result.stdout.splitlines() if line.startswith("web.shop.svc.clusterset.local:80   east/")}
+    assert [part.strip() for part in row.split("   ") if part.strip()][2:5] == ["east/eu-1 100.0 %", "the same", "0.0 %"]
+    assert result.stdout.endswith(": no new problems, 6 with those of before\n")
+
+
+def test_shares_that_look_alike_are_in_the_order_of_their_names():
+    found = largest_first({"west/b": 0.15, "west/a": 0.15 - 1e-12, "east/a": 0.7})
+    assert [name for name, _ in found] == ["east/a", "west/a", "west/b"]
+
+
+def test_a_cluster_without_zones_is_told_without_a_slash(xdsctl, fleet):
+    directory = fleet(CENTERS)
+    file = directory / "fleet.yaml"
+    items = [*yaml.safe_load_all(file.read_text())]
+    for item in items:
+        item["spec"].pop("zones", None)
+    file.write_text(yaml.dump_all(items))
+    assert "west (sidecar)\n" in xdsctl("explain", "shop/web", "--from", "west", "--clusters", directory).stdout
+    assert "   west   " in xdsctl("simulate", "--down", "cluster=north", "--clusters", directory).stdout
+
+
 def test_every_single_failure(xdsctl, fleet):
     directory = fleet(CENTERS)
     result = xdsctl("simulate", "--all-failures", "1", "--clusters", directory, exits=1)
     assert "region=eu" in result.stdout, "the remote region is gated"
     assert "cluster=east" not in result.stdout
+
+
+def test_zones_that_only_endpoints_name_are_tried_too(xdsctl, fleet):
+    directory = fleet()
+    file = directory / "fleet.yaml"
+    items = [*yaml.safe_load_all(file.read_text())]
+    for item in items:
+        del item["spec"]["zones"]
+    file.write_text(yaml.dump_all(items))
+    file = directory / "east" / "web.yaml"
+    file.write_text(file.read_text().replace("zone: eu-1", "zone: eu-9", 1))
+    found = json.loads(xdsctl("simulate", "--all-failures", "1", "--clusters", directory, "-o", "json").stdout)
+    assert found["failures"] == 2 + 3 + 2, "two zones of east, three clusters, two regions"
+
+
+def test_what_moves_nothing_says_so(xdsctl, fleet):
+    result = xdsctl("simulate", "--gate", "shop/web/remote", "--service", "shop/web", "--clusters", fleet(CENTERS))
+    assert result.stdout == "6 cases looked at: no request goes elsewhere, all of them served\n"
 
 
 def test_another_policy_is_supposed(xdsctl, fleet, tmp_path):
@@ -197,6 +281,7 @@ def test_a_policy_that_would_not_be_accepted_is_no_rehearsal(xdsctl, fleet, tmp_
     [
         (("--down", "cluster=est"), "there is no cluster 'est'"),
         (("--down", "rack=1"), "'rack=1' is no failure; use cluster=NAME"),
+        (("--down", "west"), "'west' is no failure; did you mean cluster=west?"),
         (("--down", "endpoints=30%@mars"), "there is no cluster 'mars'"),
         (("--gate", "shop/web/remot"), "has no tier 'remot'; did you mean 'remote'?"),
         (("--drain", "endpoints=30%@east"), "cannot be drained"),
@@ -223,3 +308,11 @@ def test_a_strategy_is_expanded(xdsctl, tmp_path):
     assert "strategy" not in expanded["spec"]
     file.write_text(yaml.dump(expanded))
     assert yaml.safe_load(xdsctl("policy", "expand", file).stdout) == expanded
+
+
+def test_a_policy_is_expanded_that_stands_beside_the_clusters(xdsctl, fleet):
+    directory = fleet(CENTERS)
+    expanded = yaml.safe_load(xdsctl("policy", "expand", directory / "fleet.yaml").stdout)
+    assert [tier["name"] for tier in expanded["spec"]["tiers"]] == ["own site", "same city", "remote"]
+    error = xdsctl("policy", "expand", fleet() / "fleet.yaml", exits=65).stderr
+    assert "fleet.yaml has MemberCluster; only TrafficPolicies are read here" in error

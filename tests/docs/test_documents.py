@@ -91,6 +91,24 @@ def test_the_policies_that_are_shown_are_accepted():
         assert [*faults("", found.object, Known(MEMBERS))] == []
 
 
+def test_the_overrides_that_are_shown_say_nothing_wrong():
+    shown = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "xdsctl.md").read_text(), re.DOTALL)
+    items = [item for text in shown for item in yaml.safe_load_all(text) if item.get("kind") == "TrafficOverride"]
+    assert [next(iter(item["spec"])) for item in items] == ["drain", "open"]
+    for item in items:
+        found = decode(item, KINDS["TrafficOverride"])
+        assert isinstance(found, Decoded), found
+        assert found.unknown == ()
+
+
+def test_the_gate_that_is_shown_first_can_be_opened():
+    text = (ROOT / "docs" / "failover.md").read_text()
+    policy = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+    name, meta = re.search(r"`xdsctl gate open (\S+) (\w+)`", text).groups(), policy["metadata"]
+    (gated,) = [tier for tier in policy["spec"]["tiers"] if "gate" in tier]
+    assert (name, gated["gate"]) == ((f"{meta['namespace']}/{meta['name']}", gated["name"]), "Manual")
+
+
 def test_every_strategy_is_documented_with_its_tiers():
     rows = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \|", (ROOT / "docs" / "failover.md").read_text(), re.MULTILINE)
     expanded = {kind: expand(StrategySpec(type=kind, primary="eu", remote="us")) for kind in StrategyType.__args__}

@@ -42,9 +42,15 @@ def test_bad_ones_are_told_or_not_read(case):
         ({"policy": "other"}, "spec.open.policy", "there is no TrafficPolicy shop/other in the fleet (there are web)"),
         ({"cluster": "west"}, "spec.open.policy", "there is no TrafficPolicy shop/web in west (namespace shop has none there)"),
         ({"tier": "remoet"}, "spec.open.tier", "TrafficPolicy shop/web has no tier 'remoet' (did you mean 'remote'?)"),
-        ({"tier": "own"}, "spec.open.tier", "the gate of tier 'own' is Open, which no override changes (delete the override)"),
+        ({"tier": "own"}, "spec.open.tier", "the gate of tier 'own' is Open, which no override changes (it needs none)"),
     ],
 )
 def test_gates_that_cannot_be_opened(gate, field, says):
     (found,) = told({"open": {**GATE, **gate}})
     assert (found.field, f"{found.message} ({found.hint})") == (field, says)
+
+
+@pytest.mark.parametrize("case", ["nothing", "two things"])
+def test_how_an_override_looks_is_told(case):
+    (found,) = told(BAD[case][0])
+    assert found.hint == "give either drain, e.g. {cluster: NAME}, or open: {namespace: …, policy: …, tier: …}"

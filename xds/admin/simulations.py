@@ -85,7 +85,7 @@ def simulation(told: Sequence[Event], supposed: Supposed) -> admin.Simulation:
             raise FailureError(f"there is no service {name!r}; {did_you_mean(name, names) or '`xdsctl services` lists them'}")
     rehearsal = Rehearsal(before, after, Loads(dict(request.loads)), wanted)
     if request.all_failures:
-        return _every(rehearsal, [*every(before.fleet.members, request.all_failures)], request.prices)
+        return _every(rehearsal, [*every(before.known, request.all_failures)], request.prices)
     outcomes = rehearsal.outcomes([parsed(text, before.known) for text in request.down])
     shown = [one for one in outcomes if one.changes or one.findings]
     return admin.Simulation(

@@ -113,7 +113,7 @@ def _drain(begun: Drain, world: World, wish: Wish) -> None:
         if begun.step and wish.steps not in (None, ramp.steps):
             note(f"its {ramp.steps} steps stay, since that is what is recorded; undrain it for others")
         pause_s = wish.ramp_s / max(1, ramp.steps - 1)
-        with _left_there(walk, "drain", wish.ramp_s):
+        with _left_there(walk, "drain", wish.ramp_s, wish.loads):
             walk.to(ramp.steps, pause_s)
     done = walk.at
     say(f"{done} is drained (TrafficOverride {done.name} in {done.store.title}); undo: {done.command('undrain')}")
@@ -156,8 +156,8 @@ class _Check:
 
 
 @contextmanager
-def _left_there(walk: Walk, word: str, ramp_s: float) -> Iterator[None]:
-    """Say how to go on with `drain` or `undrain` if a walk ends before its end."""
+def _left_there(walk: Walk, word: str, ramp_s: float, loads: Iterable[str] = ()) -> Iterator[None]:
+    """Say how to go on with `drain` or `undrain` if a walk ends before its end, checked by the same loads."""
     try:
         yield
     except ElsewhereError:
@@ -166,8 +166,9 @@ def _left_there(walk: Walk, word: str, ramp_s: float) -> Iterator[None]:
         at, other = walk.at, "undrain" if word == "drain" else "drain"
         if at.step:
             note(f"{at} stays at step {at.step} of {at.steps}, where it {at.gets}")
-            note(f"  go on:   {at.command(word, '--ramp', time_text(ramp_s))}")
-            note(f"  finish:  {at.command(word)}")
+            by = [text for load in loads for text in ("--load", load)]
+            note(f"  go on:   {at.command(word, *by, '--ramp', time_text(ramp_s))}")
+            note(f"  finish:  {at.command(word, *by)}")
             note(f"  undo:    {at.command(other)}")
         raise
 

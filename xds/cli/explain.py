@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ def print_explanation(found: Json, *, verbose: bool = False) -> None:
     spill = -(-10_000 // found["overprovisioning_percent"])
     facts = [
         ("Service", found["service"]),
-        ("From", f"{found['from']} ({found['role']})"),
+        ("From", f"{found['from'].rstrip('/')} ({found['role']})"),
         ("Policy", found["policy"]),
         (
             "Spill",
@@ -81,15 +82,28 @@ def print_explanation(found: Json, *, verbose: bool = False) -> None:
         say(f"  {step['text']}" + (f"  [{objects}]" if objects else ""))
     for tier in found["tiers"]:
         _print_tier(tier, verbose=verbose)
+        if "Manual" in tier["closed"]:
+            say(f"  to open it: {_opening(found, tier['name'])}")
     if found["left_out"]:
         say("\nLeft out:")
         rows = [(_place(one), plural(one["endpoints"], "endpoint"), one["reason"]) for one in found["left_out"]]
         print_table(("PLACE", "ENDPOINTS", "REASON"), rows, indent="  ")
     say("\nShares:")
-    shares = [(name, percent(share)) for name, share in sorted(found["shares"].items(), key=lambda pair: -pair[1])]
+    shares = [(name, percent(share)) for name, share in largest_first(found["shares"])]
     if found["unserved"]:
         shares.append(("nobody (503)", percent(found["unserved"])))
     print_table(("PLACE", "SHARE"), shares, indent="  ")
+
+
+def _opening(found: Json, tier: str) -> str:
+    """Return the command that opens a tier of the policy that governs."""
+    objects = (one for step in found["chain"] for one in step["objects"])
+    ref = next((one for one in objects if object_name(one) == found["policy"]), None)
+    if ref is None:
+        return "`xdsctl gate open`"
+    holder = f"{ref['cluster']}:" if ref["cluster"] else ""
+    where = " --clusters DIR (or --hub FILE)"
+    return shlex.join(("xdsctl", "gate", "open", f"{holder}{ref['namespace']}/{ref['name']}", tier)) + where
 
 
 def _print_tier(tier: Json, *, verbose: bool) -> None:
@@ -135,6 +149,11 @@ def _place(found: Json) -> str:
 def _object(ref: Json) -> str:
     version = f" @{ref['resource_version']}" if ref["resource_version"] else ""
     return f"{object_name(ref)}{version}"
+
+
+def largest_first(shares: dict[str, float]) -> list[tuple[str, float]]:
+    """Return shares as people read them: those that look alike by name, so that two outputs can be compared."""
+    return sorted(shares.items(), key=lambda pair: (-round(pair[1], 3), pair[0]))
 
 
 def percent(share: float) -> str:

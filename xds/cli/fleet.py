@@ -10,10 +10,12 @@ from xds._version import __version__
 from xds.cli.client import UnreachableError
 from xds.cli.options import asks_server, output_option
 from xds.cli.output import API_VERSION, age, count_services, note, plural, print_data, print_table
-from xds.cli.overridden import drained_text, gate_text
+from xds.cli.overridden import drained_text, gate_text, is_drained
 from xds.cli.problems import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from xds.cli.client import Client
 
 
@@ -39,7 +41,7 @@ def status(client: Client, *, output: str) -> int:
         ("xDS", found["xds_address"]),
         *([("hub", f"{found['hub']}{failure and f', unreachable: {failure}'}")] if found["hub"] else []),
         ("clusters", f"{found['members_connected']} of {found['members']} connected"),
-        *([("drained", "; ".join(map(drained_text, found["drains"])))] if found["drains"] else []),
+        *_drained(found["drains"]),
         *([("open gates", "; ".join(map(gate_text, found["gates"])))] if found["gates"] else []),
         ("services", f"{services}, with {plural(found['endpoints'], 'endpoint')}"),
         ("proxies", f"{found['streams']} in {plural(found['views'], 'view')}, {rejecting or 'none'} rejecting"),
@@ -49,6 +51,13 @@ def status(client: Client, *, output: str) -> int:
     for reason in degraded:
         note(f"degraded: {reason}")
     return int(bool(degraded))
+
+
+def _drained(drains: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield what gets nothing, and apart from it what still gets a part: nobody is to take one for the other."""
+    for name, is_whole in (("drained", True), ("draining", False)):
+        if texts := [drained_text(one) for one in drains if is_drained(one) is is_whole]:
+            yield name, "; ".join(texts)
 
 
 def _degraded(found: dict[str, Any]) -> list[str]:

@@ -68,7 +68,9 @@ def close(policy: str, tier: str, *, hub: str, clusters: Path | None) -> None:
         store.delete(item.metadata.name)
         say(f"tier {tier} of {policy} is closed (TrafficOverride {item.metadata.name} in {store.title} is deleted)")
     if not found:
-        say(f"nothing has opened tier {tier} of {policy}; it is as the policy says")
+        others = "; ".join(_title(item.spec.open) for item in store.read() if item.spec.open is not None)
+        open_ones = f"; open are: {others}" if others else ""
+        say(f"nothing has opened tier {tier} of {policy}; it is as the policy says{open_ones}")
 
 
 def _gate(policy: str, tier: str) -> GateSpec:
@@ -78,6 +80,11 @@ def _gate(policy: str, tier: str) -> GateSpec:
     if found is None:
         raise click.UsageError(f"{policy!r} names no policy; use [CLUSTER:]NAMESPACE/NAME", click.get_current_context())
     return GateSpec(cluster=found[1] or "", namespace=found[2], policy=found[3], tier=tier)
+
+
+def _title(spec: GateSpec) -> str:
+    holder = f"{spec.cluster}:" if spec.cluster else ""
+    return f"tier {spec.tier} of {holder}{spec.namespace}/{spec.policy}"
 
 
 def _found(store: Store, spec: GateSpec) -> list[TrafficOverride]:

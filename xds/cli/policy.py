@@ -45,7 +45,7 @@ def expand(what: str, *, primary: str, remote: str, clusters: tuple[str, ...], o
     if not Path(what).exists():
         raise PolicyFileError(f"{what!r} is no file and no strategy; strategies are {', '.join(get_args(StrategyType))}")
     items = []
-    for item in read_policies([Path(what)]):
+    for item in read_policies([Path(what)], takes_others=True):
         tiers = tiers_of(item.spec)
         spec = {key: value for key, value in _plain(item.spec).items() if key not in ("strategy", "tiers")}
         meta = {"name": item.metadata.name, "namespace": item.metadata.namespace}

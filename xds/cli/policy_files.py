@@ -20,11 +20,15 @@ class PolicyFileError(XdsError):
     exit_code = 65
 
 
-def read_policies(files: Iterable[Path]) -> list[TrafficPolicy]:
+def read_policies(files: Iterable[Path], *, takes_others: bool = False) -> list[TrafficPolicy]:
     """Return the TrafficPolicies of some files.
 
+    Args:
+        files: manifests.
+        takes_others: whether there may be other objects beside them, which are left out.
+
     Raises:
-        PolicyFileError: a file cannot be read, something in it is wrong, or is something else.
+        PolicyFileError: a file cannot be read, something in it is wrong, or it has something else.
     """
     found: list[TrafficPolicy] = []
     for path in files:
@@ -35,7 +39,9 @@ def read_policies(files: Iterable[Path]) -> list[TrafficPolicy]:
         for problem in manifest.problems:
             raise PolicyFileError(str(problem))
         items = [entry.object for entry in manifest.items.values()]
-        if others := sorted({item.kind for item in items if not isinstance(item, TrafficPolicy)}):
+        policies = [item for item in items if isinstance(item, TrafficPolicy)]
+        others = sorted({item.kind for item in items if not isinstance(item, TrafficPolicy)})
+        if others and not (takes_others and policies):
             raise PolicyFileError(f"{path} has {', '.join(others)}; only TrafficPolicies are read here")
-        found += [item for item in items if isinstance(item, TrafficPolicy)]
+        found += policies
     return found

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xds.cli.explain import percent
+from xds.cli.explain import largest_first, percent
 from xds.cli.options import asks_server, output_option
 from xds.cli.output import note, plural, print_data, print_table, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from xds.cli.client import Client
 
@@ -98,27 +98,66 @@ def answer(client: Client, clusters: Path | None, request: Json, *, tells_proble
 def print_simulation(found: Json) -> None:
     """Print it for people."""
     tried = f" in {plural(found['failures'], 'failure')}" if found["failures"] else ""
-    rows = [row for one in found["services"] for row in _rows(one)]
+    rows = [_row(one) for one in found["services"]]
     if rows:
         down = ("DOWN",) if found["failures"] else ()
-        print_table((*down, "SERVICE", "FROM", "BEFORE", "AFTER", "CROSS-REGION", "PROBLEMS"), rows)
+        headers = (*down, "SERVICE", "FROM", "BEFORE", "AFTER", "CROSS-REGION", "PROBLEMS")
+        print_table(headers, rows, below=[*_breaches(found["services"])])
     looked = f"{plural(found['looked_at'], 'case')} looked at{tried}"
-    bad = sum(any(problem["is_new"] for problem in one["problems"]) for one in found["services"])
-    verdict = "all of them served" if found["ok"] else f"{bad} with new problems"
-    say(f"{chr(10) if rows else ''}{looked}: {verdict}")
+    still = "" if rows or found["failures"] else "no request goes elsewhere, "
+    say(f"{chr(10) if rows else ''}{looked}: {still}{_verdict(found)}")
 
 
-def _rows(one: Json) -> Iterable[tuple[str, ...]]:
-    problems = "; ".join(f"{problem['kind'].upper()}: {problem['message']}" for problem in one["problems"] if problem["is_new"])
+def _verdict(found: Json) -> str:
+    kept = [one["problems"] for one in found["services"]]
+    new = sum(any(problem["is_new"] for problem in problems) for problems in kept)
+    old = sum(any(_is_old(problem) for problem in problems) and not any(one["is_new"] for one in problems) for problems in kept)
+    if found["ok"]:
+        return f"no new problems, {old} with those of before" if old else "all of them served"
+    return f"{new} with new problems" + (f", {old} with those of before" if old else "")
+
+
+def _is_old(problem: Json) -> bool:
+    return problem["kind"] != "panic" and not problem["is_new"]
+
+
+def _breaches(services: Iterable[Json]) -> Iterator[str]:
+    """Yield what to tell below each row: places are those of a service, so that its first row is enough."""
+    told: set[tuple[str, ...]] = set()
+    for one in services:
+        new = [problem["message"] for problem in one["problems"] if _is_new_breach(problem)]
+        lines = [message for message in new if (*one["down"], one["service"], message) not in told]
+        told.update((*one["down"], one["service"], message) for message in lines)
+        yield "\n".join(f"BREACH: {message}" for message in lines)
+
+
+def _is_new_breach(problem: Json) -> bool:
+    return bool(problem["kind"] == "breach" and problem["is_new"])
+
+
+def _row(one: Json) -> tuple[str, ...]:
+    new = [
+        f"{problem['kind'].upper()}: {problem['message']}"
+        for problem in one["problems"]
+        if problem["is_new"] and not _is_new_breach(problem)
+    ]
+    new += ["BREACH"] if any(map(_is_new_breach, one["problems"])) else []
+    old = sorted({f"{problem['kind'].upper()} as before" for problem in one["problems"] if _is_old(problem)})
+    problems = "; ".join([*new, *old])
     down = (" and ".join(one["down"]),) if one["down"] else ()
     before, after = (_shares(one[when], one[f"unserved_{when}"]) for when in ("before", "after"))
-    abroad = f"{percent(one['cross_region_before'])} to {percent(one['cross_region_after'])}"
-    costs = (f"{one['cost_before']:g} to {one['cost_after']:g}",) if one["cost_before"] or one["cost_after"] else ()
-    yield (*down, one["service"], one["from"], before, after, "; ".join((abroad, *costs)), problems)
+    abroad = _change(*(percent(one[f"cross_region_{when}"]) for when in ("before", "after")))
+    costs = (_change(f"{one['cost_before']:g}", f"{one['cost_after']:g}"),) if one["cost_before"] or one["cost_after"] else ()
+    after = "the same" if after == before else after
+    return (*down, one["service"], one["from"].rstrip("/"), before, after, "; ".join((abroad, *costs)), problems)
+
+
+def _change(before: str, after: str) -> str:
+    return before if before == after else f"{before} to {after}"
 
 
 def _shares(shares: dict[str, float], unserved: float) -> str:
-    parts = [f"{name} {percent(share)}" for name, share in sorted(shares.items(), key=lambda pair: -pair[1])]
+    parts = [f"{name} {percent(share)}" for name, share in largest_first(shares)]
     return ", ".join([*parts, f"nobody {percent(unserved)}"] if unserved else parts)
 
 

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from xds.discovery.gateway_subset import STRICT_KINDS, reduce_to_subset
-from xds.discovery.structs import choices_of, fields_of, type_at, unknown_in
+from xds.discovery.structs import choices_of, fields_of, is_struct, item_of, type_at, unknown_in
 from xds.model.karmada_objects import MultiClusterService
 from xds.model.objects import KubernetesObject, MemberCluster
-from xds.model.traffic_objects import TrafficPolicy
+from xds.model.traffic_objects import TrafficOverride, TrafficPolicy
 from xds.problems import did_you_mean
 
 if TYPE_CHECKING:
     from xds.model.kinds import Kind
 
 Path = tuple[str | int, ...]
-CHECKED: tuple[type[KubernetesObject], ...] = (MemberCluster, MultiClusterService, TrafficPolicy)
-"""Of which we read every field. In a MultiClusterService, a list of clusters that is misspelt would be all of them."""
+CHECKED: tuple[type[KubernetesObject], ...] = (MemberCluster, MultiClusterService, TrafficOverride, TrafficPolicy)
+"""Of which we read every field. A list that is misspelt would mean all: of clusters in a MultiClusterService, of services in a
+TrafficOverride."""
 _NOT_OURS = frozenset(("metadata", "status"))
 """What an API server adds to; we read a part of it."""
 
@@ -69,8 +70,19 @@ def _unknown(value: dict[str, Any], struct: type[KubernetesObject]) -> tuple[Pat
 
 def unknown_field_hint(path: Path, struct: type[KubernetesObject]) -> str:
     """Say which field may be meant by one that is unknown."""
-    known = fields_of(type_at(struct, path[:-1])).keys() - {"apiVersion", "kind", "metadata"}
-    return did_you_mean(str(path[-1]), known) or f"known are {', '.join(sorted(known))}"
+    name, above = str(path[-1]), path[:-1]
+    fields = fields_of(type_at(struct, above))
+    inside = sorted(key for key, kind in fields.items() if name in _fields_of_item(kind) and key != "metadata")
+    known = fields.keys() - {"apiVersion", "kind", "metadata"}
+    if inside:
+        return f"it is a field of {' and of '.join(inside)}; is it indented far enough?"
+    return did_you_mean(name, known) or f"known are {', '.join(sorted(known))}"
+
+
+def _fields_of_item(kind: Any) -> dict[str, Any]:
+    """Return the fields of a struct, or of the structs in a list; none of anything else."""
+    found = item_of(kind) or kind
+    return fields_of(found) if is_struct(found) else {}
 
 
 def _with_namespace(value: dict[str, Any], kind: Kind) -> dict[str, Any]:

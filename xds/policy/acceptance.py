@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from xds.model.members import Member
-    from xds.model.service import Service
+    from xds.model.service import Locality, Service
     from xds.model.traffic_objects import StrategySpec, TierSpec, TrafficPolicy, TrafficPolicySpec, WeightSpec
 
 INVALID: Final = "Invalid"
@@ -71,12 +71,24 @@ class Known:
         }
 
     @cached_property
+    def zones(self) -> dict[str, set[str]]:
+        """The zones of each member: those that it declares, and those of its endpoints."""
+        found = {name: {*one.zones} for name, one in self.members.items()}
+        for at in self._places:
+            if at.zone and at.cluster in found:
+                found[at.cluster].add(at.zone)
+        return found
+
+    @cached_property
+    def _places(self) -> set[Locality]:
+        return {one.locality for service in self._services for found in service.endpoints.values() for one in found}
+
+    @cached_property
     def _seen(self) -> dict[str, set[str]]:
-        places = {one.locality for service in self._services for found in service.endpoints.values() for one in found}
         return {
-            "cluster": {at.cluster for at in places},
-            "region": {at.region for at in places if at.region},
-            "zone": {at.zone for at in places if at.zone},
+            "cluster": {at.cluster for at in self._places},
+            "region": {at.region for at in self._places if at.region},
+            "zone": {at.zone for at in self._places if at.zone},
             "provider": set(),
         }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xds.errors import XdsError
 from xds.model.events import FLEET, MemberState, ObjectKey, Standing, ref_of
+from xds.model.objects import UNDATED
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.view import Role
 from xds.model.widening import named_by
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from xds.model.fleet import Fleet
+    from xds.model.imports import Import
     from xds.model.service import Service
     from xds.model.view import View
     from xds.policy.arithmetic import Forecast
@@ -151,7 +153,7 @@ def _exported(fleet: Fleet, service: Service, port: int) -> Iterator[Step]:
         return
     names = [one.cluster for one in imported.exports]
     refs = tuple(ref_of(one.cluster, one.export) for one in imported.exports)
-    decides = f"; the export of {imported.oldest.cluster} is the oldest and decides" if len(names) > 1 else ""
+    decides = f"; the export of {imported.oldest.cluster} {_why_it_decides(imported)}" if len(names) > 1 else ""
     yield Step("export", f"exported by {', '.join(names)}{decides}", refs)
     serving = next((clusters for found, clusters in imported.ports if found.port == port), frozenset())
     if missing := [name for name in names if name not in serving]:
@@ -159,6 +161,13 @@ def _exported(fleet: Fleet, service: Service, port: int) -> Iterator[Step]:
     for one in imported.conflicts:
         ref = next(ref_of(item.cluster, item.export) for item in imported.exports if item.cluster == one.cluster)
         yield Step("conflict", f"{one.reason} in {one.cluster}: {one.message}; {one.winner} decides", (ref,))
+
+
+def _why_it_decides(imported: Import) -> str:
+    ages = [one.export.metadata.age for one in imported.exports]
+    if ages[0] == UNDATED:
+        return "decides, the first cluster by name, since no export tells when it was created"
+    return "is the oldest and decides" if ages.count(ages[0]) == 1 else "decides, the first by name of the oldest"
 
 
 def _given(fleet: Fleet, service: Service, view: View) -> Iterator[Step]:

@@ -13,9 +13,8 @@ from xds.model.service import Health
 from xds.problems import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from xds.model.members import Member
     from xds.model.service import Endpoint, Locality, Service, ServiceKey
     from xds.model.view import View
     from xds.policy.acceptance import Known
@@ -80,30 +79,35 @@ def parsed(text: str, known: Known) -> Failure:
             return Failure(text, service=f"{first}/{second}", percent=percent)
         raise FailureError(f"{text}: there is no cluster {first!r}; {did_you_mean(first, members) or 'or use NAMESPACE/NAME'}")
     forms = "cluster=NAME, zone=NAME, region=NAME, endpoints=30%@CLUSTER[/ZONE] or endpoints=30%@NAMESPACE/NAME"
-    raise FailureError(f"{text!r} is no failure; use {forms}")
+    meant = [f"{what}={text}" for what in ("cluster", "zone", "region") if known.has(what, text)]
+    hint = f"did you mean {' or '.join(meant)}?" if meant else f"use {forms}"
+    raise FailureError(f"{text!r} is no failure; {hint}")
 
 
-def every(members: Mapping[str, Member], number: int) -> Iterator[tuple[Failure, ...]]:
+def every(known: Known, number: int) -> Iterator[tuple[Failure, ...]]:
     """Yield each single zone, cluster and region as down, and with 2 each pair of which neither is a part of the other."""
-    single = [Failure(f"zone={zone}", zone=zone) for zone in sorted({zone for one in members.values() for zone in one.zones})]
+    members = known.members
+    # An only zone that is not declared is as good as its cluster, but no client is known to be in it and to fail with it.
+    zones = {zone for name, found in known.zones.items() if len(found) > 1 or members[name].zones for zone in found}
+    single = [Failure(f"zone={zone}", zone=zone) for zone in sorted(zones)]
     single += [Failure(f"cluster={name}", cluster=name) for name in sorted(members)]
     single += [Failure(f"region={name}", region=name) for name in sorted({one.region for one in members.values() if one.region})]
     yield from ((one,) for one in single)
     if number > 1:
-        yield from (pair for pair in combinations(single, 2) if not _nested(*pair, members))
+        yield from (pair for pair in combinations(single, 2) if not _nested(*pair, known))
 
 
-def _nested(one: Failure, other: Failure, members: Mapping[str, Member]) -> bool:
+def _nested(one: Failure, other: Failure, known: Known) -> bool:
     """Return whether one of two failures is a part of the other."""
-    first, second = _parts(one, members), _parts(other, members)
+    first, second = _parts(one, known), _parts(other, known)
     return first <= second or second <= first
 
 
-def _parts(failure: Failure, members: Mapping[str, Member]) -> set[tuple[str, str]]:
+def _parts(failure: Failure, known: Known) -> set[tuple[str, str]]:
     return {
         (member.name, zone)
-        for member in members.values()
-        for zone in (member.zones or ("",))
+        for member in known.members.values()
+        for zone in (known.zones[member.name] or ("",))
         if failure.cluster in ("", member.name) and failure.region in ("", member.region) and failure.zone in ("", zone)
     }
 

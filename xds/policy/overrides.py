@@ -113,6 +113,9 @@ def is_somewhere(place: DrainSpec) -> bool:
     return bool(place.cluster or place.region or place.zone)
 
 
+_FORMS: Final = "give either drain, e.g. {cluster: NAME}, or open: {namespace: …, policy: …, tier: …}"
+
+
 def problems(items: Iterable[TrafficOverride], known: Known, policies: Mapping[PolicyName, TrafficPolicy]) -> Iterator[Problem]:
     """Yield what is wrong with overrides.
 
@@ -124,7 +127,7 @@ def problems(items: Iterable[TrafficOverride], known: Known, policies: Mapping[P
     for item in items:
         ref, spec = ref_of(FLEET, item), item.spec
         if (spec.drain is None) is (spec.open is None):
-            yield Problem("XDS0604", "overrides nothing, or two things at once", ref, "spec", "give either drain or open")
+            yield Problem("XDS0604", "overrides nothing, or two things at once", ref, "spec", _FORMS)
         if spec.drain is not None:
             yield from _drain_problems(spec.drain, ref, known)
         if (gate := spec.open) is not None:
@@ -165,6 +168,6 @@ def _gate_problems(tier: str, policy: TrafficPolicy, ref: Ref) -> Iterator[Probl
         message = f"TrafficPolicy {meta.namespace}/{meta.name} has no tier {tier!r}"
         yield Problem("XDS0604", message, ref, "spec.open.tier", hint)
     elif tiers[tier] != "Manual":
-        hint = "set it to Manual in the policy" if tiers[tier] == "Closed" else "delete the override"
+        hint = "set it to Manual in the policy" if tiers[tier] == "Closed" else "it needs none"
         message = f"the gate of tier {tier!r} is {tiers[tier]}, which no override changes"
         yield Problem("XDS0604", message, ref, "spec.open.tier", hint)

@@ -65,7 +65,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Loads:
-    """Requests a second to services, evenly from all client localities that are not down."""
+    """Requests a second to services, evenly from all client localities; after a failure, from those that are not down."""
 
     by_service: Mapping[str, float] = field(default_factory=dict)
     """`NAMESPACE/NAME` -> requests a second to it, under each of its names that has endpoints."""
@@ -137,10 +137,11 @@ class Rehearsal:
         return found
 
     def _of_port(self, service: Service, port: int, failures: Sequence[Failure]) -> list[Outcome]:
-        views = [view for view in self._after.views() if service.is_visible(view.cluster)]
-        views = [view for view in views if not any(one.has_clients(view) for one in failures)]
+        everywhere = [view for view in self._after.views() if service.is_visible(view.cluster)]
+        views = [view for view in everywhere if not any(one.has_clients(view) for one in failures)]
         after = {view: self._after.forecast(service, port, view) for view in views}
-        before = {view: self._forecast_before(service.key, port, view) for view in views}
+        # Those that fail have a part of the load before, which the others have after.
+        before = {view: self._forecast_before(service.key, port, view) for view in everywhere}
         breaches = self._breaches(service, port, before, after)
         return [
             Outcome(
