@@ -197,6 +197,7 @@ def test_a_policy_that_would_not_be_accepted_is_no_rehearsal(xdsctl, fleet, tmp_
     [
         (("--down", "cluster=est"), "there is no cluster 'est'"),
         (("--down", "rack=1"), "'rack=1' is no failure; use cluster=NAME"),
+        (("--down", "endpoints=30%@shop/wbe"), "there is no service 'shop/wbe'; did you mean 'shop/web'?"),
         (("--down", "endpoints=30%@mars"), "there is no cluster 'mars'"),
         (("--gate", "shop/web/remot"), "has no tier 'remot'; did you mean 'remote'?"),
         (("--drain", "endpoints=30%@east"), "cannot be drained"),
