@@ -224,3 +224,8 @@ def test_a_strategy_is_expanded(xdsctl, tmp_path):
     assert "strategy" not in expanded["spec"]
     file.write_text(yaml.dump(expanded))
     assert yaml.safe_load(xdsctl("policy", "expand", file).stdout) == expanded
+
+
+def test_a_strategy_of_a_place_that_cannot_be_is_not_expanded(xdsctl):
+    result = xdsctl("policy", "expand", "RemoteDR", "--primary", "a" * 64, "--remote", "us", exits=64)
+    assert "length <= 63 - at `$.primary`" in result.stderr
