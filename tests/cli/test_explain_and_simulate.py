@@ -282,6 +282,7 @@ def test_a_policy_that_would_not_be_accepted_is_no_rehearsal(xdsctl, fleet, tmp_
         (("--down", "cluster=est"), "there is no cluster 'est'"),
         (("--down", "rack=1"), "'rack=1' is no failure; use cluster=NAME"),
         (("--down", "west"), "'west' is no failure; did you mean cluster=west?"),
+        (("--down", "endpoints=30%@shop/wbe"), "there is no service 'shop/wbe'; did you mean 'shop/web'?"),
         (("--down", "endpoints=30%@mars"), "there is no cluster 'mars'"),
         (("--gate", "shop/web/remot"), "has no tier 'remot'; did you mean 'remote'?"),
         (("--drain", "endpoints=30%@east"), "cannot be drained"),
@@ -316,3 +317,8 @@ def test_a_policy_is_expanded_that_stands_beside_the_clusters(xdsctl, fleet):
     assert [tier["name"] for tier in expanded["spec"]["tiers"]] == ["own site", "same city", "remote"]
     error = xdsctl("policy", "expand", fleet() / "fleet.yaml", exits=65).stderr
     assert "fleet.yaml has MemberCluster; only TrafficPolicies are read here" in error
+
+
+def test_a_strategy_of_a_place_that_cannot_be_is_not_expanded(xdsctl):
+    result = xdsctl("policy", "expand", "RemoteDR", "--primary", "a" * 64, "--remote", "us", exits=64)
+    assert "length <= 63 - at `$.primary`" in result.stderr

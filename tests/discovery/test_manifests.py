@@ -390,7 +390,7 @@ def test_a_misspelt_list_of_clusters_is_told():
 def test_a_misspelt_list_of_services_does_not_silently_drain_them_all():
     head = "apiVersion: traffic.isthmus.dev/v1alpha1\nkind: TrafficOverride\nmetadata: {name: update}\n"
     (problem,) = read(f"{head}spec: {{drain: {{cluster: east, service: [shop/web]}}}}\n", cluster="", path="fleet.yaml").problems
-    assert (problem.code, problem.field, problem.hint) == ("XDS0112", "spec.drain.service", "did you mean 'services'?")
+    assert (problem.code, problem.field, problem.hint) == ("XDS0102", "spec.drain.service", "did you mean 'services'?")
 
 
 def test_a_field_that_is_not_indented_far_enough_is_told_where_it_belongs():
@@ -399,7 +399,7 @@ def test_a_field_that_is_not_indented_far_enough_is_told_where_it_belongs():
     text = f"{head}spec:\n  defaultFor: Namespace\n{tiers}  gate: Manual\n"
     (problem,) = read(text, cluster="", path="fleet.yaml").problems
     told = "it is a field of strategy and of tiers; is it indented far enough?"
-    assert (problem.code, problem.field, problem.hint) == ("XDS0112", "spec.gate", told)
+    assert (problem.code, problem.field, problem.hint) == ("XDS0102", "spec.gate", told)
 
 
 @pytest.mark.parametrize(

@@ -38,10 +38,12 @@ def test_malformed_policies_do_not_validate(name):
     assert bad.says in f"{fault.message}; {fault.hint}"
 
 
-def test_a_field_that_is_unknown_is_told():
+def test_a_field_that_is_unknown_costs_the_policy():
     spec = {"targetRefs": [], "sovereignty": [{"region": "us"}]}
-    decoded = decode(document("one", spec), KINDS["TrafficPolicy"])
-    assert decoded.unknown == (("spec", "sovereignty", 0, "region"),)
+    fault = decode(document("one", spec), KINDS["TrafficPolicy"])
+    assert isinstance(fault, Fault)
+    assert (field_path(fault.path), fault.message) == ("spec.sovereignty[0].region", "TrafficPolicy has no such field")
+    assert fault.hint == "did you mean 'regions'?"
 
 
 @pytest.mark.parametrize(

@@ -80,13 +80,14 @@ def simulation(told: Sequence[Event], supposed: Supposed) -> admin.Simulation:
     _refuse_faulty(after, supposed.policies)
     wanted = frozenset(request.services)
     names = {f"{key.namespace}/{key.name}" for key in before.fleet.services}
-    for name in sorted({*wanted, *request.loads}):
+    failures = [parsed(text, before.known) for text in request.down]
+    for name in sorted({*wanted, *request.loads, *(one.service for one in failures if one.service)}):
         if name not in names:
             raise FailureError(f"there is no service {name!r}; {did_you_mean(name, names) or '`xdsctl services` lists them'}")
     rehearsal = Rehearsal(before, after, Loads(dict(request.loads)), wanted)
     if request.all_failures:
         return _every(rehearsal, [*every(before.known, request.all_failures)], request.prices)
-    outcomes = rehearsal.outcomes([parsed(text, before.known) for text in request.down])
+    outcomes = rehearsal.outcomes(failures)
     shown = [one for one in outcomes if one.changes or one.findings]
     return admin.Simulation(
         services=[_service(one, request.prices) for one in shown], ok=_is_ok(outcomes), looked_at=len(outcomes)

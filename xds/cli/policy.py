@@ -39,7 +39,10 @@ def expand(what: str, *, primary: str, remote: str, clusters: tuple[str, ...], o
         if what in strategies.CITIES and not (primary and remote):
             raise click.UsageError(f"{what} is about two regions; give --primary and --remote")
         fields = {"type": what, "primary": primary, "remote": remote, "clusters": [*clusters]}
-        tiers = strategies.expand(msgspec.convert(fields, StrategySpec))
+        try:
+            tiers = strategies.expand(msgspec.convert(fields, StrategySpec))
+        except msgspec.ValidationError as error:
+            raise click.UsageError(str(error)) from error
         print_data({"tiers": [_plain(tier) for tier in tiers]}, output)
         return
     if not Path(what).exists():

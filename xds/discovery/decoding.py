@@ -22,6 +22,8 @@ Path = tuple[str | int, ...]
 CHECKED: tuple[type[KubernetesObject], ...] = (MemberCluster, MultiClusterService, TrafficOverride, TrafficPolicy)
 """Of which we read every field. A list that is misspelt would mean all: of clusters in a MultiClusterService, of services in a
 TrafficOverride."""
+WHOLE: tuple[type[KubernetesObject], ...] = (TrafficOverride, TrafficPolicy)
+"""Of which a field that is unknown costs the object: without its tiers a policy sends requests anywhere, as by default."""
 _NOT_OURS = frozenset(("metadata", "status"))
 """What an API server adds to; we read a part of it."""
 
@@ -56,9 +58,12 @@ def decode(value: dict[str, Any], kind: Kind) -> Decoded | Fault:
         value, unsupported = reduce_to_subset(value, kind.struct)
         value["unsupported"] = [field_path(path) for path in unsupported]
     try:
-        return Decoded(msgspec.convert(value, kind.struct), tuple(unsupported), _unknown(value, kind.struct))
+        found = Decoded(msgspec.convert(value, kind.struct), tuple(unsupported), _unknown(value, kind.struct))
     except msgspec.ValidationError as error:
         return _explain(str(error), value, kind.struct)
+    if kind.struct in WHOLE and (path := next((path for path in found.unknown if path[0] == "spec"), None)):
+        return Fault(path, f"{kind.kind} has no such field", unknown_field_hint(path, kind.struct))
+    return found
 
 
 def _unknown(value: dict[str, Any], struct: type[KubernetesObject]) -> tuple[Path, ...]:
