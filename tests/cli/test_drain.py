@@ -146,7 +146,9 @@ def test_what_the_rest_cannot_carry_is_refused_with_the_numbers(run, directory):
 def test_loads_decide_whether_the_rest_can_carry_it(run, directory):
     error = run("drain east --load shop/web=150", exits=1).stderr
     assert "BREACH: west/us-1 gets 150 requests/s, and its endpoints bear 100\n" in error
-    run("drain east --load shop/web=90")
+    assert run("drain east --load shop/web=90").stderr == ""
+    run("undrain east")
+    assert run("drain east").stderr.startswith("no loads are known: somebody serves, but nobody tells whether places can bear it")
 
 
 def test_some_services_are_drained_alone(run, directory):
@@ -209,7 +211,8 @@ def test_a_ramp(run, directory, pauses):
 def test_a_ramp_that_is_interrupted_goes_on_where_it_was_left(run, directory, pauses):
     pauses.acts = [lambda: None, interrupt]
     result = run("drain east --ramp 10m --steps 4", exits=130)
-    assert result.stderr.splitlines()[:4] == [
+    assert result.stderr.splitlines()[:5] == [
+        "no loads are known: somebody serves, but nobody tells whether places can bear it; --load does",
         "cluster east stays at step 2 of 4, where it gets 50 % of what it would",
         f"  go on:   xdsctl drain cluster=east --ramp 10m --clusters {directory}",
         f"  finish:  xdsctl drain cluster=east --clusters {directory}",
@@ -263,11 +266,11 @@ def test_a_ramp_ends_when_the_rest_can_no_longer_carry_it(run, directory, pauses
 
 def test_a_ramp_ends_when_somebody_else_has_changed_the_drain(run, directory, pauses):
     pauses.acts = [lambda: run("drain east")]
-    result = run("drain east --ramp 10m --steps 4", exits=1)
+    result = run("drain east --ramp 10m --steps 4 --load shop/web=9", exits=1)
     assert result.stderr == "Error: cluster east: somebody else has made it step 4 of 4\n"
     run("undrain east")
     pauses.acts = [lambda: run("undrain east")]
-    result = run("drain east --ramp 10m --steps 4", exits=1)
+    result = run("drain east --ramp 10m --steps 4 --load shop/web=9", exits=1)
     assert result.stderr == "Error: cluster east: somebody else has undone the drain\n"
     assert kept(directory) == {}
 

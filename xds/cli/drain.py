@@ -145,6 +145,9 @@ class _Check:
             return
         lines = objections(found)
         if not lines:
+            if not (self._loads or self._wish.is_forced or self._has_warned):
+                note("no loads are known: somebody serves, but nobody tells whether places can bear it; --load does")
+                self._has_warned = True
             return
         more = listed(lines, self._world.command("--drain", drain.place.text, services=drain.services, loads=self._loads))
         if self._wish.is_forced:
