@@ -108,7 +108,7 @@ def grpc_forecast(tiers: Sequence[Tier]) -> Forecast:
     forecasts = []
     for tier in tiers:
         load = 100 if tier.index == chosen else 0
-        weights = [float(one.weight) if _healthy(one) else 0.0 for one in tier.shares]
+        weights = [float(one.weight) if one.healthy else 0.0 for one in tier.shares]
         localities = [
             _locality(one, weight, sum(weights), load, Health.HEALTHY) for one, weight in zip(tier.shares, weights, strict=True)
         ]
@@ -126,7 +126,7 @@ def _forecast(tiers: list[TierForecast]) -> Forecast:
 
 def _priority(tier: Tier) -> _Priority:
     hosts = sum(len(share.endpoints) for share in tier.shares)
-    total = sum(_counting(share) for share in tier.shares)
+    total = sum(share.counted for share in tier.shares)
     return _Priority(hosts, total, _count(tier, Health.HEALTHY), _count(tier, Health.DEGRADED))
 
 
@@ -191,14 +191,14 @@ def _weighed(tier: Tier, health: Health, load: int, overprovisioning: int) -> li
 
 def _effective(share: Share, health: Health, overprovisioning: int) -> float:
     fit = sum(one.health is health for one in share.endpoints)
-    return share.weight * min(1.0, overprovisioning / 100 * fit / _counting(share)) if fit else 0.0
+    return share.weight * min(1.0, overprovisioning / 100 * fit / share.counted) if fit else 0.0
 
 
 def _locality(share: Share, weight: float, total: float, load: int, health: Health) -> LocalityForecast:
     fraction = load / 100 * weight / total if weight else 0.0
     fit = [one for one in share.endpoints if one.health is health]
     each = {one: fraction / len(fit) for one in fit} if fraction else {}
-    return LocalityForecast(share, _healthy(share), _degraded(share), weight, fraction, each)
+    return LocalityForecast(share, share.healthy, share.degraded, weight, fraction, each)
 
 
 def _panicking(tier: Tier, load: int) -> list[LocalityForecast]:
@@ -209,9 +209,7 @@ def _panicking(tier: Tier, load: int) -> list[LocalityForecast]:
         each = load / 100 / hosts
         per_endpoint = dict.fromkeys(share.endpoints, each) if load else {}
         fraction = each * len(share.endpoints)
-        found.append(
-            LocalityForecast(share, _healthy(share), _degraded(share), float(len(share.endpoints)), fraction, per_endpoint)
-        )
+        found.append(LocalityForecast(share, share.healthy, share.degraded, float(len(share.endpoints)), fraction, per_endpoint))
     return found
 
 
@@ -224,15 +222,3 @@ def _joined(parts: tuple[LocalityForecast, ...]) -> LocalityForecast:
 
 def _count(tier: Tier, health: Health) -> int:
     return sum(one.health is health for share in tier.shares for one in share.endpoints)
-
-
-def _counting(share: Share) -> int:
-    return sum(one.health is not Health.DRAINING for one in share.endpoints)
-
-
-def _healthy(share: Share) -> int:
-    return sum(one.health is Health.HEALTHY for one in share.endpoints)
-
-
-def _degraded(share: Share) -> int:
-    return sum(one.health is Health.DEGRADED for one in share.endpoints)

@@ -19,7 +19,7 @@ from xds.model.service import CLUSTERSET, ServiceKey
 from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, Known, faults
 from xds.policy.foreign import ForeignPolicies
 from xds.policy.ladder import Governance, Ladder
-from xds.policy.overrides import NONE, Drain, Overrides, problems
+from xds.policy.overrides import NONE, Drain, Overrides, PolicyName, problems
 from xds.policy.policies import NO_POLICY, Policy, default_rungs
 from xds.policy.reading import read
 from xds.policy.subjects import FLOMESH, Subject, subjects_of
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     from xds.policy.policies import RouteSettings
     from xds.policy.tiers import Ranking
     from xds.problems import Ref
-
-Identity = tuple[str, str, str]
-"""(cluster, namespace, name) of a policy."""
 
 
 @dataclass(slots=True)
@@ -61,8 +58,8 @@ class PolicyBook:
     """What `refresh` was told last."""
 
     def __init__(self) -> None:
-        self._entries: dict[Identity, Entry] = {}
-        self._remembered: dict[Identity, TrafficPolicy] = {}
+        self._entries: dict[PolicyName, Entry] = {}
+        self._remembered: dict[PolicyName, TrafficPolicy] = {}
         """What was accepted before we started, until the objects are there."""
         self._subjects: dict[Subject, Policy] = {}
         self.soaks_s: frozenset[float] = frozenset()
@@ -141,8 +138,7 @@ class PolicyBook:
         self._remembered.clear()
         found = (fault.awaited for entry in self._entries.values() for fault in entry.faults)
         self._awaited = frozenset(filter(None, found))
-        named_policies = {identity: entry.item for identity, entry in self._entries.items()}
-        self._override_problems = tuple(problems(overriding, known, named_policies))
+        self._override_problems = tuple(problems(overriding, known, self._items))
         self._foreign.refresh(fleet)
         self._find_subjects()
         self.soaks_s = frozenset(one.fail_back_s for one in self._subjects.values() if one.fail_back_s)
@@ -246,7 +242,7 @@ class PolicyBook:
     def is_forbidden(self, policy: Policy, endpoint: Endpoint, view: View) -> bool:
         """Return whether the sovereignty of a policy forbids an endpoint to the clients of a view."""
         place = Place(view.network, view.cluster, view.region, view.zone, view.node_name)
-        return any(one.fits(endpoint, place, self._members) for one in policy.sovereignty)
+        return policy.forbids(endpoint, place, self._members)
 
     def refs(self, policy: Policy) -> tuple[Ref, ...]:
         """Return the object that a policy is written in, as it is now; none for one that nobody wrote."""
@@ -260,16 +256,18 @@ class PolicyBook:
 
     def check(self, override: TrafficOverride) -> Iterator[Problem]:
         """Yield what is wrong with an override, as policies stand."""
-        return problems(
-            [override], Known(self._members, self._services), {identity: entry.item for identity, entry in self._entries.items()}
-        )
+        return problems([override], Known(self._members, self._services), self._items)
+
+    @property
+    def _items(self) -> dict[PolicyName, TrafficPolicy]:
+        return {name: entry.item for name, entry in self._entries.items()}
 
     def entry(self, cluster: str, item: TrafficPolicy) -> Entry | None:
         """Return what became of a policy; None if it has not been judged yet, neither this version nor one before."""
         found = self._entries.get(_identity(cluster, item))
         return found if found and _is_same(found.item, item) else None
 
-    def entries(self) -> Iterator[tuple[Identity, Entry]]:
+    def entries(self) -> Iterator[tuple[PolicyName, Entry]]:
         """Yield every policy, and what became of it."""
         yield from sorted(self._entries.items(), key=lambda pair: pair[0])
 
@@ -307,7 +305,7 @@ class PolicyBook:
                     yield Problem("XDS0241", message, policy.origin, hint="delete one")
         yield from self._override_problems
 
-    def _last(self, identity: Identity, entry: Entry) -> TrafficPolicy | None:
+    def _last(self, identity: PolicyName, entry: Entry) -> TrafficPolicy | None:
         """Return the version of a policy that was accepted last; None if none ever was."""
         if entry.in_force:
             return entry.in_force[0]
@@ -359,7 +357,7 @@ class PolicyBook:
 _UNRULED = {key: Governance(policy) for key, policy in NO_POLICY.items()}
 
 
-def _identity(cluster: str, item: TrafficPolicy) -> Identity:
+def _identity(cluster: str, item: TrafficPolicy) -> PolicyName:
     return cluster, item.metadata.namespace, item.metadata.name
 
 

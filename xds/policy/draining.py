@@ -61,7 +61,7 @@ def _weighed(shares: Sequence[Share], lefts: Sequence[float]) -> tuple[tuple[Sha
     """Return localities with their new weights, and which part of its requests the tier is to keep."""
     kept = [one.weight * part for one, part in zip(shares, lefts, strict=True)]
     whole = sum(one.weight for one in shares)
-    takers = [part == 1.0 and _healthy(one) > 0 for one, part in zip(shares, lefts, strict=True)]
+    takers = [part == 1.0 and one.healthy > 0 for one, part in zip(shares, lefts, strict=True)]
     taking = sum(weight for weight, takes in zip(kept, takers, strict=True) if takes)
     more = 1.0 + (whole - sum(kept)) / taking if taking else 1.0
     exact = [weight * more if takes else weight for weight, takes in zip(kept, takers, strict=True)]
@@ -81,8 +81,8 @@ def _reasons(part: float, more: float) -> tuple[str, ...]:
 
 def _lessened(shares: Sequence[Share], part: float, *, least: int) -> tuple[Share, ...]:
     """Return localities with so many endpoints UNHEALTHY that a part of all endpoints is left, but no fewer than some."""
-    healthy = [_healthy(one) for one in shares]
-    total = sum(map(_counted, shares))
+    healthy = [one.healthy for one in shares]
+    total = sum(one.counted for one in shares)
     kept = _apportioned(min(sum(healthy), max(least, round(part * total))), healthy)
     return tuple(_drained(one, count) for one, count in zip(shares, kept, strict=True))
 
@@ -114,18 +114,10 @@ def _drained(share: Share, kept: int) -> Share:
 
 def _bears(shares: Sequence[Share], overprovisioning: int) -> float:
     """Return how many percent of all requests a tier bears."""
-    total = sum(map(_counted, shares))
-    return min(_ALL, overprovisioning * sum(map(_healthy, shares)) / total) if total else 0.0
+    total = sum(one.counted for one in shares)
+    return min(_ALL, overprovisioning * sum(one.healthy for one in shares) / total) if total else 0.0
 
 
 def _is_left(share: Share, left: Left) -> bool:
     """Return whether a locality is not drained, and can take something."""
-    return left(share.locality) == 1.0 and _healthy(share) > 0
-
-
-def _healthy(share: Share) -> int:
-    return sum(endpoint.health is Health.HEALTHY for endpoint in share.endpoints)
-
-
-def _counted(share: Share) -> int:
-    return sum(endpoint.health is not Health.DRAINING for endpoint in share.endpoints)
+    return left(share.locality) == 1.0 and share.healthy > 0

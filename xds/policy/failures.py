@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from xds.errors import XdsError
 from xds.model.service import Health
+from xds.policy.tiers import is_within
 from xds.problems import did_you_mean
 
 if TYPE_CHECKING:
@@ -43,15 +44,13 @@ class Failure:
 
     def is_at(self, at: Locality) -> bool:
         """Return whether it is about a locality."""
-        pairs = ((self.cluster, at.cluster), (self.region, at.region), (self.zone, at.zone))
-        return all(wanted in ("", found) for wanted, found in pairs)
+        return is_within(at, self)
 
     def has_clients(self, view: View) -> bool:
         """Return whether clients of a view are down, too: who is in a place that is down asks nobody."""
         if self.percent < 100 or self.service:
             return False
-        pairs = ((self.cluster, view.cluster), (self.region, view.region), (self.zone, view.zone))
-        return all(wanted in ("", found) for wanted, found in pairs)
+        return is_within(view, self)
 
 
 def parsed(text: str, known: Known) -> Failure:

@@ -193,7 +193,7 @@ class Ladder:
         if endpoint.gateway and not self.policy.cluster.through_gateways:
             return f"behind an HTTP gateway, which {self.policy.name} does not use"
         for policy in self.governance.sovereignty:
-            if any(one.fits(endpoint, self.place, self._members) for one in policy.sovereignty):
+            if policy.forbids(endpoint, self.place, self._members):
                 return f"never used, by the sovereignty of {policy.name}"
         return ""
 

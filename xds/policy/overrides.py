@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from xds.model.events import FLEET, ref_of
 from xds.policy.reading import tiers_of
+from xds.policy.tiers import is_within
 from xds.problems import Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ class Drain:
 
     def is_at(self, at: Locality) -> bool:
         """Return whether it is about a locality."""
-        pairs = ((self.cluster, at.cluster), (self.region, at.region), (self.zone, at.zone))
-        return all(wanted in ("", found) for wanted, found in pairs)
+        return is_within(at, self)
 
     def __str__(self) -> str:
         """Return it for people."""

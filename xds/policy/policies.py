@@ -150,6 +150,10 @@ class Policy:
     stays_on_node: bool = field(init=False)
     """Nor outside its own node, where it says on which it is."""
 
+    def forbids(self, endpoint: Endpoint, place: Place, members: Mapping[str, Member]) -> bool:
+        """Return whether its sovereignty forbids an endpoint to the clients at a place."""
+        return any(one.fits(endpoint, place, members) for one in self.sovereignty)
+
     def __post_init__(self) -> None:
         """Find out what of a client's place it depends on."""
         rungs = [*self.rungs, *(rung for one in self.by_client for rung in one.rungs)]

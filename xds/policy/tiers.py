@@ -3,10 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+from xds.model.service import Health
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from xds.model.service import Endpoint, Locality
+
+
+class Placed(Protocol):
+    """What has a place."""
+
+    @property
+    def cluster(self) -> str:
+        """Its cluster."""
+
+    @property
+    def region(self) -> str:
+        """Its region."""
+
+    @property
+    def zone(self) -> str:
+        """Its zone."""
+
+
+def is_within(at: Placed, wanted: Placed) -> bool:
+    """Return whether something is at a place of which parts that are "" mean all."""
+    pairs = ((wanted.cluster, at.cluster), (wanted.region, at.region), (wanted.zone, at.zone))
+    return all(part in ("", found) for part, found in pairs)
+
+
+def counted(endpoints: Iterable[Endpoint]) -> int:
+    """Return how many endpoints count, to us and to Envoy: those that drain are not missed."""
+    return sum(one.health is not Health.DRAINING for one in endpoints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +50,21 @@ class Share:
     """At least 1; relative to the other localities of the tier."""
     reasons: tuple[str, ...]
     """What made the weight, in words and numbers."""
+
+    @property
+    def healthy(self) -> int:
+        """How many endpoints are HEALTHY."""
+        return sum(one.health is Health.HEALTHY for one in self.endpoints)
+
+    @property
+    def degraded(self) -> int:
+        """How many endpoints are DEGRADED."""
+        return sum(one.health is Health.DEGRADED for one in self.endpoints)
+
+    @property
+    def counted(self) -> int:
+        """How many endpoints count."""
+        return counted(self.endpoints)
 
 
 @dataclass(frozen=True, slots=True)

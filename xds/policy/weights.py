@@ -5,10 +5,9 @@ from __future__ import annotations
 from math import gcd, lcm
 from typing import TYPE_CHECKING, Final
 
-from xds.model.service import Health
 from xds.model.traffic_objects import ANY, OWN
 from xds.policy.policies import is_own_zone
-from xds.policy.tiers import Share
+from xds.policy.tiers import Share, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -51,16 +50,16 @@ def shares(rung: Rung, groups: Groups, place: Place, capacities: Mapping[str, fl
 
 def _by_endpoints(at: Locality, endpoints: tuple[Endpoint, ...], more: tuple[str, ...]) -> Share:
     """Weigh a locality by its endpoints, healthy or not: Envoy discounts the unhealthy itself (locality weighting)."""
-    counted = _counted(endpoints)
+    number = counted(endpoints)
     reasons = [*_count(endpoints)]
-    if not counted:
+    if not number:
         reasons.append("a locality that has endpoints keeps weight 1")
-    return Share(at, endpoints, max(1, counted), (*reasons, *more))
+    return Share(at, endpoints, max(1, number), (*reasons, *more))
 
 
 def _by_capacity(groups: Groups, capacities: Mapping[str, float]) -> tuple[Share, ...]:
     found = sorted(groups.items())
-    exact = [max(1, _counted(endpoints)) * capacities[at.cluster] for at, endpoints in found]
+    exact = [max(1, counted(endpoints)) * capacities[at.cluster] for at, endpoints in found]
     weights = scaled([round(one * _THOUSANDTHS) for one in exact])
     return tuple(
         Share(at, endpoints, weight, (*_count(endpoints), f"each bears {capacities[at.cluster]:g} requests/s in {at.cluster}"))
@@ -73,15 +72,15 @@ def _by_words(weights: Sequence[WeightSpec], groups: Groups, place: Place) -> tu
     owners = {at: weight_of(weights, at, place) for at in groups}
     totals: dict[int, int] = {}
     for at, owner in owners.items():
-        totals[id(owner)] = totals.get(id(owner), 0) + max(1, _counted(groups[at]))
+        totals[id(owner)] = totals.get(id(owner), 0) + max(1, counted(groups[at]))
     found = [(at, owner) for at, owner in sorted(owners.items()) if owner and owner.weight]
     common = lcm(*(totals[id(owner)] for _, owner in found)) if found else 1
-    exact = [owner.weight * common * max(1, _counted(groups[at])) // totals[id(owner)] for at, owner in found]
+    exact = [owner.weight * common * max(1, counted(groups[at])) // totals[id(owner)] for at, owner in found]
     result = []
     for (at, owner), weight in zip(found, scaled(exact), strict=True):
         reasons = [f"weight {owner.weight} of {_place(owner)}"]
-        if totals[id(owner)] != max(1, _counted(groups[at])):
-            reasons.append(f"shared by {totals[id(owner)]} endpoints, {_counted(groups[at])} of them here")
+        if totals[id(owner)] != max(1, counted(groups[at])):
+            reasons.append(f"shared by {totals[id(owner)]} endpoints, {counted(groups[at])} of them here")
         result.append(Share(at, groups[at], weight, (*_count(groups[at]), *reasons)))
     return tuple(result)
 
@@ -109,11 +108,7 @@ def _place(spec: WeightSpec) -> str:
     return ", ".join(f"{kind} {name}" for kind, name in parts if name) or "every place that nothing else names"
 
 
-def _counted(endpoints: Iterable[Endpoint]) -> int:
-    return sum(endpoint.health is not Health.DRAINING for endpoint in endpoints)
-
-
 def _count(endpoints: tuple[Endpoint, ...]) -> tuple[str, ...]:
-    draining = len(endpoints) - _counted(endpoints)
+    draining = len(endpoints) - counted(endpoints)
     count = f"{len(endpoints)} endpoint{'s' if len(endpoints) > 1 else ''}"
     return (count, f"{draining} of them draining, not counted") if draining else (count,)
