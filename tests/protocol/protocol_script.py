@@ -100,7 +100,7 @@ def decode(response, encoder_name: str, *, delta: bool, understand=toy) -> tuple
     pairs = [(name, understand(body.type_url, body.value)[1]) for name, body in named] + [(r.name, "absent") for r in empty]
     names = [name for name, _ in pairs] + removed
     assert len(names) == len(set(names)), f"R29: a name twice in {names}"
-    assert response.content().keys() == set(names)
+    assert response.content.keys() == set(names)
     return pairs + [(r.name, f"kept for {r.ttl.ToSeconds()} s as {r.version}") for r in beats], removed
 
 

@@ -6,11 +6,12 @@ from xds.protocol import DeltaRequest, DeltaStream, Encoder, SotwRequest, SotwSt
 from xds.protocol.delta import IN_FLIGHT
 from xds.snapshot.resource import Resource
 from xds.snapshot.snapshot import ChangeSet, Snapshot
+from xds.snapshot.table import Table
 from xds.wire import CLUSTER, ENDPOINT, envoy
 
 
 def snapshot(type_url, **bodies):
-    return Snapshot("view", {type_url: {name: Resource.of(type_url, name, body) for name, body in bodies.items()}})
+    return Snapshot("view", {type_url: Table({name: Resource.of(type_url, name, body) for name, body in bodies.items()})})
 
 
 def changed(type_url, *names):

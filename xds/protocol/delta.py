@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from xds.protocol.interest import Look
     from xds.protocol.requests import DeltaRequest
     from xds.snapshot.snapshot import Snapshot
+    from xds.snapshot.table import Table
 
 IN_FLIGHT = 64
 """Unanswered responses remembered a type; a client that never answers costs no more than this."""
@@ -66,25 +67,28 @@ class DeltaStream(Stream["_DeltaType"]):
         responses: list[Response] = []
         self._polled_at_s = now_s
         gates = Gates(self._types, snapshot, now_s, aggregated=self._aggregated)
-        looked_at: list[tuple[_DeltaType, Look, list[str]]] = []
+        looked_at: list[_DeltaType] = []
+        going: list[tuple[_DeltaType, Look, list[str]]] = []
         for kind in self._types.values():
-            if kind.interest.pending:
-                look = kind.look(snapshot.resources(kind.type_url), now_s)
-                gone: list[str] = []
-                sent = self._send_found(kind, look, gates, now_s, gone)
-                for response in sent:
-                    self._keep_spare(response.type_url, response.awaited, snapshot)
-                responses += sent
-                looked_at.append((kind, look, gone))
-        for kind, look, gone in sorted(looked_at, key=lambda item: removal_rank(item[0].type_url)):
+            if not kind.interest.pending:
+                continue
+            look = kind.look(snapshot.resources(kind.type_url), now_s)
+            gone: list[str] = []
+            sent = self._send_found(kind, look, gates, now_s, gone)
+            for response in sent:
+                self._keep_spare(response.type_url, response.awaited, snapshot)
+            responses += sent
+            looked_at.append(kind)
             if gone and kind.removable:
-                self._send(kind, (), gates.released(kind, gone, look), now_s, responses)
-        for kind, *_ in looked_at:
+                going.append((kind, look, gone))
+        for kind, look, gone in sorted(going, key=lambda item: removal_rank(item[0].type_url)):
+            self._send(kind, (), gates.released(kind, gone, look), now_s, responses)
+        for kind in looked_at:
             if kind.answer_due:
                 responses.append(self._response(kind, (), (), now_s))  # even if it is empty, or Envoy waits (R12)
             elif kind.interest.client.held:
                 self.ledger.held_already(kind.type_url, now_s)
-        return responses + self._send_heartbeats(now_s)
+        return responses + self._send_heartbeats(now_s) if self._heartbeats_s() else responses
 
     def _send_heartbeats(self, now_s: float) -> list[Response]:
         due = [(kind, beats) for kind in self._types.values() if (beats := kind.heartbeats.due(now_s))]
@@ -93,7 +97,7 @@ class DeltaStream(Stream["_DeltaType"]):
         ]
 
     def _heartbeats_s(self) -> list[float]:
-        return [at_s for kind in self._types.values() if (at_s := kind.heartbeats.next_s) is not None]
+        return [min(due_s.values()) for kind in self._types.values() if (due_s := kind.heartbeats.due_s)]
 
     def _send_found(self, kind: _DeltaType, look: Look, gates: Gates, now_s: float, gone: list[str]) -> list[Response]:
         """Return additions and answers of one type; what the client is to drop is added to `gone`, if it goes later."""
@@ -134,11 +138,11 @@ class DeltaStream(Stream["_DeltaType"]):
             return self._reject_late(kind, request, now_s)
         response, _ = kind.in_flight.pop(request.nonce)
         if request.error is None:
-            kind.accept(response.nonce, content := response.content(), now_s)
+            kind.accept(response.nonce, content := response.content, now_s)
             self._accepted(kind, content)
             self.ledger.acked(response, *kind.standing(now_s))
             return None, NO_NAMES
-        nack, rejected = self._reject(kind, response.nonce, response.content(), request.error, now_s)
+        nack, rejected = self._reject(kind, response.nonce, response.content, request.error, now_s)
         client = kind.interest.client
         client.unsure |= (response.names & client.before.keys()) - rejected  # sent anew since
         kind.interest.owe(frozenset(response.heartbeats) & client.held.keys())  # it wants the body
@@ -178,17 +182,21 @@ class DeltaStream(Stream["_DeltaType"]):
         """
         interest = kind.interest
         before = interest.subscription
-        added, removed = frozenset(subscribe) - {WILDCARD}, frozenset(unsubscribe)
-        asked_for_all = WILDCARD in subscribe and WILDCARD not in removed
+        added, removed = frozenset(subscribe), frozenset(unsubscribe)
+        asked_for_all = WILDCARD in added and WILDCARD not in removed
+        added = added - {WILDCARD} if WILDCARD in added else added
         wildcard = asked_for_all or (before.wildcard and WILDCARD not in removed)
-        subscription = Subscription(wildcard, (before.names | added) - removed)
+        names = before.names | added if before.names else added  # which may be many: no copy that is not needed
+        subscription = Subscription(wildcard, names - removed if removed else names)
         if subscription != before:
             interest.subscribe(subscription)
             self.subscription_changes += 1
             if kind.claims:  # what is dropped is no longer held, whatever was said of it at first
                 kind.claims = {name: version for name, version in kind.claims.items() if interest.wants(name)}
         # Whether the wildcard covers a name that was unsubscribed is for the server to say (R5).
-        interest.owe((added - removed - rejected) | (removed & (before.names | added) if wildcard else NO_NAMES))
+        interest.owe(added - removed - rejected if removed or rejected else added)
+        if removed and wildcard:
+            interest.owe(removed & (before.names | added))
         if asked_for_all:
             interest.everything = kind.answer_due = True
             if before.wildcard:  # asked again: the client may have dropped everything (R6)
@@ -274,13 +282,13 @@ class _DeltaType(Kind):
     def sent(self, response: Response, now_s: float) -> None:
         self.answer_due = False
         client = self.interest.client
-        client.put(response.resources, response.removed)
+        client.put(response.content)
         client.record(response.nonce, response.names, now_s)
         self.heartbeats.begin(response.perishable, now_s)
         self.in_flight[response.nonce] = response, now_s
         if len(self.in_flight) > IN_FLIGHT:  # who never answers has to be taken to accept
             overdue, _ = self.in_flight.pop(next(iter(self.in_flight)))
-            client.accept(overdue.content())
+            client.accept(overdue.content)
             self.overdue[overdue.nonce] = overdue.names
             if len(self.overdue) > OVERDUE:
                 del self.overdue[next(iter(self.overdue))]
@@ -293,7 +301,7 @@ class _DeltaType(Kind):
         client.restore(gone)
         return frozenset(names) - gone
 
-    def look(self, available: Mapping[str, Resource], now_s: float) -> Look:
+    def look(self, available: Table, now_s: float) -> Look:
         """Take out what is to be looked at now."""
         interest = self.interest
         if self.claims:

@@ -17,7 +17,7 @@ from google.protobuf.duration_pb2 import Duration
 from xds.protocol.traits import WAITS_FOR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from xds.snapshot.resource import Resource
 
@@ -55,16 +55,14 @@ class Response:
     nonce: str = ""
     body: bytes = b""
     """The encoded `DeltaDiscoveryResponse` or `DiscoveryResponse`."""
+    content: Mapping[str, Resource | None] = field(default_factory=dict, compare=False)
+    """What it says: name -> resource, None for what does not exist."""
     names: frozenset[str] = field(default=frozenset(), compare=False)
     """Of the resources, and of what does not exist."""
     awaited: frozenset[str] = field(default=frozenset(), compare=False)
     """Names of what the client will wait for because of these resources, of the type that `WAITS_FOR` says (R20, R27)."""
     perishable: tuple[Resource, ...] = field(default=(), compare=False)
     """Those of the resources that have a time to live."""
-
-    def content(self) -> dict[str, Resource | None]:
-        """Return what it says: name -> resource, None for what does not exist."""
-        return {**{resource.name: resource for resource in self.resources}, **dict.fromkeys(self.removed)}
 
 
 class Encoder:
@@ -164,11 +162,13 @@ class Encoder:
         # The nonce stands last, so that a copy with another nonce is a slice and not a new encoding.
         parts.append(_nonce_field(self._last_nonce))
         resources = draft.resources
+        content = {**{resource.name: resource for resource in resources}, **dict.fromkeys(draft.removed)}
         response = replace(
             draft,
             nonce=str(self._last_nonce),
             body=b"".join(parts),
-            names=frozenset([*[resource.name for resource in resources], *draft.removed]),
+            content=content,
+            names=frozenset(content),
             awaited=awaited_by(draft.type_url, resources),
             perishable=tuple(resource for resource in resources if resource.ttl_s is not None),
         )

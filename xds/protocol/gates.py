@@ -18,7 +18,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xds.protocol.holdings import UNCERTAIN, Claim, version_of
-from xds.protocol.traits import AWAITED, COMPLETE, FOLLOWERS, REFERRERS, REPLACING, UNGATED, WAITS_FOR, WARMED_BY
+from xds.protocol.traits import AWAITED, AWAITED_BY, COMPLETE, FOLLOWERS, REFERRERS, REPLACING, UNGATED, WAITS_FOR, WARMED_BY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -75,19 +75,26 @@ class Gates:
         self._snapshot = snapshot
         self._now_s = now_s
         self._aggregated = aggregated
-        self._reconnected = any(kind.reconnected for kind in kinds.values())
         self._fresh: dict[tuple[str, str], frozenset[str]] = {}
         self._removed: dict[tuple[str, str], frozenset[str]] = {}
         self._moves: dict[str, set[str]] = {}
         self._may_wait_for: dict[str, set[str] | None] = {}
 
-    def hold_back(self, kind: Kind, resource: Resource, deadlines: Mapping[str, float]) -> bool:
-        """Return whether a resource has to wait for what it refers to, and have it looked at again if so.
+    @property
+    def _reconnected(self) -> bool:
+        return any(kind.reconnected for kind in self._kinds.values())
+
+    def stand_open(self, kind: Kind) -> bool:
+        """Return whether nothing of a type waits.
 
         A client that has nothing yet gets everything at once: its first sync. So does one that has something and does not say
         what (state of the world), if the type's sets are complete: to leave anything out would take it away.
         """
-        if not kind.synced and (kind.type_url in COMPLETE or not self._reconnected):
+        return not kind.synced and (kind.type_url in COMPLETE or not self._reconnected)
+
+    def hold_back(self, kind: Kind, resource: Resource, deadlines: Mapping[str, float]) -> bool:
+        """Return whether a resource has to wait for what it refers to, and have it looked at again if so."""
+        if self.stand_open(kind):
             return False
         must_wait = kind.type_url not in UNGATED and self._must_wait(kind, resource)
         must_wait = must_wait or self._would_disturb(kind, resource) or self._moves_beside_another(kind, resource)
@@ -193,16 +200,17 @@ class Gates:
         Once Envoy has rejected an update of routes, no listener waits for others any more; the same with endpoints and
         clusters, though these rarely move.
         """
+        leader = self._kinds.get(AWAITED_BY.get(kind.type_url, ""))
+        if leader is None or not (leader.interest.client.before or leader.interest.client.replaced):
+            return False  # nothing can be moving
         client = kind.interest.client
         accepted = client.before.get(resource.name, client.held.get(resource.name))
         if version_of(accepted) == resource.version:
             return False  # the client has it
         available = self._snapshot.resources(kind.type_url)
-        awaited: set[str] = set()
-        for url, needed_url in WAITS_FOR.items():
-            if needed_url == kind.type_url and url in self._kinds:
-                held = self._kinds[url].interest.client.held
-                awaited.update(*[self._not_accepted(needed_url, held.get(name), was) for name, was in self._moving(url)])
+        held = leader.interest.client.held
+        moving = self._moving(leader.type_url)
+        awaited = {one for name, was in moving for one in self._not_accepted(kind.type_url, held.get(name), was)}
         return resource.name not in awaited and any(name in available or kind.spare(name) for name in awaited)
 
     def _moves_beside_another(self, kind: Kind, resource: Resource) -> bool:

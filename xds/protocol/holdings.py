@@ -81,18 +81,20 @@ class Holdings:
         held = self.held.get(resource.name)
         return held is not None and held.version == resource.version
 
-    def put(self, resources: Iterable[Resource], gone: Iterable[str] = ()) -> None:
-        """Record that resources are sent, and that the client is told to drop others."""
+    def put(self, content: Mapping[str, Resource | None]) -> None:
+        """Record that this is sent: name -> resource, None for what the client is told to drop."""
         held, before = self.held, self.before
-        for resource in resources:
-            name = resource.name
+        if not held and not before:  # a first sync, whose names may be many
+            before.update(dict.fromkeys(content))
+            held.update({name: resource for name, resource in content.items() if resource is not None})
+            return
+        for name, resource in content.items():
             if name not in before:
                 before[name] = held.get(name)
-            held[name] = resource
-        for name in gone:
-            dropped = held.pop(name, None)
-            if name not in before:
-                before[name] = dropped
+            if resource is None:
+                held.pop(name, None)
+            else:
+                held[name] = resource
 
     def claim(self, versions: Mapping[str, str], available: Mapping[str, Resource]) -> None:
         """Record what a client says it holds."""
@@ -105,7 +107,7 @@ class Holdings:
 
         What it rejected stays withheld: it is sent what it accepted before, or, if that is nothing, once more what it rejected.
         """
-        for name in self.held.keys() & names:
+        for name in self.held.keys() & names if self.held else ():
             self.before.setdefault(name, self.held[name])
             del self.held[name]
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from xds.protocol.holdings import Claim
     from xds.snapshot.resource import Resource
+    from xds.snapshot.table import Table
 
 WILDCARD = "*"
 NO_NAMES: frozenset[str] = frozenset()
@@ -44,13 +45,13 @@ class Look(NamedTuple):
     """Names to look at."""
 
     names: list[str]
-    owed: set[str]
+    owed: AbstractSet[str]
     """Those among the names that have to be answered whatever the client is believed to hold."""
     apart: list[list[str]]
     """Further names, all owed, each list in a response of its own."""
     deadlines: dict[str, float]
     """Name -> when it has waited long enough; of names that a gate has held back before."""
-    available: Mapping[str, Resource]
+    available: Table
     """What there is of the type."""
 
 
@@ -114,10 +115,14 @@ class Interest:
         """Look at these names again, as far as they are wanted."""
         self.dirty |= self.wanted(names)
 
-    def take(self, available: Mapping[str, Resource]) -> Look:
+    def take(self, available: Table) -> Look:
         """Return the names to look at; nothing is pending then."""
+        names = self.dirty
+        if not (self.owed or self.waiting or self.apart or self.everything or self.client.withheld):  # as in nearly every update
+            self.dirty = set()
+            return Look(_in_order(names, available), NO_NAMES, [], {}, available)
         owed, withheld = self.owed, self.client.withheld
-        names = self.dirty | owed | self.waiting.keys()
+        names |= owed | self.waiting.keys()
         if self.everything:
             names |= self.subscription.names | self.client.held.keys() | withheld.keys()
             if self.subscription.wildcard:
@@ -220,6 +225,8 @@ class Interest:
 
 def _in_order(names: set[str], available: Mapping[str, Resource]) -> list[str]:
     """Return the names sorted, so that streams that need the same ask the encoder for the same."""
+    if len(names) == 1:
+        return [*names]
     if len(names) * 4 < len(available):
         return sorted(names)
     # A snapshot's names are nearly in order, which sort() takes advantage of.

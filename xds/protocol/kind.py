@@ -12,7 +12,7 @@ from xds.snapshot.resource import Resource
 from xds.wire.type_urls import ROUTE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from xds.protocol.encoder import Response
@@ -75,7 +75,7 @@ class Kind:
             return State.STALE, next(iter(self.in_flight.values()))[1]
         return State.SYNCED, now_s
 
-    def find(self, names: Iterable[str], owed: AbstractSet[str], look: Look, gates: Gates) -> Found:
+    def find(self, names: Sequence[str], owed: AbstractSet[str], look: Look, gates: Gates) -> Found:
         """Return what of these names there is to tell the client now; what a gate holds back is looked at again.
 
         Args:
@@ -86,18 +86,14 @@ class Kind:
         """
         found = Found([], [], [])
         client = self.interest.client
+        if not (client.held or client.withheld) and gates.stand_open(self):
+            names = self._find_first(names, look, found)
         for name in names:
-            resource = client.instead_of_rejected(name) or look.available.get(name)
+            resource = (client.instead_of_rejected(name) if client.withheld else None) or look.available.get(name)
             if resource is None and name in owed:
                 resource = self._spare_for_now(name, look, gates)
             if resource is None:
-                if name in owed:
-                    if gates.may_be_waited_for(self, name) and gates.wait(self, name, look.deadlines):
-                        self.interest.owed.add(name)
-                    else:
-                        found.absent.append(name)
-                elif name in client.held and not gates.must_finish(self, name, look.deadlines):
-                    found.gone.append(name)
+                self._find_nothing(name, owed, look, gates, found)
             elif client.holds(resource):  # nothing owed is held
                 continue
             elif gates.hold_back(self, resource, look.deadlines):
@@ -105,14 +101,35 @@ class Kind:
             else:
                 found.resources.append(resource)
         if self.type_url in REPLACING and self.interest.waiting:
-            # Where some wait, those that are new wait with them and with those that go (`Gates.released`).
-            new = [resource.name for resource in found.resources if resource.name not in client.held]
-            kept = {name for name in new if gates.gather(self, name, look.deadlines)}
-            self.interest.owed |= kept & owed
-            found.resources[:] = [resource for resource in found.resources if resource.name not in kept]
+            self._gather(found, owed, look, gates)
         else:
             self.gathers_since_s = None
         return found
+
+    def _find_nothing(self, name: str, owed: AbstractSet[str], look: Look, gates: Gates, found: Found) -> None:
+        """Find what the client has to be told of a name of which there is no resource."""
+        if name in owed:
+            if gates.may_be_waited_for(self, name) and gates.wait(self, name, look.deadlines):
+                self.interest.owed.add(name)
+            else:
+                found.absent.append(name)
+        elif name in self.interest.client.held and not gates.must_finish(self, name, look.deadlines):
+            found.gone.append(name)
+
+    def _gather(self, found: Found, owed: AbstractSet[str], look: Look, gates: Gates) -> None:
+        """Have those that are new wait with those that wait, and with those that go (`Gates.released`)."""
+        new = [resource.name for resource in found.resources if resource.name not in self.interest.client.held]
+        kept = {name for name in new if gates.gather(self, name, look.deadlines)}
+        self.interest.owed |= kept & owed
+        found.resources[:] = [resource for resource in found.resources if resource.name not in kept]
+
+    def _find_first(self, names: Sequence[str], look: Look, found: Found) -> Sequence[str]:
+        """Find what there is for a client that has nothing yet, whose names may be many; return the others."""
+        found.resources.extend(look.available.present(names))
+        if len(found.resources) == len(names):
+            return ()
+        there = {resource.name for resource in found.resources}
+        return [name for name in names if name not in there]
 
     def _spare_for_now(self, name: str, look: Look, gates: Gates) -> Resource | None:
         """Return what there was of a name that has to be answered; it is looked at again until what waits for it is gone, too."""
@@ -160,7 +177,7 @@ class Kind:
         reject, nor what something waits for with mere changes, nor what is under way already with what is not; and routes,
         and changed endpoints of a cluster that serves requests while it warms anew, travel alone.
         """
-        if self.type_url not in WAITED_FOR or not self.synced:
+        if len(resources) <= 1 or self.type_url not in WAITED_FOR or not self.synced:
             return [resources]
         client = self.interest.client
         sure: list[Resource] = []

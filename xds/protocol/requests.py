@@ -82,9 +82,9 @@ def parse_delta(message: bytes | envoy.DeltaDiscoveryRequest) -> DeltaRequest:
         message = decode_delta(message)
     return DeltaRequest(
         message.type_url,
-        tuple(message.resource_names_subscribe),
-        tuple(message.resource_names_unsubscribe),
-        dict(message.initial_resource_versions),
+        tuple(subscribe) if (subscribe := message.resource_names_subscribe) else (),
+        tuple(unsubscribe) if (unsubscribe := message.resource_names_unsubscribe) else (),
+        dict(versions) if (versions := message.initial_resource_versions) else {},
         message.response_nonce,
         _error_of(message),
         message.node if message.HasField("node") else None,

@@ -27,12 +27,13 @@ from xds.snapshot.snapshot import set_version
 from xds.wire.type_urls import ENDPOINT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from xds.protocol.interest import Look
     from xds.protocol.requests import SotwRequest
     from xds.snapshot.snapshot import Snapshot
+    from xds.snapshot.table import Table
 
 EVERYTHING = Subscription(wildcard=True, names=NO_NAMES)
 
@@ -221,7 +222,7 @@ class _SotwType(Kind):
         self.changes: dict[str, Resource | None] = {}
         """What the last response changed of what the client held; None for what it left out."""
 
-    def hold(self, resources: Mapping[str, Resource], now_s: float) -> None:
+    def hold(self, resources: Table, now_s: float) -> None:
         """Record that the client holds these, and need not be answered."""
         self.interest.take(resources)
         self.interest.client.held = dict(resources)
@@ -229,7 +230,7 @@ class _SotwType(Kind):
         self.answer_due = False
         self.synced = True
 
-    def take_complete(self, available: Mapping[str, Resource], gates: Gates) -> list[Resource] | None:
+    def take_complete(self, available: Table, gates: Gates) -> list[Resource] | None:
         """Return the whole set to be sent (R11), or None if the client was sent it already."""
         look = self.interest.take(available)
         self._take_changes(look, gates)
@@ -237,7 +238,7 @@ class _SotwType(Kind):
             return None
         return [resource for _, resource in sorted(self.interest.client.held.items()) if not isinstance(resource, Claim)]
 
-    def take_part(self, available: Mapping[str, Resource], gates: Gates, limit_bytes: int) -> list[Resource]:
+    def take_part(self, available: Table, gates: Gates, limit_bytes: int) -> list[Resource]:
         """Return what changed or was asked for, up to a size; what exceeds it stays due. Absence means nothing here (R11)."""
         look = self.interest.take(available)
         self._take_changes(look, gates, limit_bytes)
@@ -255,11 +256,10 @@ class _SotwType(Kind):
             names = look.apart.pop(0)
             self.changes = self._found(names, frozenset(names), look, gates, limit_bytes)
         self.interest.apart += look.apart
-        sent = [resource for resource in self.changes.values() if resource is not None]
-        self.interest.client.put(sent, self.changes.keys() - {resource.name for resource in sent})
+        self.interest.client.put(self.changes)
 
     def _found(
-        self, names: Iterable[str], owed: AbstractSet[str], look: Look, gates: Gates, limit_bytes: int
+        self, names: Sequence[str], owed: AbstractSet[str], look: Look, gates: Gates, limit_bytes: int
     ) -> dict[str, Resource | None]:
         found = self.find(names, owed, look, gates)
         self.told_absent.difference_update([resource.name for resource in found.resources])

@@ -76,14 +76,23 @@ class Stream(Generic[K]):
         kind = self._types.get(type_url)
         return kind.interest.client.withheld if kind else {}
 
+    @property
+    def pending(self) -> bool:
+        """Whether `poll` may have something to do before `deadline_s`."""
+        for kind in self._types.values():  # after every request, so without a generator
+            if (kind.answer_due or kind.interest.pending) and not (self.one_in_flight and kind.in_flight):
+                return True
+        return False
+
     def deadline_s(self) -> float | None:
         """Return when `poll` has something to do even if nothing happens, in the time that it is given; None for never."""
-        ready = [kind for kind in self._types.values() if not self.one_in_flight or not kind.in_flight]
-        waits = [at_s for kind in ready for at_s in kind.interest.waiting.values()]
-        if waits:
-            waits += [replaced.until_s for kind in ready for replaced in kind.interest.client.replaced]
-        waits += self._heartbeats_s()
-        return min((at_s for at_s in waits if at_s > self._polled_at_s), default=None)
+        waits = self._heartbeats_s()
+        if any(kind.interest.waiting for kind in self._types.values()):
+            ready = [kind for kind in self._types.values() if not self.one_in_flight or not kind.in_flight]
+            waiting = [at_s for kind in ready for at_s in kind.interest.waiting.values()]
+            if waiting:
+                waits = [*waits, *waiting, *[replaced.until_s for kind in ready for replaced in kind.interest.client.replaced]]
+        return min([at_s for at_s in waits if at_s > self._polled_at_s], default=None) if waits else None
 
     def _heartbeats_s(self) -> list[float]:
         """Return when heartbeats are due."""

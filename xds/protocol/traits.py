@@ -37,7 +37,8 @@ REPLACING = frozenset((LISTENER,))
 WAITS_FOR = {**WARMED_BY, CLUSTER: ENDPOINT}
 """What is warming waits for this."""
 
-WAITED_FOR = frozenset(WAITS_FOR.values())
+AWAITED_BY = {awaited: waiting for waiting, awaited in WAITS_FOR.items()}
+WAITED_FOR = frozenset(AWAITED_BY)
 """A client's clusters or listeners wait for these, and go on without them if it rejects the response that they are part of."""
 
 AWAITED = (CLUSTER,)

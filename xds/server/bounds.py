@@ -33,14 +33,16 @@ def parser(kind: StreamKind, limits: Limits) -> Callable[[bytes], Request]:
 
     def delta(data: bytes) -> Request:
         message = decode_delta(data)
-        check_node(message.node, limits)
+        if message.HasField("node"):
+            check_node(message.node, limits)
         for field in (message.resource_names_subscribe, message.resource_names_unsubscribe, message.initial_resource_versions):
             _check_names(len(field), limits)
         return _checked(parse_delta(message), limits)
 
     def sotw(data: bytes) -> Request:
         message = decode_sotw(data)
-        check_node(message.node, limits)
+        if message.HasField("node"):
+            check_node(message.node, limits)
         _check_names(len(message.resource_names), limits)
         return _checked(parse_sotw(message), limits)
 
@@ -129,11 +131,11 @@ def _check_names(names: int, limits: Limits) -> None:
 def _checked(request: Request, limits: Limits) -> Request:
     if len(request.type_url) > limits.type_url_chars:
         raise _exhausted(f"`type_url` has {len(request.type_url)} characters, more than {limits.type_url_chars}")
-    if isinstance(request, DeltaRequest):
+    if isinstance(request, SotwRequest):
+        _check_lengths("a resource name", request.names, limits.name_chars)
+    elif request.subscribe or request.initial_versions:  # not so in an ACK, as most requests are
         _check_lengths("a resource name", chain(request.subscribe, request.initial_versions), limits.name_chars)
         _check_lengths("the version of a resource", request.initial_versions.values(), limits.version_chars)
-    else:
-        _check_lengths("a resource name", request.names, limits.name_chars)
     return request
 
 

@@ -213,7 +213,8 @@ class Stream:
         if protocol.subscription_changes != subscription_changes:
             check_subscriptions(protocol.subscriptions(), self._board.limits)
             self._board.hub.subscribe(self, protocol.subscriptions())
-        self.wake()
+        if protocol.pending:  # most requests are ACKs that leave nothing to say
+            self.wake()
 
     def _check_new_type(self, request: Request) -> None:
         limits = self._board.limits
@@ -235,45 +236,54 @@ class Stream:
             self._board.nacked(*self._seat, nack, self._log)
 
     async def _write_responses(self) -> None:
-        counters = self._board.counters
         last = False
         while not last:
             await self._wait_until_due()
             last = self._half_closed  # as of now: what was asked before it is answered by the poll below
             if self._seat is not None:
-                async with self._admitted():
-                    snapshot = self._board.source.current(self._seat[1])
-                    for response in self._protocol.poll(snapshot, self._board.clock()):
-                        await self._context.write(response.body)
-                        counters.responses[label(response.type_url)] += 1
-                        counters.response_bytes[label(response.type_url)] += len(response.body)
+                if self._must_be_admitted():
+                    async with self._admitted():
+                        await self._write_due(self._seat[1])
+                else:
+                    await self._write_due(self._seat[1])
             if self._ending:
                 raise self._ending
+
+    async def _write_due(self, view: Hashable) -> None:
+        counters = self._board.counters
+        for response in self._protocol.poll(self._board.source.current(view), self._board.clock()):
+            await self._context.write(response.body)
+            name = label(response.type_url)
+            counters.responses[name] += 1
+            counters.response_bytes[name] += len(response.body)
 
     async def _wait_until_due(self) -> None:
         """Return when something may have to be written: something happened, or a wait of the protocol's is over."""
         deadline_s = self._protocol.deadline_s()
-        remaining_s = None if deadline_s is None else max(0.0, deadline_s - self._board.clock())
-        with suppress(TimeoutError):
-            async with asyncio.timeout(remaining_s):
-                await self._due.wait()
+        if deadline_s is None:  # as nearly always: a timer costs more than the wait
+            await self._due.wait()
+        else:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, deadline_s - self._board.clock())):
+                    await self._due.wait()
         self._due.clear()
 
-    @asynccontextmanager
-    async def _admitted(self) -> AsyncIterator[None]:
-        """Wait for a slot if types were asked for the first time, and hold it while they are written.
+    def _must_be_admitted(self) -> bool:
+        """Return whether types were asked for the first time.
 
         A stream that has had its first sync waits for nobody, whatever else it asks for: its updates are not to be late
         because others arrive.
         """
-        types, loop = self._protocol.ledger.types, asyncio.get_running_loop()
-        is_synced = self._admitted_at_s is not None and loop.time() > self._admitted_at_s + FIRST_SYNC_S
-        if is_synced or len(types) == self._admitted_types:
-            yield
-            return
+        if len(self._protocol.ledger.types) == self._admitted_types:
+            return False
+        return self._admitted_at_s is None or asyncio.get_running_loop().time() <= self._admitted_at_s + FIRST_SYNC_S
+
+    @asynccontextmanager
+    async def _admitted(self) -> AsyncIterator[None]:
+        """Wait for a slot, and hold it while what was asked for is written."""
         async with self._board.admission.slot(self.stream_id):
-            self._admitted_at_s = self._admitted_at_s or loop.time()
-            self._admitted_types = len(types)
+            self._admitted_at_s = self._admitted_at_s or asyncio.get_running_loop().time()
+            self._admitted_types = len(self._protocol.ledger.types)
             yield
 
     def _leave(self) -> None:

@@ -37,7 +37,7 @@ class Snapshot:
     """What caused it, for people."""
     _versions: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
-    def resources(self, type_url: str) -> Mapping[str, Resource]:
+    def resources(self, type_url: str) -> Table:
         """Return the resources of one type by name; empty for an unknown type."""
         return self.types.get(type_url, EMPTY)
 

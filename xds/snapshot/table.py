@@ -7,7 +7,7 @@ in time and in the memory of the history.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, KeysView, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from typing import TYPE_CHECKING, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -52,6 +52,11 @@ class Table(Mapping[str, "Resource"]):
         """Return a resource, or the default; the hot path of every push."""
         found = self._changes[name] if name in self._changes else self._base.get(name)
         return default if found is None else found
+
+    def present(self, names: Iterable[str]) -> list[Resource]:
+        """Return the resources that there are of these names, in their order."""
+        get = self.get if self._changes else self._base.get
+        return [resource for name in names if (resource := get(name)) is not None]
 
     def __contains__(self, name: object) -> bool:
         return self._changes[name] is not None if name in self._changes else name in self._base
