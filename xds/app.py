@@ -71,8 +71,10 @@ if TYPE_CHECKING:
     from xds.snapshot.store import SnapshotStore
 
 HOUSEKEEPING_S = 5.0
+REPORT_QUIET_S = 0.25
+"""Problems are compared with those before once nothing has changed for so long: that looks at every stream."""
 REPORT_S = 1.0
-"""Problems are compared with those before at most this often while changes continue."""
+"""While changes continue, they are compared at most this often."""
 GRACE_S = 1.0
 """How long streams may take to write what is due when we stop."""
 
@@ -116,7 +118,7 @@ class ControlPlane:
         self._dns = DnsServer(self._zone, config.dns_address) if config.dns_address else None
         self._batch = Holdoff(self._build_batch, quiet_s=config.quiet_s, max_delay_s=config.max_delay_s)
         self._problem_log = ProblemLog()
-        self._report = Holdoff(self._log_problems, quiet_s=config.quiet_s, max_delay_s=REPORT_S)
+        self._report = Holdoff(self._log_problems, quiet_s=REPORT_QUIET_S, max_delay_s=REPORT_S)
         book, told = self._views.policies, self._report.changed
         self._writes = Writes(config, self._live, self._fleet, book, found=self._found, on_problems=told)
         self._pending: list[FleetChange] = []

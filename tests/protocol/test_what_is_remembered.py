@@ -68,3 +68,19 @@ def test_a_client_that_asks_for_a_cluster_again_and_again_and_answers_nothing():
         stream.on_change(change)
         ask(stream, store.current(VIEW), "cds", subscribe=["c"], now_s=number / 1000, answers=False)
     assert len(stream._types[type_url("eds")].spares) <= SPARES + 1
+
+
+def test_endpoints_that_were_answered_travel_together_from_then_on():
+    """A client that ACKs clusters before it asks for endpoints has them all once it has ACKed those, too."""
+    names = ("a", "b", "c")
+    stream, store = DeltaStream(Encoder("test")), SnapshotStore()
+    resources = {
+        type_url(kind): {name: resource(kind, name, content) for name in names} for kind, content in (("cds", "1"), ("eds", "1"))
+    }
+    store.publish(VIEW, resources, at_s=0, trigger="")
+    ask(stream, store.current(VIEW), "cds")
+    ask(stream, store.current(VIEW), "eds", subscribe=names)
+    stream.on_change(
+        store.publish(VIEW, {type_url("eds"): {name: resource("eds", name, "2") for name in names}}, at_s=0, trigger="")
+    )
+    assert [response.names for response in stream.poll(store.current(VIEW), 1.0)] == [frozenset(names)]

@@ -106,15 +106,17 @@ def serve(file: Path | None, **flags: object) -> None:
 async def _serve(config: Config, *, is_console: bool) -> None:
 
     from xds.app import ControlPlane
+    from xds.garbage import tend
 
     plane = ControlPlane(config)
     try:
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(plane.run(_announce if is_console else _log_ready))
             stopping = tasks.create_task(_stop_when_told(plane, is_console=is_console))
+            tending = tasks.create_task(tend())
             await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-            serving.cancel()
-            stopping.cancel()
+            for task in (serving, stopping, tending):
+                task.cancel()
         note("stopped")
     except ExceptionGroup as group:
         if error := _expected(group):

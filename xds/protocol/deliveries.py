@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
 KEPT: Final = 32
@@ -36,7 +36,7 @@ class Deliveries:
         self._kept: list[Delivery] = []
         self._limit = KEPT
 
-    def sent(self, nonce: str, names: frozenset[str], now_s: float, known: Sequence[Container[str]]) -> None:
+    def sent(self, nonce: str, names: frozenset[str], now_s: float, known: Sequence[Mapping[str, object]]) -> None:
         """Record a response.
 
         Args:
@@ -61,8 +61,14 @@ class Deliveries:
         found = ((delivery, delivery.names if among is None else delivery.names & among) for delivery in self._kept)
         return {name: delivery for delivery, names in found for name in names}
 
-    def _tidy(self, known: Sequence[Container[str]]) -> None:
+    def _tidy(self, known: Sequence[Mapping[str, object]]) -> None:
         """Forget deliveries of which every name was sent again since, or is gone."""
-        newest = {id(delivery) for name, delivery in self.newest().items() if any(name in part for part in known)}
-        self._kept = [delivery for delivery in self._kept if id(delivery) in newest]
-        self._limit = len(self._kept) + max(KEPT, len(self._kept))
+        sent_since: set[str] = set()
+        kept: list[Delivery] = []
+        for delivery in reversed(self._kept):
+            newest = delivery.names - sent_since
+            if any(not part.keys().isdisjoint(newest) for part in known):
+                kept.append(delivery)
+            sent_since |= newest
+        self._kept = kept[::-1]
+        self._limit = len(kept) + max(KEPT, len(kept))

@@ -85,17 +85,20 @@ class Gates:
         return any(kind.reconnected for kind in self._kinds.values())
 
     def stand_open(self, kind: Kind) -> bool:
-        """Return whether nothing of a type waits.
+        """Return whether no resource of a type has to wait.
 
         A client that has nothing yet gets everything at once: its first sync. So does one that has something and does not say
         what (state of the world), if the type's sets are complete: to leave anything out would take it away.
         """
-        return not kind.synced and (kind.type_url in COMPLETE or not self._reconnected)
+        if not kind.synced and (kind.type_url in COMPLETE or not self._reconnected):
+            return True
+        return kind.type_url in UNGATED and kind.type_url not in WAITS_FOR and not self._may_move(kind)
 
     def hold_back(self, kind: Kind, resource: Resource, deadlines: Mapping[str, float]) -> bool:
-        """Return whether a resource has to wait for what it refers to, and have it looked at again if so."""
-        if self.stand_open(kind):
-            return False
+        """Return whether a resource has to wait for what it refers to, and have it looked at again if so.
+
+        Not to be asked where the gates stand open.
+        """
         must_wait = kind.type_url not in UNGATED and self._must_wait(kind, resource)
         must_wait = must_wait or self._would_disturb(kind, resource) or self._moves_beside_another(kind, resource)
         return must_wait and self.wait(kind, resource.name, deadlines)
@@ -200,9 +203,9 @@ class Gates:
         Once Envoy has rejected an update of routes, no listener waits for others any more; the same with endpoints and
         clusters, though these rarely move.
         """
-        leader = self._kinds.get(AWAITED_BY.get(kind.type_url, ""))
-        if leader is None or not (leader.interest.client.before or leader.interest.client.replaced):
-            return False  # nothing can be moving
+        leader = self._may_move(kind)
+        if leader is None:
+            return False
         client = kind.interest.client
         accepted = client.before.get(resource.name, client.held.get(resource.name))
         if version_of(accepted) == resource.version:
@@ -212,6 +215,11 @@ class Gates:
         moving = self._moving(leader.type_url)
         awaited = {one for name, was in moving for one in self._not_accepted(kind.type_url, held.get(name), was)}
         return resource.name not in awaited and any(name in available or kind.spare(name) for name in awaited)
+
+    def _may_move(self, kind: Kind) -> Kind | None:
+        """Return the type that waits for this one, if something of it may be about to move to others."""
+        leader = self._kinds.get(AWAITED_BY.get(kind.type_url, ""))
+        return leader if leader and (leader.interest.client.before or leader.interest.client.replaced) else None
 
     def _moves_beside_another(self, kind: Kind, resource: Resource) -> bool:
         """Return whether this moves to others while another resource of the type does: if those are rejected, it hurts both."""

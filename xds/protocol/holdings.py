@@ -7,6 +7,7 @@ What a client *holds* was sent or is claimed by it. While it has not accepted th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xds.protocol.deliveries import Deliveries
@@ -124,15 +125,16 @@ class Holdings:
             later: the names in each response that was sent after this content and is not answered yet. Such a name is not settled
                 even if it is sent as it is here: it may have been gone in between.
         """
-        for name in self.before.keys() & content.keys():
+        answered = self.before.keys() & content.keys()
+        overtaken = answered.intersection(chain.from_iterable(later))
+        self.unsure -= answered
+        for name in answered:
             accepted = content[name]
-            self.unsure.discard(name)
-            overtaken = any(name in names for names in later)
-            if not overtaken and version_of(self.held.get(name)) == version_of(accepted):
+            if name not in overtaken and version_of(self.held.get(name)) == version_of(accepted):
                 del self.before[name]
             else:
                 self.before[name] = accepted
-        for name in self.withheld.keys() & content.keys():
+        for name in self.withheld.keys() & content.keys() if self.withheld else ():
             accepted = content[name]
             if version_of(self.withheld[name].resource) == version_of(accepted):
                 del self.withheld[name]

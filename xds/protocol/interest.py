@@ -183,9 +183,11 @@ class Interest:
         self.rejections_in_a_row = 0
         self.client.accept(content, later)
         uncertain: set[str] = set()
-        for name in content.keys() - self.client.held.keys():
-            accepted = content[name]
-            if accepted is not None and self.wants(name) and not any(name in names for names in later):
+        held = self.client.held  # of which there may be many
+        for name, accepted in content.items():
+            if name in held or accepted is None:
+                continue
+            if self.wants(name) and not any(name in names for names in later):
                 self.client.before.setdefault(name, accepted)
                 uncertain.add(name)
         self._take_as_uncertain(uncertain)

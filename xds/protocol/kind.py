@@ -85,8 +85,8 @@ class Kind:
             gates: those of the stream.
         """
         found = Found([], [], [])
-        client = self.interest.client
-        if not (client.held or client.withheld) and gates.stand_open(self):
+        client, stand_open = self.interest.client, gates.stand_open(self)
+        if stand_open and not (client.held or client.withheld):
             names = self._find_first(names, look, found)
         for name in names:
             resource = (client.instead_of_rejected(name) if client.withheld else None) or look.available.get(name)
@@ -96,7 +96,7 @@ class Kind:
                 self._find_nothing(name, owed, look, gates, found)
             elif client.holds(resource):  # nothing owed is held
                 continue
-            elif gates.hold_back(self, resource, look.deadlines):
+            elif not stand_open and gates.hold_back(self, resource, look.deadlines):
                 self.interest.owed |= {name} & owed
             else:
                 found.resources.append(resource)
@@ -161,6 +161,10 @@ class Kind:
     def reject_spares(self, names: frozenset[str]) -> None:
         """Forget what there was of names that the client rejects: it would do so again, without end."""
         self.spares = [spare._replace(names=spare.names - names) for spare in self.spares]
+
+    def drop_answered(self, names: AbstractSet[str]) -> None:
+        """Forget what there was of names that the client was answered, and has accepted, since what waits for them was sent."""
+        self.spares = [spare._replace(names=left) for spare in self.spares if (left := spare.names - names)]
 
     def drop_spares(self, *, but_last: bool = False) -> None:
         """Forget what there was of names that the client needs not be answered any more."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from xds.protocol.kind import Kind, Spare
 from xds.protocol.ledger import Ledger, ResourceStatus, resource_statuses
-from xds.protocol.traits import AWAITED, FOLLOWERS, WAITS_FOR, WARMED_BY, send_rank
+from xds.protocol.traits import AWAITED, AWAITED_BY, FOLLOWERS, WAITS_FOR, WARMED_BY, send_rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -138,6 +138,9 @@ class Stream(Generic[K]):
 
     def _accepted(self, kind: K, content: Mapping[str, Resource | None]) -> None:
         """Draw the consequences for other types of what the client accepted of one."""
+        leader = self._types.get(AWAITED_BY.get(kind.type_url, ""))
+        if kind.spares and leader is not None and not leader.in_flight:
+            kind.drop_answered(content.keys())
         if not kind.in_flight:
             self._drop_spares(kind.type_url)
         if kind.type_url in AWAITED:  # what was rejected may go out again if the client has now what was lacking

@@ -1,7 +1,7 @@
 """The hub: who wants to hear of what.
 
-In: the subscriptions of streams, and the change set of each publication. Out: `on_change` and one wake for exactly the
-streams that subscribe to something that changed. The index is
+In: the subscriptions of streams, and the change set of each publication. Out: exactly the streams that subscribe to something
+that changed (`xds.server.rounds` tells them). The index is
 
     (view, type URL) -> name -> groups -> streams
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping
+    from collections.abc import Hashable, Iterator, Mapping
 
     from xds.snapshot.snapshot import ChangeSet
 
@@ -89,14 +89,9 @@ class _Seat:
 
 
 class Hub(Generic[S]):
-    """The index of all streams of a server. Owned by the event loop's thread; nothing in it awaits.
+    """The index of all streams of a server. Owned by the event loop's thread; nothing in it awaits."""
 
-    Args:
-        wake: called once a publication for each stream that was marked dirty.
-    """
-
-    def __init__(self, wake: Callable[[S], None]) -> None:
-        self._wake = wake
+    def __init__(self) -> None:
         self._indexes: dict[tuple[Hashable, str], _Index[S]] = {}
         self._seats: dict[S, _Seat] = {}
 
@@ -131,17 +126,14 @@ class Hub(Generic[S]):
                 self._unplace(stream, type_url)
             del self._seats[stream]
 
-    def publish(self, change: ChangeSet) -> int:
-        """Mark the streams dirty that subscribe to something in the change set, wake each once, and return how many."""
-        touched: set[S] = set()
+    def interested(self, change: ChangeSet) -> set[S]:
+        """Return the streams that subscribe to something in the change set."""
+        found: set[S] = set()
         for type_url, names in change.names.items():
             index = self._indexes.get((change.view, type_url))
             if index is not None:
-                touched.update(*(group.streams for group in set(index.interested(names))))
-        for stream in touched:
-            stream.on_change(change)
-            self._wake(stream)
-        return len(touched)
+                found.update(*(group.streams for group in set(index.interested(names))))
+        return found
 
     def _place(self, stream: S, type_url: str, names: frozenset[str] | None) -> None:
         seat = self._seats[stream]

@@ -60,9 +60,10 @@ class Stream:
         self._opened_at_s = board.clock()
         self.peer = context.peer()
         self._log = _log.bind(stream=stream_id, kind=str(kind), peer=self.peer)
-        self._protocol = (DeltaStream if kind.delta else SotwStream)(board.encoder, aggregated=not kind.type_url)
+        self._protocol = self._new_protocol()
         self._seat: tuple[Node, Hashable] | None = None
         """Who the client is and the view that it gets, once both are known."""
+        self._info: StreamInfo | None = None
         self._admitted_types = 0
         """Types of which a first sync was admitted."""
         self._admitted_at_s: float | None = None
@@ -110,10 +111,19 @@ class Stream:
 
     def info(self) -> StreamInfo | None:
         """Return what is known, once the node and its view are."""
-        if self._seat is None:
-            return None
-        node, view = self._seat
-        return StreamInfo(
+        return self._info
+
+    def _new_protocol(self) -> DeltaStream | SotwStream:
+        return (DeltaStream if self.kind.delta else SotwStream)(self._board.encoder, aggregated=not self.kind.type_url)
+
+    def _forget(self) -> None:
+        """Let go of what was known of the client: exceptions that ended us keep us until the next full garbage collection."""
+        self._protocol.earlier, self._protocol.ledger.on_ack = tuple, None  # which lead back to us
+        self._protocol = self._new_protocol()
+
+    def _sit(self, node: Node, view: Hashable) -> None:
+        self._seat = (node, view)
+        self._info = StreamInfo(
             node_id=node.id,
             view=view,
             peer=self.peer,
@@ -143,8 +153,9 @@ class Stream:
         if after == before:
             return
         source.acquire(after)
-        self._seat = (node, after)
+        self._sit(node, after)
         self._board.hub.join(after, self)
+        self._board.rounds.leave(before, self)
         source.release(before)
         self._log.info("moved to another view", view=str(after))
         self._protocol.resync()
@@ -179,7 +190,7 @@ class Stream:
             self._board.rejected(error)
             raise refusal(str(error)) from error
         self._board.source.acquire(view)
-        self._seat = (node, view)
+        self._sit(node, view)
         self._protocol.earlier = lambda: self._board.source.history(self._seat[1]) if self._seat else ()
         self._protocol.reads_errors = (
             node.is_grpc
@@ -251,6 +262,7 @@ class Stream:
 
     async def _write_due(self, view: Hashable) -> None:
         counters = self._board.counters
+        self._board.rounds.catch_up(view, self)
         for response in self._protocol.poll(self._board.source.current(view), self._board.clock()):
             await self._context.write(response.body)
             name = label(response.type_url)
@@ -289,8 +301,10 @@ class Stream:
     def _leave(self) -> None:
         self._board.hub.leave(self)
         if self._seat is not None:
+            self._board.rounds.leave(self._seat[1], self)
             self._board.source.release(self._seat[1])
-            self._seat = None
+            self._seat = self._info = None
+        self._forget()
         if self._ending and self._ending.code in _CLIENTS_FAULT:
             self._board.counters.refused_streams += 1
         self._log.info("stream closed", reason=str(self._ending or "the client left"))

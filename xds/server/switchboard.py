@@ -18,6 +18,7 @@ from xds.server.hub import Hub
 from xds.server.lifetimes import Lifetimes
 from xds.server.limits import Limits
 from xds.server.nacks import NackLog
+from xds.server.rounds import Rounds
 from xds.server.stream import Stream
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class Switchboard:
         self.clock = clock
         self.counters = Counters()
         self.admission = Admission(self.limits.first_syncs, self.limits.first_sync_s)
-        self.hub: Hub[Stream] = Hub(Stream.wake)
+        self.hub: Hub[Stream] = Hub()
+        self.rounds: Rounds[Stream] = Rounds(self.hub, Stream.wake)
         self.on_ack = on_ack
         self._on_nack = on_nack
         self._nack_log = NackLog(clock)
@@ -113,7 +115,7 @@ class Switchboard:
     def publish(self, change: ChangeSet) -> None:
         """Tell the streams that subscribe to something in the change set; the source already has its snapshot."""
         self.counters.publications += 1
-        self.counters.wakes += self.hub.publish(change)
+        self.counters.wakes += self.rounds.publish(change)
 
     def reassign(self) -> None:
         """Ask for every stream's view again and move those whose view is another one now."""

@@ -1,0 +1,31 @@
+"""What is known of a client goes with its stream: the garbage collector looks at what lives long only now and then."""
+
+import gc
+import weakref
+
+import pytest
+from xds_world import cluster, endpoints, eventually
+
+from xds.wire import CLUSTER, ENDPOINT
+
+
+@pytest.mark.parametrize("kind", ["ads delta", "ads sotw"])
+async def test_without_the_garbage_collector(server, world, connect, kind):
+    world.put(cluster("web"), endpoints("web"))
+    client = connect(kind)
+    await client.send(CLUSTER)
+    await client.ack(await client.receive())
+    await client.send(ENDPOINT, ["web"])
+    await client.ack(await client.receive(), ["web"])
+    await client.silence()
+    (stream,) = server._board._streams.values()
+    known = weakref.ref(stream._protocol)
+    del stream
+    gc.collect()
+    gc.disable()
+    try:
+        client.call.cancel()
+        await eventually(lambda: not server._board._streams)
+        await eventually(lambda: known() is None, within_s=3)
+    finally:
+        gc.enable()
