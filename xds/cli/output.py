@@ -134,6 +134,14 @@ def say_indented(text: str, indent: str) -> None:
     say("\n".join(indent + line for line in text.splitlines()))
 
 
+def say_wrapped(text: str, indent: str) -> None:
+    """Print one line; on a terminal that is too narrow for it, further ones that begin with the indent."""
+    room = terminal_width()
+    shown = visible(text)
+    options = {"break_long_words": False, "break_on_hyphens": False}
+    click.echo(textwrap.fill(shown, max(room, LEAST_ROOM), subsequent_indent=indent, **options) if room else shown)
+
+
 def note(text: str) -> None:
     """Say something that is not part of the result."""
     say(text, to_stderr=True)

@@ -164,7 +164,7 @@ class PolicyBook:
         """Return what governs a port of a service for clients in a cluster."""
         if self.is_empty:
             return self.unruled(service)
-        found = self.candidates(service, port, cluster)
+        found = self.candidates(service.key, port, cluster)
         is_explicit = bool(found) and found[0][0].kind == "Service"
         policy = found[0][1] if found else NO_POLICY[service.traffic_distribution, service.spans]
         if not policy.rungs:
@@ -195,11 +195,11 @@ class PolicyBook:
         """Return what governs a service of which no policy speaks."""
         return _UNRULED[service.traffic_distribution, service.spans]
 
-    def candidates(self, service: Service, port: int, cluster: str) -> list[tuple[Subject, Policy]]:
+    def candidates(self, key: ServiceKey, port: int, cluster: str) -> list[tuple[Subject, Policy]]:
         """Return what is in force for a port of a service and clients in a cluster, the most specific first."""
         if not self._subjects:
             return []
-        subjects = subjects_of(service.key, port, cluster)
+        subjects = subjects_of(key, port, cluster)
         return [(one, self._subjects[one]) for one in subjects if one in self._subjects]
 
     def _sovereign_over(self, service: Service, port: int, cluster: str) -> tuple[Policy, ...]:
@@ -327,7 +327,7 @@ class PolicyBook:
     def _policies_of(self, service: Service) -> set[Policy]:
         """Return what governs ports of a service for clients of all clusters that see it."""
         ports = [port.number for port in service.ports]
-        found = (self.candidates(service, port, cluster) for port in ports for cluster in service.visible_in)
+        found = (self.candidates(service.key, port, cluster) for port in ports for cluster in service.visible_in)
         return {candidates[0][1] for candidates in found if candidates}
 
     def _why(self, loser: Entry, winner: Policy) -> str:

@@ -5,7 +5,7 @@ The numbers are those by which CLAs are made (`Ladder.rank`), and what a client 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -108,6 +108,7 @@ def explain(fleet: Fleet, book: PolicyBook, service: Service, port: int, view: V
         *_given(fleet, service, view),
         *_imported(fleet, service, port),
         *_governed(book, service, port, view),
+        *_beside(book, service, port, view),
         *_members(fleet, service, port, view),
     )
     forecast = predicted(ranking, ladder.policy, view)
@@ -213,7 +214,7 @@ def _governed(book: PolicyBook, service: Service, port: int, view: View) -> Iter
         left = f"{100 * drain.left:.0f} % of what it would get" if drain.left else "nothing"
         does = f"leaves {drain.place} {left}" if drain in drains else "does not move what one cluster alone may serve"
         yield Step("drain", f"{drain} {does}", (drain.origin,))
-    candidates = book.candidates(service, port, view.cluster)
+    candidates = book.candidates(service.key, port, view.cluster)
     for item, ref, faults in book.refused(service, port, view.cluster):
         text = f"{item.kind} {item.metadata.namespace}/{item.metadata.name} is not accepted: {faults[0].message}"
         yield Step("policy", text, (ref,))
@@ -229,6 +230,18 @@ def _governed(book: PolicyBook, service: Service, port: int, view: View) -> Iter
     for subject, other in others:
         if other is not policy:
             yield Step("policy", f"{other.name} speaks for it as {_as(subject)}, which is less specific", book.refs(other))
+
+
+def _beside(book: PolicyBook, service: Service, port: int, view: View) -> Iterator[Step]:
+    """Yield which policies name the service under its other name alone: whoever wrote them may have meant this one, too."""
+    key = service.key
+    if not view.cluster:
+        return
+    candidates = {policy for _, policy in book.candidates(key, port, view.cluster)}
+    other = replace(key, scope=CLUSTERSET if key.scope else view.cluster)
+    for subject, policy in book.candidates(other, port, view.cluster):
+        if subject.kind and not subject.system and policy not in candidates:
+            yield Step("policy", f"{policy.name} names {subject}, which is {other.fqdn}, and not this", book.refs(policy))
 
 
 def _as(subject: object) -> str:
