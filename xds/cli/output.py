@@ -88,8 +88,9 @@ def print_table(  # noqa: PLR0913 - each has its own default
     return aligned
 
 
-def _wrapped(text: str, room: int) -> list[str]:
-    return textwrap.wrap(text, max(room, LEAST_ROOM), break_long_words=False, break_on_hyphens=False)
+def _wrapped(text: str, room: int, indent: str = "") -> list[str]:
+    wide = max(room, LEAST_ROOM)
+    return textwrap.wrap(text, wide, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def terminal_width() -> int | None:
@@ -136,10 +137,8 @@ def say_indented(text: str, indent: str) -> None:
 
 def say_wrapped(text: str, indent: str) -> None:
     """Print one line; on a terminal that is too narrow for it, further ones that begin with the indent."""
-    room = terminal_width()
-    shown = visible(text)
-    options = {"break_long_words": False, "break_on_hyphens": False}
-    click.echo(textwrap.fill(shown, max(room, LEAST_ROOM), subsequent_indent=indent, **options) if room else shown)
+    room, shown = terminal_width(), visible(text)
+    click.echo("\n".join(_wrapped(shown, room, indent)) if room else shown)
 
 
 def note(text: str) -> None:
