@@ -177,6 +177,18 @@ def test_what_finds_nobody_fails(xdsctl, fleet):
     assert "all of them served" in passed.stdout
 
 
+@pytest.mark.parametrize(
+    ("price", "words"),
+    [
+        ("eu>uss=20", "price of 'eu>uss': there is no region 'uss'; did you mean 'us'?"),
+        ("eu-1>us=20", "there is no region 'eu-1'"),
+    ],
+)
+def test_a_price_of_a_region_that_is_not_there(xdsctl, fleet, price, words):
+    result = xdsctl("simulate", "--down", "cluster=east", "--price", price, "--clusters", fleet(), exits=65)
+    assert words in result.stderr
+
+
 def test_what_places_cannot_bear_fails(xdsctl, fleet):
     load = ("--load", "shop/web=450", "--service", "shop/web", "--clusters", fleet(CENTERS))
     result = xdsctl("simulate", "--drain", "cluster=east", *load, exits=1)

@@ -24,7 +24,9 @@ Json = dict[str, Any]
 
 @click.command()
 @click.argument("service")
-@click.option("--from", "place", required=True, metavar="NODE|CLUSTER/ZONE", help="Whose requests: a connected node, or a place.")
+@click.option(
+    "--from", "place", required=True, metavar="NODE|CLUSTER[/ZONE]", help="Whose requests: a connected node, or a place."
+)
 @click.option("--role", type=click.Choice(("sidecar", "proxyless")), help="Of clients at a place.  [default: sidecar]")
 @click.option("--clusters", type=click.Path(path_type=Path), metavar="DIR", help="Ask manifests instead of a control plane.")
 @click.option("-v", "--verbose", is_flag=True, help="With every endpoint.")
