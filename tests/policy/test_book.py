@@ -323,3 +323,9 @@ def test_who_forgot_the_namespace_is_told_where_there_is_such_a_service():
         "there is no Service default/web",
         "a policy is about Services of its own namespace; there is one in shop",
     )
+
+
+def test_letters_in_each_others_place_are_the_likelier_slip():
+    assert did_you_mean("r-esat", {"r-east", "r-west"}) == "did you mean 'r-east'?"
+    assert did_you_mean("r-wst", {"r-east", "r-west"}) == "did you mean 'r-west'?"
+    assert did_you_mean("mars", {"r-east", "r-west"}) == ""

@@ -112,7 +112,14 @@ def explain(fleet: Fleet, book: PolicyBook, service: Service, port: int, view: V
         *_members(fleet, service, port, view),
     )
     forecast = predicted(ranking, ladder.policy, view)
+    now = {_unversioned(ref): ref for ref in (ref_of(holder, item) for holder, item in fleet.policies())}
+    # A new version that says the same, e.g. with another status, makes no new book.
+    chain = tuple(step._replace(objects=tuple(now.get(_unversioned(ref), ref) for ref in step.objects)) for step in chain)
     return Explanation(service, port, view, ladder.policy, chain, ranking, forecast)
+
+
+def _unversioned(ref: Ref) -> Ref:
+    return replace(ref, resource_version="")
 
 
 def predicted(ranking: Ranking, policy: Policy, view: View) -> Forecast:
@@ -181,8 +188,8 @@ def _given(fleet: Fleet, service: Service, view: View) -> Iterator[Step]:
         yield Step("sharing", text, (ref_of(FLEET, sharing.item),))
     if service.widened_by:
         refs = tuple(ref for ref in _naming(fleet, key, view.cluster))
-        others = ", ".join(sorted(service.widened_by))
-        yield Step("widening", f"a policy names it, so what {others} export counts, too, if that policy governs", refs)
+        others = " and ".join(sorted(service.widened_by))
+        yield Step("widening", f"a policy names it, so what is exported by {others} counts, too, if that policy governs", refs)
 
 
 def _imported(fleet: Fleet, service: Service, port: int) -> Iterator[Step]:
