@@ -125,7 +125,7 @@ def _print_tier(tier: Json, *, verbose: bool) -> None:
         rows = [row for one in tier["localities"] for row in _endpoints(one)]
         if rows:
             say("")
-            print_table(("ENDPOINT", "HEALTH", "SHARE", "WHY", "SOURCE"), rows, indent="  ")
+            print_table(("ENDPOINT", "HEALTH", "SHARE", "SOURCE", "WHY"), rows, indent="  ", limit=terminal_width())
 
 
 def _condition(tier: Json) -> str:
@@ -157,7 +157,7 @@ def _endpoints(found: Json) -> Iterator[tuple[str, ...]]:
     for one in found["endpoints"]:
         address = ",".join(f"[{text}]" if ":" in text else text for text in one["addresses"])
         source = object_name(one["source"]) if "source" in one else ""
-        yield f"{address}:{one['port']}", one["health"], percent(one["share"]), "; ".join(one["reasons"]), source
+        yield f"{address}:{one['port']}", one["health"], percent(one["share"]), source, "; ".join(one["reasons"])
 
 
 def _place(found: Json) -> str:

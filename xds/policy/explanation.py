@@ -15,6 +15,7 @@ from xds.model.objects import UNDATED
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.view import Role
 from xds.model.widening import named_by
+from xds.policy.acceptance import INVALID
 from xds.policy.arithmetic import envoy_forecast, grpc_forecast
 from xds.problems import did_you_mean
 
@@ -224,6 +225,8 @@ def _governed(book: PolicyBook, service: Service, port: int, view: View) -> Iter
     candidates = book.candidates(service.key, port, view.cluster)
     for item, ref, faults in book.refused(service, port, view.cluster):
         text = f"{item.kind} {item.metadata.namespace}/{item.metadata.name} is not accepted: {faults[0].message}"
+        if faults[0].reason == INVALID and any(_unversioned(ref) == policy.origin for _, policy in candidates):
+            text += "; the version that was accepted last is in force"
         yield Step("policy", text, (ref,))
     for other in book.governing(service, port, view.cluster).sovereignty:
         yield Step("sovereignty", f"the sovereignty of {other.name} holds, whatever governs", book.refs(other))
