@@ -332,6 +332,16 @@ def test_a_policy_is_expanded_that_stands_beside_the_clusters(xdsctl, fleet):
     assert "fleet.yaml has MemberCluster; only TrafficPolicies are read here" in error
 
 
+def test_a_policy_is_expanded_that_stands_beside_what_belongs_to_a_cluster(xdsctl, fleet):
+    file = fleet() / "east" / "web.yaml"
+    error = xdsctl("policy", "expand", file, exits=65).stderr
+    assert f"{file} has EndpointSlice, Service, ServiceExport; only TrafficPolicies are read here" in error
+    file.write_text(yaml.dump_all([*yaml.safe_load_all(file.read_text()), CENTERS]))
+    expanded = yaml.safe_load(xdsctl("policy", "expand", file).stdout)
+    assert expanded["metadata"]["name"] == "web"
+    assert "is a directory; name a file of TrafficPolicies" in xdsctl("policy", "expand", file.parent, exits=65).stderr
+
+
 def test_a_strategy_of_a_place_that_cannot_be_is_not_expanded(xdsctl):
     result = xdsctl("policy", "expand", "RemoteDR", "--primary", "a" * 64, "--remote", "us", exits=64)
     assert "length <= 63 - at `$.primary`" in result.stderr

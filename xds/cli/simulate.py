@@ -52,7 +52,7 @@ Json = dict[str, Any]
 @output_option("text", "json", "yaml")
 @asks_server
 def simulate(client: Client, *, output: str, clusters: Path | None, **supposed: Any) -> int:
-    r"""Say what would become of requests: shares before and after, for each service and client locality.
+    """Say what would become of requests: shares before and after, for each service and client locality.
 
     Nothing is done; everything that is supposed holds at once, and what may be supposed several times is given again. Clients in
     a place that is down are down, too: endpoints=100%@CLUSTER takes its endpoints alone, endpoints=30%@CLUSTER/ZONE or
@@ -66,7 +66,7 @@ def simulate(client: Client, *, output: str, clusters: Path | None, **supposed: 
     xdsctl simulate --down region=eu --gate shop/web/remote
     xdsctl simulate --clusters clusters --policy changed.yaml --load shop/web=900
     xdsctl simulate --clusters clusters --all-failures 2
-    """
+    """  # noqa: D301 - click wraps no paragraph that begins with \b
     request = request_of(**supposed)
     if not any(request[key] for key in ("down", "drain", "open", "policies", "all_failures")):
         raise click.UsageError("nothing is supposed; give --down, --drain, --gate, --policy or --all-failures")
