@@ -66,7 +66,7 @@ def simulate(client: Client, *, output: str, clusters: Path | None, **supposed: 
     xdsctl simulate --down region=eu --gate shop/web/remote
     xdsctl simulate --clusters clusters --policy changed.yaml --load shop/web=900
     xdsctl simulate --clusters clusters --all-failures 2
-    """  # noqa: D301 - click wraps no paragraph that begins with \b
+    """  # noqa: D301 - click wants the character, not a backslash
     request = request_of(**supposed)
     if not any(request[key] for key in ("down", "drain", "open", "policies", "all_failures")):
         raise click.UsageError("nothing is supposed; give --down, --drain, --gate, --policy or --all-failures")
