@@ -193,5 +193,7 @@ def worst_first(problem: Problem) -> tuple[int, str, int, str]:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return the hint `did you mean 'web'?` if a known word is so near that this one may be a slip of it, else ""."""
     by_case = {found.casefold(): found for found in sorted(known)}
-    near = get_close_matches(word.casefold(), by_case, n=1, cutoff=NEAR)
-    return f"did you mean {by_case[near[0]]!r}?" if near else ""
+    near = get_close_matches(word.casefold(), by_case, n=3, cutoff=NEAR)
+    # Two letters in each other's place are the likelier slip than another letter.
+    best = next((one for one in near if sorted(one) == sorted(word.casefold())), near[0]) if near else ""
+    return f"did you mean {by_case[best]!r}?" if best else ""

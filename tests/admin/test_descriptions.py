@@ -3,9 +3,10 @@
 import pytest
 from described_fleet import EAST_SINCE, SLICE_SINCE, WEST_SINCE, described_fleet
 from fake_plane import EAST, stream
-from fleet_world import endpoint, endpoint_slice, export, fleet_of, make, member, service
+from fleet_world import endpoint, endpoint_slice, export, fleet_of, make, member, service, traffic_policy
 
 from xds.model.events import Health, MemberState
+from xds.model.service import ServiceKey
 from xds.problems import Problem
 
 
@@ -45,6 +46,19 @@ async def test_a_member(plane, fleet, told):
     assert (found["exports"], found["exports_valid"], found["proxies"]) == (1, 1, 2)
     assert found["read_from"] == "directory clusters/east"
     assert [item["code"] for item in found["problems"]] == ["XDS0203"] * 3 + ["XDS0101", "XDS0303"]
+
+
+async def test_what_other_clusters_lend_counts_there(plane, get, told):
+    web = [service("web"), export("web")]
+    slices = {name: endpoint_slice("web", [endpoint(f"10.{number}.0.1")]) for number, name in enumerate(("east", "west"), 1)}
+    named = traffic_policy("web", "web", strategy={"type": "FailOver"})
+    fleet = fleet_of({name: [*web, found] for name, found in slices.items()}, member("east"), member("west"), named)
+    plane.take(fleet)
+    assert fleet.services[ServiceKey("shop", "web", "east")].widened_by
+    assert [item["endpoints"] for item in (await told("/v1/members"))["items"]] == [1, 1]
+    assert (await told("/v1/members/east"))["endpoints_ready"] == 1
+    assert (await told("/v1/status"))["endpoints"] == 2
+    assert 'xds_endpoints{cluster="east",health="HEALTHY"} 1.0' in (await get("/metrics"))[1]
 
 
 async def test_a_member_with_exports_that_are_not_valid(fleet, told):

@@ -394,6 +394,12 @@ def test_loads_that_clients_report_count(measured, directory):
     assert "measuring" not in measured("--load", "shop/web=50", requests=1500).stderr
 
 
+def test_an_interrupt_while_loads_are_measured_says_that_nothing_has_changed(measured, directory, monkeypatch):
+    monkeypatch.setattr("xds.cli.carrying.World.measured", lambda _: interrupt())
+    assert measured(requests=900, exits=130).stderr.rstrip() == "nothing has been changed"
+    assert kept(directory) == {}
+
+
 def test_loads_that_the_rest_can_carry(measured):
     assert "cluster east is drained" in measured(requests=900).stdout
 

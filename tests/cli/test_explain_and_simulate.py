@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 
-from xds.cli.explain import largest_first
+from xds.cli.explain import largest_first, print_explanation
 
 API = "traffic.isthmus.dev/v1alpha1"
 PLACES = {"east": ("eu", "eu-1"), "north": ("eu", "eu-2"), "west": ("us", "us-1")}
@@ -105,10 +105,11 @@ def test_explain_tells_why_an_export_decides(xdsctl, fleet, ages, why):
 
 
 def test_explain_tells_a_policy_and_its_closed_gate(xdsctl, fleet):
-    result = xdsctl("explain", "shop/web", "--from", "north", "--clusters", fleet(CENTERS))
+    directory = fleet(CENTERS)
+    result = xdsctl("explain", "shop/web", "--from", "north", "--clusters", directory)
     assert "TrafficPolicy shop/web in the fleet governs, as one for Service shop/web" in result.stdout
     assert "Tier 2, remote: closed, its gate is Manual, and no override opens it" in result.stdout
-    assert "\n  to open it: xdsctl gate open shop/web remote --clusters DIR (or --hub FILE)\n" in result.stdout
+    assert f"\n  to open it: xdsctl gate open shop/web remote --clusters {directory}\n" in result.stdout
     assert "west/us-1 (us)   2 endpoints   tier 2 (remote) is closed" in result.stdout
 
 
@@ -174,6 +175,18 @@ def test_what_finds_nobody_fails(xdsctl, fleet):
     assert "BLACKHOLE: 100 % of the requests find nobody" in result.stdout
     passed = xdsctl("simulate", "--down", "region=eu", "--gate", "shop/web/remote", "--clusters", fleet(CENTERS))
     assert "all of them served" in passed.stdout
+
+
+@pytest.mark.parametrize(
+    ("price", "words"),
+    [
+        ("eu>uss=20", "price of 'eu>uss': there is no region 'uss'; did you mean 'us'?"),
+        ("eu-1>us=20", "there is no region 'eu-1'"),
+    ],
+)
+def test_a_price_of_a_region_that_is_not_there(xdsctl, fleet, price, words):
+    result = xdsctl("simulate", "--down", "cluster=east", "--price", price, "--clusters", fleet(), exits=65)
+    assert words in result.stderr
 
 
 def test_what_places_cannot_bear_fails(xdsctl, fleet):
@@ -319,6 +332,47 @@ def test_a_policy_is_expanded_that_stands_beside_the_clusters(xdsctl, fleet):
     assert "fleet.yaml has MemberCluster; only TrafficPolicies are read here" in error
 
 
+def test_a_policy_is_expanded_that_stands_beside_what_belongs_to_a_cluster(xdsctl, fleet):
+    file = fleet() / "east" / "web.yaml"
+    error = xdsctl("policy", "expand", file, exits=65).stderr
+    assert f"{file} has EndpointSlice, Service, ServiceExport; only TrafficPolicies are read here" in error
+    file.write_text(yaml.dump_all([*yaml.safe_load_all(file.read_text()), CENTERS]))
+    expanded = yaml.safe_load(xdsctl("policy", "expand", file).stdout)
+    assert expanded["metadata"]["name"] == "web"
+    assert "is a directory; name a file of TrafficPolicies" in xdsctl("policy", "expand", file.parent, exits=65).stderr
+
+
 def test_a_strategy_of_a_place_that_cannot_be_is_not_expanded(xdsctl):
     result = xdsctl("policy", "expand", "RemoteDR", "--primary", "a" * 64, "--remote", "us", exits=64)
     assert "length <= 63 - at `$.primary`" in result.stderr
+
+
+def test_objects_of_one_name_stand_together(xdsctl, fleet):
+    text = xdsctl("explain", "web.shop.svc.clusterset.local", "--from", "east", "--clusters", fleet(CENTERS)).stdout
+    assert "is the service of the cluster set  [Service shop/web in east, north, west]\n" in text
+
+
+def test_a_policy_that_names_the_service_by_its_other_name_alone_is_told(xdsctl, fleet):
+    directory = fleet(CENTERS)
+    told = "TrafficPolicy shop/web in the fleet names Service shop/web, which is web.shop.svc.cluster.local, and not this"
+    texts = [step["text"] for step in explained(xdsctl, directory, "web.shop.svc.clusterset.local")["chain"]]
+    assert texts[-2:] == ["no policy speaks for it: the default ladder", told]
+    assert not any("and not this" in step["text"] for step in explained(xdsctl, directory)["chain"])
+
+
+def test_the_row_of_a_place_tells_why_endpoints_are_not_well(xdsctl, fleet, capsys):
+    found = explained(xdsctl, fleet())
+    one = found["tiers"][0]["localities"][0]["endpoints"][0]
+    one["health"], one["reasons"] = "DEGRADED", ["well again, and held back until it has been so for 60 s"]
+    print_explanation(found)
+    row = "   2 endpoints; 1 DEGRADED: well again, and held back until it has been so for 60 s\n"
+    assert row in capsys.readouterr().out
+
+
+def test_on_a_terminal_long_lines_go_on_where_words_end(xdsctl, fleet, monkeypatch):
+    for module in ("explain", "output"):
+        monkeypatch.setattr(f"xds.cli.{module}.terminal_width", lambda: 80)
+    lines = xdsctl("explain", "web.shop.svc.clusterset.local", "--from", "east", "--clusters", fleet()).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    first = lines.index("  web.shop.svc.clusterset.local:80 is the service of the cluster set  [Service")
+    assert lines[first + 1] == "    shop/web in east, north, west]"

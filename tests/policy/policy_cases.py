@@ -8,7 +8,7 @@ Spec = dict[str, Any]
 MEMBERS = {
     "east": Member("east", "eu", ("eu-a", "eu-b"), provider="acme"),
     "middle": Member("middle", "eu", ("eu-b", "eu-c"), provider="acme"),
-    "west": Member("west", "us", ("us-a",), provider="other"),
+    "west": Member("west", "us", ("us-a",), provider="other", labels={"tier": "gold"}),
 }
 WEB = {"kind": "Service", "name": "web"}
 OWN = {"name": "own", "places": [{"clusters": ["@own"]}]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fleet_world import book_of, endpoint, endpoint_slice, export, fleet_of, member, refresh, service, tier, traffic_policy
+from fleet_world import book_of, endpoint, endpoint_slice, export, fleet_of, member, node, refresh, service, tier, traffic_policy
 
 from xds.model.events import FLEET, Delete, ObjectKey, Upsert
 from xds.model.service import CLUSTERSET, ServiceKey
@@ -300,3 +300,32 @@ def test_sovereignty_of_a_cluster_is_about_its_own_clients():
     book = book_of(fleet)
     assert left_out(fleet, book, key=exported) == {"west": "never used, by the sovereignty of TrafficPolicy shop/east in east"}
     assert left_out(fleet, book, WEST, key=exported) == {}
+
+
+def test_a_tier_that_selects_nothing_is_judged_anew_once_something_is_there():
+    place = {"clusters": ["west"], "regions": ["eu"]}
+    fleet = world(traffic_policy("web", "web", tiers=[tier("west", place)]))
+    (problem,) = told(book := book_of(fleet))
+    assert problem[:3] == ("XDS0601", "TrafficPolicy shop/web in the fleet", "spec.tiers[0].places")
+    assert not book.awaits(fleet.services.values())
+    labelled = [endpoint("10.2.9.1", nodeName="far")]
+    fleet.apply([Upsert("west", node("far", "a", "eu")), Upsert("west", endpoint_slice("web", labelled))])
+    assert book.awaits(fleet.services.values())
+    refresh(book, fleet)
+    assert not told(book)
+
+
+def test_who_forgot_the_namespace_is_told_where_there_is_such_a_service():
+    book = book_of(world(traffic_policy("web", "web", namespace="default")))
+    (problem,) = told(book)
+    assert (problem[0], problem[3], problem[4]) == (
+        "XDS0602",
+        "there is no Service default/web",
+        "a policy is about Services of its own namespace; there is one in shop",
+    )
+
+
+def test_letters_in_each_others_place_are_the_likelier_slip():
+    assert did_you_mean("r-esat", {"r-east", "r-west"}) == "did you mean 'r-east'?"
+    assert did_you_mean("r-wst", {"r-east", "r-west"}) == "did you mean 'r-west'?"
+    assert did_you_mean("mars", {"r-east", "r-west"}) == ""

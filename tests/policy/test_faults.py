@@ -14,6 +14,7 @@ OWN = {"clusters": ["@own"]}
 SERVICE = {"kind": "Service", "name": "web"}
 OVERLAP = "an endpoint belongs to the first tier that takes its place: put this one before, or narrow those"
 TARGETS = "give either targetRefs or defaultFor (Namespace, or Fleet on the hub)"
+GOLD = {"labels": {"grade": "gold"}}
 REGIONS = "known regions: beijing, shanghai"
 
 
@@ -23,7 +24,7 @@ def members():
         {name: [] for name in ("bj1", "bj2", "sh1")},
         member("bj1", "beijing", zones=["a", "b"], provider="blue-cloud"),
         member("bj2", "beijing", zones=["c"]),
-        member("sh1", "shanghai", provider="red-cloud"),
+        make("MemberCluster", "sh1", metadata=GOLD, spec={"region": "shanghai", "provider": "red-cloud"}),
     ).members
 
 
@@ -40,7 +41,33 @@ def weighed(*weights, **fields):
     return {"tiers": [tier("one", EVERY, weights=list(weights), **fields)]}
 
 
+EVERY_FIELD = "of one place, every field that is given must hold: write two places to mean either of two"
+NOWHERE = "tier 'a' selects nothing: no cluster of the fleet is at such a place"
 BAD = {
+    "a cluster in another's region": (
+        {"tiers": [tier("a", {"clusters": ["bj1", "bj2"], "regions": ["shanghai"]}), tier("b", EVERY)]},
+        "spec.tiers[0].places",
+        NOWHERE,
+        EVERY_FIELD,
+    ),
+    "a zone of another cluster": (
+        {"tiers": [tier("a", {"clusters": ["bj2"], "zones": ["a"]}, {"regions": ["beijing"], "providers": ["red-cloud"]})]},
+        "spec.tiers[0].places",
+        NOWHERE,
+        EVERY_FIELD,
+    ),
+    "labels that no cluster has": (
+        {"tiers": [tier("a", {"clusterSelector": {"matchLabels": {"grade": "golden"}}}), tier("b", EVERY)]},
+        "spec.tiers[0].places",
+        NOWHERE,
+        "give MemberClusters such labels, or select by what they have",
+    ),
+    "a word for the client's own that there is not": (
+        {"tiers": [tier("a", {"clusters": ["@self"]})]},
+        "spec.tiers[0].places[0].clusters[0]",
+        "there is no cluster '@self'",
+        "'@own' is the client's own",
+    ),
     "no targets": ({"refs": ()}, "spec.targetRefs", "names no targets and is no default", TARGETS),
     "targets of a default": ({"defaultFor": "Namespace"}, "spec.targetRefs", "names targets and is a default", TARGETS),
     "a cluster's default of the fleet": (
@@ -323,6 +350,10 @@ GOOD = {
     },
     "one place of two is new": {"tiers": [tier("a", {"regions": ["beijing"]}), tier("b", {"regions": ["beijing"]}, EVERY)]},
     "a selector by labels": {"tiers": [tier("a", {"clusterSelector": {"matchLabels": {"grade": "gold"}}}), tier("b", EVERY)]},
+    "one place of two is somewhere": {
+        "tiers": [tier("a", {"clusters": ["bj1"], "regions": ["shanghai"]}, {"clusters": ["sh1"], "zones": ["a"]})]
+    },
+    "what is forbidden need not be there": {"sovereignty": [{"clusters": ["bj1"], "regions": ["shanghai"]}]},
     "own and all of each": {
         "tiers": [tier("a", {"clusters": ["@own"], "regions": ["@own"], "zones": ["@own"], "providers": ["@own"]})],
         "sovereignty": [{"providers": ["red-cloud"], "clusters": ["*"]}],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from google.protobuf import json_format
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from xds.admin.state import ControlPlane
-    from xds.model.service import Service
+    from xds.model.service import Endpoint, Service
     from xds.problems import Problem, Ref
     from xds.protocol import StreamInfo, TypeStatus
 
@@ -66,7 +67,7 @@ def status(plane: ControlPlane) -> admin.Status:
         members_connected=sum(member.state is MemberState.CONNECTED for member in plane.members.values()),
         services=len(plane.services),
         services_clusterset=sum(key.scope == CLUSTERSET for key in plane.services),
-        endpoints=sum(endpoint_count(service) for service in plane.services.values() if service.key.scope),
+        endpoints=sum(own_endpoint_count(service) for service in plane.services.values() if service.key.scope),
         views=sum(1 for _ in plane.store.views()),
         streams=len(streams),
         streams_rejecting=sum(any(held.state == "ERROR" for held in stream.types.values()) for stream in streams),
@@ -118,6 +119,17 @@ def endpoint_count(service: Service, among: Container[Health] = frozenset(Health
     """Return how many endpoints of some health a service has; one that serves several ports counts once."""
     everything = (endpoint for found in service.endpoints.values() for endpoint in found)
     return len({(endpoint.network, endpoint.addresses) for endpoint in everything if endpoint.health in among})
+
+
+def own_endpoint_count(service: Service, among: Container[Health] = frozenset(Health)) -> int:
+    """Return how many of them are in the cluster whose own service it is, and not lent or shared by others."""
+    own = {port: tuple(one for one in found if is_own(service, one)) for port, found in service.endpoints.items()}
+    return endpoint_count(replace(service, endpoints=own), among)
+
+
+def is_own(service: Service, endpoint: Endpoint) -> bool:
+    """Return whether an endpoint is in the cluster whose own service it is of."""
+    return endpoint.locality.cluster == service.key.scope
 
 
 def _proxy(stream: StreamInfo) -> admin.Proxy:

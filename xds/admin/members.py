@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from xds.admin.answers import endpoint_count, problem_message, timestamp
+from xds.admin.answers import own_endpoint_count, problem_message, timestamp
 from xds.admin.memory import memory_of
 from xds.admin.overrides import concerning, drains
 from xds.admin.snapshots import NotFoundError
@@ -26,7 +26,7 @@ def members(plane: ControlPlane) -> admin.MemberList:
     services, endpoints = Counter[str](), Counter[str]()
     for key, service in plane.services.items():
         services[key.scope] += 1
-        endpoints[key.scope] += endpoint_count(service)
+        endpoints[key.scope] += own_endpoint_count(service)
     since_s, drained = plane.states_since_s, drains(plane)
     return admin.MemberList(
         items=[
@@ -50,10 +50,14 @@ def member(plane: ControlPlane, name: str) -> admin.MemberDescription:
     scope = plane.scope_of(name)
     return admin.MemberDescription(
         member=_member(
-            plane.members[name], since_s, len(own), sum(map(endpoint_count, own)), concerning(drains(plane), plane.members[name])
+            plane.members[name],
+            since_s,
+            len(own),
+            sum(map(own_endpoint_count, own)),
+            concerning(drains(plane), plane.members[name]),
         ),
         read_from=plane.source_of(name),
-        endpoints_ready=sum(endpoint_count(service, {Health.HEALTHY}) for service in own),
+        endpoints_ready=sum(own_endpoint_count(service, {Health.HEALTHY}) for service in own),
         exports=len(valid),
         exports_valid=sum(valid),
         proxies=len({info.node_id for info in plane.streams() if isinstance(info.view, View) and info.view.cluster == name}),

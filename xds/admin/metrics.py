@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from xds._version import __version__
 from xds.admin import loads, nacks
+from xds.admin.answers import is_own
 from xds.admin.memory import memory_of
 from xds.model.events import MemberState
 from xds.wire import SHORT_NAMES, short_name
@@ -81,8 +82,9 @@ class ControlPlaneCollector(Collector):
         by_health = Counter[tuple[str, str]]()
         for key, service in plane.services.items():
             if key.scope:
-                # As in answers.endpoint_count: one that serves several ports counts once.
-                distinct = {(item.network, item.addresses, item.health) for held in service.endpoints.values() for item in held}
+                # As in answers.own_endpoint_count: one that serves several ports counts once, and one of another cluster there.
+                held = (item for found in service.endpoints.values() for item in found if is_own(service, item))
+                distinct = {(item.network, item.addresses, item.health) for item in held}
                 by_health.update((key.scope, health) for _, _, health in distinct)
         yield _gauge("xds_endpoints", "Endpoints of the members' own services.", by_health, "cluster", "health")
         services = Counter(key.scope or "clusterset" for key in plane.services)

@@ -19,7 +19,7 @@ from xds.problems import did_you_mean
 from xds.wire import POOL, admin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from xds.model.events import Event
     from xds.policy.failures import Failure
@@ -84,6 +84,7 @@ def simulation(told: Sequence[Event], supposed: Supposed) -> admin.Simulation:
     for name in sorted({*wanted, *request.loads, *(one.service for one in failures if one.service)}):
         if name not in names:
             raise FailureError(f"there is no service {name!r}; {did_you_mean(name, names) or '`xdsctl services` lists them'}")
+    _know(request.prices, {*before.known.names("region"), *after.known.names("region")})
     rehearsal = Rehearsal(before, after, Loads(dict(request.loads)), wanted)
     if request.all_failures:
         return _every(rehearsal, [*every(before.known, request.all_failures)], request.prices)
@@ -92,6 +93,15 @@ def simulation(told: Sequence[Event], supposed: Supposed) -> admin.Simulation:
     return admin.Simulation(
         services=[_service(one, request.prices) for one in shown], ok=_is_ok(outcomes), looked_at=len(outcomes)
     )
+
+
+def _know(prices: Iterable[str], regions: set[str]) -> None:
+    """Refuse prices between regions that there are not: nothing would cost anything."""
+    for price in prices:
+        for region in price.split(">"):
+            if region not in regions:
+                hint = did_you_mean(region, regions) or f"known regions: {', '.join(sorted(regions)) or 'none'}"
+                raise FailureError(f"price of {price!r}: there is no region {region!r}; {hint}")
 
 
 def _every(rehearsal: Rehearsal, failures: Sequence[tuple[Failure, ...]], prices: Mapping[str, float]) -> admin.Simulation:

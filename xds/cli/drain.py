@@ -134,7 +134,7 @@ class _Check:
         try:
             if self._loads is None:
                 is_measured = not (self._wish.loads or self._wish.is_forced)
-                self._loads = as_options(self._world.measured()) if is_measured else [*self._wish.loads]
+                self._loads = as_options(self._measured()) if is_measured else [*self._wish.loads]
             found = self._world.simulate(drain=[drain.place.text], services=drain.services, loads=self._loads)
         except UnreachableError as error:
             if not self._wish.is_forced:
@@ -156,6 +156,13 @@ class _Check:
             self._has_warned = True
             return
         raise CannotCarryError(f"{drain} is not drained, the rest could not carry it:\n{more}\n--force does it nevertheless")
+
+    def _measured(self) -> dict[str, float]:
+        try:
+            return self._world.measured()
+        except KeyboardInterrupt:
+            note("nothing has been changed")
+            raise
 
 
 @contextmanager

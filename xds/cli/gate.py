@@ -29,7 +29,7 @@ def gate() -> None:
 
 
 def _names_gate(command: Command) -> Command:
-    for argument in (click.argument("tier"), click.argument("policy", metavar="[CLUSTER:]NAMESPACE/NAME")):
+    for argument in (click.argument("tier"), click.argument("policy", metavar="[CLUSTER:]NAMESPACE/POLICY")):
         command = argument(command)
     return command
 

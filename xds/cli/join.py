@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ clusters = click.Group(
     params=listing.params,
     callback=_list,
     invoke_without_command=True,
-    help=f"{listing.help}\n\nWithout a command, it is a running control plane that is asked.",
+    help=f"{cleandoc(listing.help or '')}\n\nWithout a command, it is a running control plane that is asked.",
 )
 
 

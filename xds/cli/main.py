@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FAILED, UNREACHABLE, USAGE, BAD_INPUT, ISSUES_FOUND = 1, 2, 64, 65, 79
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "serve": ("xds.cli.serve:serve", "Run the control plane on a directory of clusters."),
+    "serve": ("xds.cli.serve:serve", "Run the control plane on live clusters, or on a directory of manifests."),
     "demo": ("xds.cli.demo.command:demo", "Two clusters, real Envoys, and a failover, in under a minute."),
     "validate": ("xds.cli.validate:validate", "Check a directory of clusters and print what is wrong."),
     "translate": ("xds.cli.translate:translate", "Print what a node would be given, from files alone."),

@@ -88,8 +88,9 @@ def print_table(  # noqa: PLR0913 - each has its own default
     return aligned
 
 
-def _wrapped(text: str, room: int) -> list[str]:
-    return textwrap.wrap(text, max(room, LEAST_ROOM), break_long_words=False, break_on_hyphens=False)
+def _wrapped(text: str, room: int, indent: str = "") -> list[str]:
+    wide = max(room, LEAST_ROOM)
+    return textwrap.wrap(text, wide, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def terminal_width() -> int | None:
@@ -132,6 +133,12 @@ def say(text: str = "", *, colour: str | None = None, to_stderr: bool = False) -
 def say_indented(text: str, indent: str) -> None:
     """Print the lines of somebody else's text, each indented, so that none passes for one of ours."""
     say("\n".join(indent + line for line in text.splitlines()))
+
+
+def say_wrapped(text: str, indent: str) -> None:
+    """Print one line; on a terminal that is too narrow for it, further ones that begin with the indent."""
+    room, shown = terminal_width(), visible(text)
+    click.echo("\n".join(_wrapped(shown, room, indent)) if room else shown)
 
 
 def note(text: str) -> None:

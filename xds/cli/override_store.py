@@ -112,8 +112,13 @@ class InDirectory:
 def keeps_overrides(command: Command) -> Command:
     """Add --hub and --clusters."""
     options = (
-        click.option("--hub", default="", metavar="FILE[:CONTEXT]", help="Write to the hub, as for `serve`."),
-        click.option("--clusters", type=click.Path(path_type=Path), metavar="DIR", help="Write to DIR/.overrides.yaml."),
+        click.option("--hub", default="", metavar="FILE[:CONTEXT]", help="Keep it in the hub, as for `serve`."),
+        click.option(
+            "--clusters",
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="Keep it in DIR/.overrides.yaml. One of the two is needed.",
+        ),
     )
     decorated: Any = command
     for option in reversed(options):

@@ -22,24 +22,51 @@ Json = dict[str, Any]
 
 
 @click.command()
-@click.option("--down", multiple=True, metavar="WHAT", help="cluster=NAME, zone=NAME, region=NAME, or endpoints=30%@PLACE.")
-@click.option("--drain", multiple=True, metavar="PLACE", help="cluster=NAME, zone=NAME or region=NAME.")
-@click.option("--gate", "gates", multiple=True, metavar="[CLUSTER:]NAMESPACE/POLICY/TIER", help="A gate that is opened.")
-@click.option("--policy", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Other TrafficPolicies.")
+@click.option(
+    "--down",
+    multiple=True,
+    metavar="WHAT",
+    help="cluster=NAME, zone=NAME or region=NAME, its clients included; or endpoints=30%@PLACE.",
+)
+@click.option("--drain", multiple=True, metavar="PLACE", help="cluster=NAME, zone=NAME or region=NAME, as `xdsctl drain` would.")
+@click.option(
+    "--gate",
+    "gates",
+    multiple=True,
+    metavar="[CLUSTER:]NAMESPACE/POLICY/TIER",
+    help="A gate that is opened, as `xdsctl gate open` would.",
+)
+@click.option(
+    "--policy",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="TrafficPolicies of the fleet, new or in place of those of their names.",
+)
 @click.option("--load", "loads", multiple=True, metavar="NAMESPACE/NAME=RPS", help="Requests a second to a service.")
 @click.option("--all-failures", type=click.IntRange(1, 2), help="Try every zone, cluster and region; 2: and each pair.")
 @click.option("--service", "services", multiple=True, metavar="NAMESPACE/NAME", help="Only this service.")
-@click.option("--price", "prices", multiple=True, metavar="FROM>TO=PRICE", help="What a million requests between regions cost.")
+@click.option("--price", "prices", multiple=True, metavar="FROM>TO=PRICE", help="What a million requests cost, e.g. 'eu>us=20'.")
 @click.option("--clusters", type=click.Path(path_type=Path), metavar="DIR", help="Ask manifests instead of a control plane.")
 @output_option("text", "json", "yaml")
 @asks_server
 def simulate(client: Client, *, output: str, clusters: Path | None, **supposed: Any) -> int:
     """Say what would become of requests: shares before and after, for each service and client locality.
 
-    Nothing is done; everything that is supposed holds at once. --load tells where places get more than they bear, by the
-    annotation traffic.isthmus.dev/endpoint-capacity of Services. Exit code 1 says that something new finds nobody, gets more than
-    it bears, or is where a policy's sovereignty forbids it: so this can guard a pull request.
-    """
+    Nothing is done; everything that is supposed holds at once, and what may be supposed several times is given again. Clients in
+    a place that is down are down, too: endpoints=100%@CLUSTER takes its endpoints alone, endpoints=30%@CLUSTER/ZONE or
+    @NAMESPACE/NAME a part of them. --load tells where places get more than they bear, by the annotation
+    traffic.isthmus.dev/endpoint-capacity of Services.
+
+    Exit code 1 says that something new finds nobody, gets more than it bears, or is where a policy's sovereignty forbids it: so
+    this can guard a pull request.
+
+    \b
+    xdsctl simulate --down region=eu --gate shop/web/remote
+    xdsctl simulate --clusters clusters --policy changed.yaml --load shop/web=900
+    xdsctl simulate --clusters clusters --all-failures 2
+    """  # noqa: D301 - click wants the character, not a backslash
     request = request_of(**supposed)
     if not any(request[key] for key in ("down", "drain", "open", "policies", "all_failures")):
         raise click.UsageError("nothing is supposed; give --down, --drain, --gate, --policy or --all-failures")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from xds.model.events import FLEET
 from xds.model.labels import LabelSelector
 from xds.model.traffic_objects import ANY, OWN, PlaceSpec
@@ -36,8 +38,8 @@ class Fault:
     message: str
     hint: str = ""
     reason: str = INVALID
-    awaited: tuple[str, str] | None = None
-    """The place that would have to be there: (what it is, name)."""
+    awaited: tuple[PlaceSpec, ...] = ()
+    """Places of which one would have to be there."""
 
 
 class Known:
@@ -59,6 +61,25 @@ class Known:
     def has(self, what: str, name: str) -> bool:
         """Return whether there is something of that name."""
         return name in self._declared[what] or name in self._seen[what]
+
+    def may_hold(self, place: PlaceSpec) -> bool:
+        """Return whether something may be at a place, for some client: what a member does not declare, it may have."""
+        may = any(
+            _is_of(place, one.name, one)
+            and (not one.region or _takes(place.regions, one.region))
+            and (not one.zones or any(_takes(place.zones, zone) for zone in one.zones))
+            for one in self.members.values()
+        )
+        return may or self.sees(place)
+
+    def sees(self, place: PlaceSpec) -> bool:
+        """Return whether endpoints are at a place, for some client."""
+        return any(
+            _takes(place.regions, at.region)
+            and _takes(place.zones, at.zone)
+            and _is_of(place, at.cluster, self.members.get(at.cluster))
+            for at in self._places
+        )
 
     @cached_property
     def _declared(self) -> dict[str, set[str]]:
@@ -162,8 +183,7 @@ def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
             yield Fault(f"{at}.name", "two tiers have one name", hint)
         if not index and tier.gate != "Open":
             yield Fault(f"{at}.gate", f"the first tier is {tier.gate}", "something has to serve: gate a later one")
-        for number, place in enumerate(tier.places):
-            yield from _place(place, f"{at}.places[{number}]", known)
+        yield from _places(tier, f"{at}.places", known)
         if tier.places and all(any(covers(wide, place) for wide in before) for place in tier.places):
             hint = "an endpoint belongs to the first tier that takes its place: put this one before, or narrow those"
             yield Fault(f"{at}.places", f"earlier tiers take everything that tier {tier.name!r} selects", hint)
@@ -172,6 +192,18 @@ def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
         if tier.weights and tier.weigh_by != "Endpoints":
             yield Fault(f"{at}.weighBy", "a tier has either weights or weighBy", "take one of them out")
         yield from _weights(tier.weights, tier.places, f"{at}.weights", known)
+
+
+def _places(tier: TierSpec, at: str, known: Known) -> Iterator[Fault]:
+    found = [fault for index, place in enumerate(tier.places) for fault in _place(place, f"{at}[{index}]", known)]
+    yield from found
+    if found or not known.members or any(map(known.may_hold, tier.places)):
+        return
+    hint = "of one place, every field that is given must hold: write two places to mean either of two"
+    if all(place == PlaceSpec(cluster_selector=place.cluster_selector) for place in tier.places):
+        hint = "give MemberClusters such labels, or select by what they have"
+    message = f"tier {tier.name!r} selects nothing: no cluster of the fleet is at such a place"
+    yield Fault(at, message, hint, awaited=tuple(tier.places))
 
 
 def _weights(weights: list[WeightSpec], places: list[PlaceSpec], at: str, known: Known) -> Iterator[Fault]:
@@ -221,7 +253,23 @@ def _name(name: str, what: str, at: str, known: Known) -> Iterator[Fault]:
     hint = f"known {what}s: {', '.join(sorted(there))}" if there else f"no {what} is known"
     if name == ANY:
         hint = f"leave the {what}s out to mean all"
-    yield Fault(at, f"there is no {what} {name!r}", did_you_mean(name, {*there, OWN}) or hint, awaited=(what, name))
+    elif name.startswith("@"):
+        hint = f"{OWN!r} is the client's own"
+    awaited = replace(PlaceSpec(), **{f"{what}s": [name]})
+    yield Fault(at, f"there is no {what} {name!r}", did_you_mean(name, {*there, OWN}) or hint, awaited=(awaited,))
+
+
+def _takes(names: list[str], name: str) -> bool:
+    """Return whether names of places may mean one, wherever the client is."""
+    return not names or name in names or ANY in names or OWN in names
+
+
+def _is_of(place: PlaceSpec, cluster: str, member: Member | None) -> bool:
+    """Return whether a cluster may be one that a place selects; one that is no member has no provider and no labels."""
+    provider, labels = (member.provider, member.labels) if member else ("", {})
+    has_provider = not place.providers or (bool(provider) and _takes(place.providers, provider))
+    is_selected = place.cluster_selector is None or place.cluster_selector.matches(labels)
+    return has_provider and is_selected and _takes(place.clusters, cluster)
 
 
 def _may_meet(weight: WeightSpec, place: PlaceSpec) -> bool:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from xds.model.fleet import Fleet
     from xds.model.members import Member
     from xds.model.service import Endpoint, Service
-    from xds.model.traffic_objects import TargetRef, TrafficOverride, TrafficPolicy
+    from xds.model.traffic_objects import PlaceSpec, TargetRef, TrafficOverride, TrafficPolicy
     from xds.model.view import View
     from xds.policy.policies import RouteSettings
     from xds.policy.tiers import Ranking
@@ -70,8 +70,8 @@ class PolicyBook:
         self._members: Mapping[str, Member] = {}
         self._services: Collection[Service] = ()
         """All services."""
-        self._awaited: frozenset[tuple[str, str]] = frozenset()
-        """Places that policies name and that there are not: (what, name)."""
+        self._awaited: tuple[PlaceSpec, ...] = ()
+        """Places that policies name and that there are not."""
         self._names: dict[str, frozenset[str]] = {}
         """Namespace -> the names of its services; the same object while they are the same."""
         self._overrides = NONE
@@ -136,8 +136,7 @@ class PolicyBook:
             entry.faults = entry.faults or missing
             self._entries[identity] = entry
         self._remembered.clear()
-        found = (fault.awaited for entry in self._entries.values() for fault in entry.faults)
-        self._awaited = frozenset(filter(None, found))
+        self._awaited = tuple(place for entry in self._entries.values() for fault in entry.faults for place in fault.awaited)
         self._override_problems = tuple(problems(overriding, known, self._items))
         self._foreign.refresh(fleet)
         self._find_subjects()
@@ -157,14 +156,13 @@ class PolicyBook:
         """Return whether endpoints of services are at places that policies name and that there were not: judge those anew."""
         if not self._awaited:
             return False
-        known = Known({}, services)
-        return any(known.has(*one) for one in self._awaited)
+        return any(map(Known(self._members, services).sees, self._awaited))
 
     def governing(self, service: Service, port: int, cluster: str) -> Governance:
         """Return what governs a port of a service for clients in a cluster."""
         if self.is_empty:
             return self.unruled(service)
-        found = self.candidates(service, port, cluster)
+        found = self.candidates(service.key, port, cluster)
         is_explicit = bool(found) and found[0][0].kind == "Service"
         policy = found[0][1] if found else NO_POLICY[service.traffic_distribution, service.spans]
         if not policy.rungs:
@@ -195,11 +193,11 @@ class PolicyBook:
         """Return what governs a service of which no policy speaks."""
         return _UNRULED[service.traffic_distribution, service.spans]
 
-    def candidates(self, service: Service, port: int, cluster: str) -> list[tuple[Subject, Policy]]:
+    def candidates(self, key: ServiceKey, port: int, cluster: str) -> list[tuple[Subject, Policy]]:
         """Return what is in force for a port of a service and clients in a cluster, the most specific first."""
         if not self._subjects:
             return []
-        subjects = subjects_of(service.key, port, cluster)
+        subjects = subjects_of(key, port, cluster)
         return [(one, self._subjects[one]) for one in subjects if one in self._subjects]
 
     def _sovereign_over(self, service: Service, port: int, cluster: str) -> tuple[Policy, ...]:
@@ -327,7 +325,7 @@ class PolicyBook:
     def _policies_of(self, service: Service) -> set[Policy]:
         """Return what governs ports of a service for clients of all clusters that see it."""
         ports = [port.number for port in service.ports]
-        found = (self.candidates(service, port, cluster) for port in ports for cluster in service.visible_in)
+        found = (self.candidates(service.key, port, cluster) for port in ports for cluster in service.visible_in)
         return {candidates[0][1] for candidates in found if candidates}
 
     def _why(self, loser: Entry, winner: Policy) -> str:
@@ -400,12 +398,20 @@ def _missing_targets(
         found = [one for one in services.get((namespace, ref.name), ()) if _is_meant(one.key, ref, cluster)]
         if not found:
             where = f" in {cluster}" if cluster and ref.kind == "Service" else ""
-            hint = _near(ref.name, names.get(namespace, frozenset())) or "create it, or export it, or take it out of the list"
+            hint = _near(ref.name, names.get(namespace, frozenset())) or _elsewhere(ref, names)
             yield Fault(f"{at}.name", f"there is no {ref.kind} {namespace}/{ref.name}{where}", hint, TARGET_NOT_FOUND)
         elif ref.port and not any(port.number == ref.port for one in found for port in one.ports):
             ports = ", ".join(sorted({str(port.number) for one in found for port in one.ports}, key=int))
             message = f"{ref.kind} {namespace}/{ref.name} has no port {ref.port}"
             yield Fault(f"{at}.port", message, f"it has {ports}" if ports else "", TARGET_NOT_FOUND)
+
+
+def _elsewhere(ref: TargetRef, names: Mapping[str, frozenset[str]]) -> str:
+    """Return a hint; an object that says no namespace is in `default`."""
+    there = sorted(namespace for namespace, found in names.items() if ref.name in found)
+    if there:
+        return f"a policy is about Services of its own namespace; there is one in {' and in '.join(there[:3])}"
+    return "create it, or export it, or take it out of the list"
 
 
 def _has_targets(

@@ -5,7 +5,7 @@ The numbers are those by which CLAs are made (`Ladder.rank`), and what a client 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -15,6 +15,7 @@ from xds.model.objects import UNDATED
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.view import Role
 from xds.model.widening import named_by
+from xds.policy.acceptance import INVALID
 from xds.policy.arithmetic import envoy_forecast, grpc_forecast
 from xds.problems import did_you_mean
 
@@ -108,10 +109,18 @@ def explain(fleet: Fleet, book: PolicyBook, service: Service, port: int, view: V
         *_given(fleet, service, view),
         *_imported(fleet, service, port),
         *_governed(book, service, port, view),
+        *_beside(book, service, port, view),
         *_members(fleet, service, port, view),
     )
     forecast = predicted(ranking, ladder.policy, view)
+    now = {_unversioned(ref): ref for ref in (ref_of(holder, item) for holder, item in fleet.policies())}
+    # A new version that says the same, e.g. with another status, makes no new book.
+    chain = tuple(step._replace(objects=tuple(now.get(_unversioned(ref), ref) for ref in step.objects)) for step in chain)
     return Explanation(service, port, view, ladder.policy, chain, ranking, forecast)
+
+
+def _unversioned(ref: Ref) -> Ref:
+    return replace(ref, resource_version="")
 
 
 def predicted(ranking: Ranking, policy: Policy, view: View) -> Forecast:
@@ -180,8 +189,8 @@ def _given(fleet: Fleet, service: Service, view: View) -> Iterator[Step]:
         yield Step("sharing", text, (ref_of(FLEET, sharing.item),))
     if service.widened_by:
         refs = tuple(ref for ref in _naming(fleet, key, view.cluster))
-        others = ", ".join(sorted(service.widened_by))
-        yield Step("widening", f"a policy names it, so what {others} export counts, too, if that policy governs", refs)
+        others = " and ".join(sorted(service.widened_by))
+        yield Step("widening", f"a policy names it, so what is exported by {others} counts, too, if that policy governs", refs)
 
 
 def _imported(fleet: Fleet, service: Service, port: int) -> Iterator[Step]:
@@ -213,9 +222,11 @@ def _governed(book: PolicyBook, service: Service, port: int, view: View) -> Iter
         left = f"{100 * drain.left:.0f} % of what it would get" if drain.left else "nothing"
         does = f"leaves {drain.place} {left}" if drain in drains else "does not move what one cluster alone may serve"
         yield Step("drain", f"{drain} {does}", (drain.origin,))
-    candidates = book.candidates(service, port, view.cluster)
+    candidates = book.candidates(service.key, port, view.cluster)
     for item, ref, faults in book.refused(service, port, view.cluster):
         text = f"{item.kind} {item.metadata.namespace}/{item.metadata.name} is not accepted: {faults[0].message}"
+        if faults[0].reason == INVALID and any(_unversioned(ref) == policy.origin for _, policy in candidates):
+            text += "; the version that was accepted last is in force"
         yield Step("policy", text, (ref,))
     for other in book.governing(service, port, view.cluster).sovereignty:
         yield Step("sovereignty", f"the sovereignty of {other.name} holds, whatever governs", book.refs(other))
@@ -229,6 +240,18 @@ def _governed(book: PolicyBook, service: Service, port: int, view: View) -> Iter
     for subject, other in others:
         if other is not policy:
             yield Step("policy", f"{other.name} speaks for it as {_as(subject)}, which is less specific", book.refs(other))
+
+
+def _beside(book: PolicyBook, service: Service, port: int, view: View) -> Iterator[Step]:
+    """Yield which policies name the service under its other name alone: whoever wrote them may have meant this one, too."""
+    key = service.key
+    if not view.cluster:
+        return
+    candidates = {policy for _, policy in book.candidates(key, port, view.cluster)}
+    other = replace(key, scope=CLUSTERSET if key.scope else view.cluster)
+    for subject, policy in book.candidates(other, port, view.cluster):
+        if subject.kind and not subject.system and policy not in candidates:
+            yield Step("policy", f"{policy.name} names {subject}, which is {other.fqdn}, and not this", book.refs(policy))
 
 
 def _as(subject: object) -> str:
