@@ -148,6 +148,8 @@ class Service:
     visible_in: frozenset[str]
     """The members whose clients may use it: its own, or every one that has the namespace (KEP-1645)."""
     headless: bool = False
+    keeps_clients: bool = False
+    """`sessionAffinity: ClientIP`: a client's requests go to one endpoint, as long as that is there."""
     traffic_distribution: str = ""
     """`PreferSameZone`, `PreferSameNode` or ""; PreferClose is the older name of PreferSameZone (KEP-3015)."""
     age: str = UNDATED
