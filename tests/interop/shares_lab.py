@@ -196,6 +196,8 @@ def node_of(generated, number, port):
     client = generated.clients[number]
     where = {"cluster": client.cluster, "region": client.region, "zone": client.zone, "namespace": "apps"}
     listen = {} if client.role == "gateway" else {"listen": f"127.0.0.1:{port}"}
+    if client.intercept == "transparent":
+        listen = {"listen": f"0.0.0.0:{port}", "intercept": client.intercept}
     return NodeFlags(id_of(number), role=client.role, **where, **listen)
 
 
@@ -256,7 +258,7 @@ async def _send(port, host, requests):
         await asyncio.get_running_loop().create_connection(lambda pipe=pipe: pipe, "127.0.0.1", port)
         answers = await pipe.done
         assert answers, "a connection is closed without any answer"
-        found.update(map(_who, answers))
+        found.update(map(who, answers))
     return found
 
 
@@ -283,7 +285,7 @@ class _Pipe(asyncio.Protocol):
         self._heads += heads
         self._owed -= len(heads)
         # Behind an answer of its own, Envoy closes a connection on which more has come already.
-        self._depth = 1 if any(map(_is_refusal, heads)) else DEPTH
+        self._depth = 1 if any(map(is_refusal, heads)) else DEPTH
         if not self._owed:
             self._send()
 
@@ -299,13 +301,13 @@ class _Pipe(asyncio.Protocol):
 _ADDRESS = re.compile(rb"\r\nat: ([0-9.]+):")
 
 
-def _is_refusal(head):
+def is_refusal(head):
     return b"HTTP/1.1 503" in head
 
 
-def _who(head):
+def who(head):
     """Return who answered; what comes before the status is the body of the answer before."""
-    if _is_refusal(head):
+    if is_refusal(head):
         return NOBODY
     found = _ADDRESS.search(head)
     assert b"HTTP/1.1 200" in head, head
