@@ -3,20 +3,23 @@
 import asyncio
 from collections import Counter
 
-from shares_lab import NOBODY, SharesLab, is_refusal, who
+from shares_lab import Pipe, SharesLab, who
 
 AT_ONCE = 64
+TWICE = 200
+"""How many clients of each world ask again."""
 
 
 class AffinityLab(SharesLab):
     """The same stage, with clients that differ by their addresses."""
 
     async def measure(self, world, requests):
-        """Return address -> how many of so many clients it has, and NOBODY's; each asks twice."""
-        first, again = [await serving(self.ports[world.client], world.host, requests) for _ in range(2)]
-        wandering = {client: (found, again[client]) for client, found in first.items() if found != again[client]}
-        assert not wandering, f"{world.name}: {len(wandering)} of {requests} clients have two endpoints, {wandering}"
-        return Counter(first.values())
+        """Return address -> how many of so many clients it has, and NOBODY's."""
+        found = await serving(self.ports[world.client], world.host, requests)
+        again = await serving(self.ports[world.client], world.host, TWICE)
+        wandering = {client: (found[client], one) for client, one in again.items() if one != found[client]}
+        assert not wandering, f"{world.name}: {len(wandering)} of {TWICE} clients have two endpoints, {wandering}"
+        return Counter(found.values())
 
 
 def clients(number):
@@ -26,16 +29,16 @@ def clients(number):
 
 async def serving(port, host, number, *, vip="127.0.0.1", headers=""):
     """Return client -> who serves it, or NOBODY, for as many clients."""
-    request = f"GET / HTTP/1.1\r\nhost: {host}\r\n{headers}connection: close\r\n\r\n".encode()
-    turns = asyncio.Semaphore(AT_ONCE)
+    loop, request = asyncio.get_running_loop(), f"GET / HTTP/1.1\r\nhost: {host}\r\n{headers}\r\n".encode()
+    left, found = iter(clients(number)), {}
 
-    async def ask(client):
-        async with turns:
-            reader, writer = await asyncio.open_connection(vip, port, local_addr=(client, 0))
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            writer.close()
-        return client, NOBODY if is_refusal(head) else who(head)
+    async def ask():
+        for client in left:
+            pipe = Pipe(request, 1)
+            await loop.create_connection(lambda pipe=pipe: pipe, vip, port, local_addr=(client, 0))
+            (answer,) = await pipe.done
+            found[client] = who(answer)
 
-    async with asyncio.timeout(120):
-        return dict(await asyncio.gather(*map(ask, clients(number))))
+    async with asyncio.timeout(60 + number / 50):
+        await asyncio.gather(*(ask() for _ in range(AT_ONCE)))
+    return found

@@ -254,7 +254,7 @@ async def _send(port, host, requests):
     """Send requests one after the other, on as many connections as it takes: Envoy closes some on which it had nobody to ask."""
     found, request = Counter(), f"GET / HTTP/1.1\r\nhost: {host}\r\n\r\n".encode()
     while left := requests - found.total():
-        pipe = _Pipe(request, left)
+        pipe = Pipe(request, left)
         await asyncio.get_running_loop().create_connection(lambda pipe=pipe: pipe, "127.0.0.1", port)
         answers = await pipe.done
         assert answers, "a connection is closed without any answer"
@@ -262,7 +262,7 @@ async def _send(port, host, requests):
     return found
 
 
-class _Pipe(asyncio.Protocol):
+class Pipe(asyncio.Protocol):
     """One connection, on which many requests are sent at once."""
 
     def __init__(self, request, requests):
@@ -285,7 +285,7 @@ class _Pipe(asyncio.Protocol):
         self._heads += heads
         self._owed -= len(heads)
         # Behind an answer of its own, Envoy closes a connection on which more has come already.
-        self._depth = 1 if any(map(is_refusal, heads)) else DEPTH
+        self._depth = 1 if any(map(_is_refusal, heads)) else DEPTH
         if not self._owed:
             self._send()
 
@@ -301,13 +301,13 @@ class _Pipe(asyncio.Protocol):
 _ADDRESS = re.compile(rb"\r\nat: ([0-9.]+):")
 
 
-def is_refusal(head):
+def _is_refusal(head):
     return b"HTTP/1.1 503" in head
 
 
 def who(head):
     """Return who answered; what comes before the status is the body of the answer before."""
-    if is_refusal(head):
+    if _is_refusal(head):
         return NOBODY
     found = _ADDRESS.search(head)
     assert b"HTTP/1.1 200" in head, head

@@ -20,6 +20,8 @@ from xds.model.events import FLEET, Synced, Upsert
 SEED = os.environ.get("AFFINITY_SEED", "6")
 FLEETS = 3
 CLIENTS, FEW = 2000, 800
+AGAIN = 8000
+"""A connection for each takes its time. Half of them has a standard deviation of 0.56 points."""
 OTHERS_THAT_MOVE = 0.1
 """Of all clients, those whose endpoint is still there: 6 % by Maglev, where one of the endpoints of a zone goes."""
 VIP, VIP_OF_TCP = "127.96.1.10", "127.96.1.11"
@@ -37,7 +39,9 @@ async def test_clients_stay_and_are_spread_as_explain_says(envoy, tmp_path, numb
             await lab.fail()
             explained = {world.name: lab.explain(world) for world in generated.worlds}
             assert {one.kept_by for one in explained.values()} == {"client address"}
-            misses = [miss for world in generated.worlds if (miss := await missed(world, explained[world.name], lab.measure))]
+            misses = [
+                miss for world in generated.worlds if (miss := await missed(world, explained[world.name], lab.measure, AGAIN))
+            ]
     assert not misses, f"AFFINITY_SEED={SEED}, fleet {number}\n\n" + "\n\n".join(misses)
 
 
