@@ -148,8 +148,6 @@ class Service:
     visible_in: frozenset[str]
     """The members whose clients may use it: its own, or every one that has the namespace (KEP-1645)."""
     headless: bool = False
-    keeps_clients: bool = False
-    """`sessionAffinity: ClientIP`: a client's requests go to one endpoint, as long as that is there."""
     traffic_distribution: str = ""
     """`PreferSameZone`, `PreferSameNode` or ""; PreferClose is the older name of PreferSameZone (KEP-3015)."""
     age: str = UNDATED
@@ -174,6 +172,8 @@ class Service:
     """A cluster's own with gateways of other clusters, by Flomesh's import: they count if its policy is in force."""
     resolved: frozenset[int] = frozenset()
     """Ports with gateways that are called by name, which clients resolve."""
+    keeps_clients: bool = False
+    """`sessionAffinity: ClientIP`: a client's requests go to one endpoint, as long as that is there."""
 
     @property
     def spans(self) -> bool:
