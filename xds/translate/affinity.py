@@ -2,8 +2,8 @@
 
 Envoy chooses the tier by the hash, then the endpoint of a table in which localities have their weights, so that a client stays
 where it is for as long as its tier keeps its share of clients and the endpoint is healthy. Maglev's table, with the size that
-it has by default, keeps to weights within a fraction of a percent, and moves hardly anybody but those who have to; a ring
-has other proportions, and moves a third of its clients where one of four endpoints goes. gRPC knows the ring alone (A42).
+it has by default, keeps to weights within a fraction of a percent, and moves hardly anybody but those who have to. Envoy's ring
+grows and shrinks with its endpoints: where one of four goes, it moves a third of all clients. gRPC knows a ring alone (A42).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RING_SIZE: Final = 4096
 """What gRPC allows by default (A42): the larger a ring, the closer to the weights."""
 
 CLIENT: Final = "x-isthmus-client"
-"""The header that says who the client is; upstreams may read it. Filter state would do without, but not before Envoy 1.37."""
+"""The header that says who the client is; upstreams may read it. Envoy 1.36 hashes no text but that of headers."""
 _ADDRESS: Final = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
 """Of the connection; what a client's own X-Forwarded-For says of others is not the client."""
 _SIDECAR: Final = "%CEL(xds.node.id)%"
