@@ -72,6 +72,8 @@ def services(draw: st.DrawFn, addresses: Iterator[str] | None, states: tuple[Obj
         spec = {"clusterIP": draw(st.sampled_from(("None", "10.96.0.1", "10.96.0.2", "fd00::1")))}
         if preference := draw(st.sampled_from(("", "", "PreferSameZone", "PreferSameNode"))):
             spec["trafficDistribution"] = preference
+        if draw(st.booleans()):
+            spec["sessionAffinity"] = "ClientIP"
         found.append(service(name, ports, **spec))
     if draw(st.booleans()):
         found.append(export(name, created=draw(st.sampled_from((None, "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")))))

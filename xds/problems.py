@@ -115,7 +115,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0606": (Severity.INFO, "clients do not follow a policy"),
     "XDS0610": (Severity.INFO, "policy of another system has another effect"),
     "XDS0611": (Severity.WARNING, "policy of another system is not followed"),
-    "XDS0612": (Severity.WARNING, "session affinity is not kept"),
+    "XDS0612": (Severity.INFO, "clients are kept otherwise than with kube-proxy"),
 }
 """Code -> (severity, title)."""
 

@@ -67,7 +67,7 @@ def test_describe_service(asked, fleet):
     facts = dict(shown[""])
     assert (facts["Name:"], facts["Namespace:"], facts["Type:"]) == ("web", "shop", "ClusterSetIP")
     assert facts["Ports:"] == "80/HTTP (http), 81/TCP (admin) in east"
-    assert facts["Session affinity:"] == "ClientIP for 10m (proxies do not keep to it)"
+    assert facts["Session affinity:"] == "ClientIP for 10m (proxies: for as long as the endpoint is there)"
     assert facts["Decided by:"] == "west (the oldest export)"
     exports = {cluster: (since, valid) for cluster, since, valid in shown["Exports"][1:]}
     assert exports["north"] == ("-", "no, NoService: there is no Service shop/web")

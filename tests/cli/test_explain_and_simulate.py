@@ -104,6 +104,18 @@ def test_explain_tells_why_an_export_decides(xdsctl, fleet, ages, why):
     assert text.endswith(f"; the export of {why}")
 
 
+def test_explain_tells_that_clients_are_kept(xdsctl, fleet):
+    directory = fleet()
+    plain = xdsctl("explain", "shop/web", "--from", "east", "--clusters", directory).stdout
+    file = directory / "east" / "web.yaml"
+    file.write_text(file.read_text().replace("  clusterIP:", "  sessionAffinity: ClientIP\n  clusterIP:"))
+    kept = xdsctl("explain", "shop/web", "--from", "east", "--clusters", directory).stdout
+    assert "by client address, so shares are of clients, not of requests" in kept
+    assert "sessionAffinity is ClientIP" in kept
+    assert "of clients" not in plain
+    assert explained(xdsctl, directory)["kept_by"] == "client address"
+
+
 def test_explain_tells_a_policy_and_its_closed_gate(xdsctl, fleet):
     directory = fleet(CENTERS)
     result = xdsctl("explain", "shop/web", "--from", "north", "--clusters", directory)

@@ -61,9 +61,12 @@ class ProxylessLab:
         """Make the manifests say this."""
         self.manifests.write(world)
 
-    def add_service(self, name):
+    def add_service(self, name, affinity="None"):
         """Export another service of the east's pods, to be found as `xds:///<name>.shop.svc.clusterset.local:80`."""
-        changes = (("name: web", f"name: {name}"), ("service-name: web", f"service-name: {name}"), ("96.0.10", "96.0.20"))
+        changes = (
+            *(("name: web", f"name: {name}"), ("service-name: web", f"service-name: {name}"), ("96.0.10", "96.0.20")),
+            ("  clusterIP:", f"  sessionAffinity: {affinity}\n  clusterIP:"),
+        )
         for path in self._files(name):
             text = path.with_name(path.name.replace(name, "web")).read_text()
             for old, new in changes:

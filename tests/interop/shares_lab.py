@@ -196,6 +196,8 @@ def node_of(generated, number, port):
     client = generated.clients[number]
     where = {"cluster": client.cluster, "region": client.region, "zone": client.zone, "namespace": "apps"}
     listen = {} if client.role == "gateway" else {"listen": f"127.0.0.1:{port}"}
+    if client.intercept == "transparent":
+        listen = {"listen": f"0.0.0.0:{port}", "intercept": client.intercept}
     return NodeFlags(id_of(number), role=client.role, **where, **listen)
 
 
@@ -252,15 +254,15 @@ async def _send(port, host, requests):
     """Send requests one after the other, on as many connections as it takes: Envoy closes some on which it had nobody to ask."""
     found, request = Counter(), f"GET / HTTP/1.1\r\nhost: {host}\r\n\r\n".encode()
     while left := requests - found.total():
-        pipe = _Pipe(request, left)
+        pipe = Pipe(request, left)
         await asyncio.get_running_loop().create_connection(lambda pipe=pipe: pipe, "127.0.0.1", port)
         answers = await pipe.done
         assert answers, "a connection is closed without any answer"
-        found.update(map(_who, answers))
+        found.update(map(who, answers))
     return found
 
 
-class _Pipe(asyncio.Protocol):
+class Pipe(asyncio.Protocol):
     """One connection, on which many requests are sent at once."""
 
     def __init__(self, request, requests):
@@ -303,7 +305,7 @@ def _is_refusal(head):
     return b"HTTP/1.1 503" in head
 
 
-def _who(head):
+def who(head):
     """Return who answered; what comes before the status is the body of the answer before."""
     if _is_refusal(head):
         return NOBODY

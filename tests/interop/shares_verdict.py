@@ -11,15 +11,16 @@ TOLERANCE = 0.03
 """Half of the former has a standard deviation of 1.1 points, half of the latter 0.35."""
 
 
-async def missed(world, explained, measure):
+async def missed(world, explained, measure, again=AGAIN):
     """Return in words how what a world's client measures differs from what is predicted; "" if it does not.
 
     Args:
         world: which.
         explained: what is predicted.
         measure: returns address -> how many requests it got of so many for the world, and NOBODY's.
+        again: how many are sent before the world is said to be a miss.
     """
-    for requests in (REQUESTS, AGAIN):
+    for requests in (REQUESTS, again):
         measured = by_place(explained, await measure(world, requests))
         found = differences(predicted(explained), measured)
         if not found:

@@ -55,6 +55,7 @@ class Client:
     cluster: str
     region: str
     zone: str
+    intercept: str = "explicit"
 
     def __str__(self):
         return f"{self.role} in {self.cluster}/{self.zone} ({self.region})"
@@ -82,10 +83,12 @@ class GeneratedFleet:
         backend_port: of every endpoint.
         gateway_port: of the Gateway.
         block: the second byte of all addresses, 127.BLOCK.WORLD.ENDPOINT.
+        affinity: `sessionAffinity` of its Services.
     """
 
-    def __init__(self, seed, *, backend_port, gateway_port, block):
+    def __init__(self, seed, *, backend_port, gateway_port, block, affinity="None"):
         self.random = Random(str(seed))
+        self.affinity = affinity
         self.backend_port, self.block = backend_port, block
         names = self.random.sample(CLUSTERS, self.random.choice((2, 3, 4, 4)))
         regions = REGIONS[: self.random.randint(1, 3)]
@@ -144,7 +147,8 @@ class GeneratedFleet:
         is_stair = number >= WORLDS - STAIRS
         hosts = {one.name for one in self.sites if is_stair or self.chance(0.85)} | {where.cluster}
         distribution = {"trafficDistribution": "PreferSameZone"} if self.chance(0.15) else {}
-        spec = {"clusterIP": f"10.96.{self.block}.{number + 1}", "ports": [{"name": "http", "port": 80}], **distribution}
+        vip, ports = f"10.96.{self.block}.{number + 1}", [{"name": "http", "port": 80}]
+        spec = {"clusterIP": vip, "ports": ports, "sessionAffinity": self.affinity, **distribution}
         addresses = (f"127.{self.block}.{number + 1}.{last}" for last in count(1))
         places = {}
         for site in self.sites:

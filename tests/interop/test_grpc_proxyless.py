@@ -14,6 +14,8 @@ pytestmark = [pytest.mark.interop, pytest.mark.clients]
 
 OF_CLUSTER = "xds:///web.shop.svc.cluster.local:80"
 ABSENT = "later.shop.svc.clusterset.local:80"
+CART = "cart.shop.svc.clusterset.local:80"
+CHANNELS = 200
 EAST_PLACES = {"east/east-a", "east/east-b"}
 WEST_PLACES = {"west/west-a", "west/west-b"}
 
@@ -82,6 +84,27 @@ async def test_endpoints_that_come_and_go_under_traffic_fail_no_call(lab):
     await lab.settled()
 
 
+async def test_a_channel_stays_with_one_endpoint_of_a_service_that_keeps_its_clients(lab):
+    lab.add_service("cart", affinity="ClientIP")
+    target = f"xds:///{CART}"
+    await eventually(lambda: answers_without_errors(lab, target), timeout_s=25)
+    (place,) = await lab.calls(100, target)
+    assert set(await lab.calls(100, target)) == {place}
+    await lab.settled()
+
+
+async def test_channels_are_spread_over_the_endpoints_of_a_service_that_keeps_its_clients(tmp_path):
+    program = CLIENTS["python"]
+    async with ProxylessLab(tmp_path, program, program.directory()) as lab:
+        lab.add_service("cart", affinity="ClientIP")
+        target = f"xds:///{CART}"
+        await eventually(lambda: answers_without_errors(lab, target), timeout_s=25)
+        found = await lab.calls(CHANNELS, f"{target} each")
+        assert set(found) == EAST_PLACES
+        assert min(found.values()) > CHANNELS / 4, "half of them each, with a standard deviation of 7"
+        await lab.settled()
+
+
 async def test_a_restart_of_the_control_plane_fails_no_call_to_either_of_two_services(lab):
     targets = (TARGET, OF_CLUSTER)
     for target in targets:
@@ -141,6 +164,10 @@ async def test_a_client_that_reads_resource_errors_is_told_at_once(monkeypatch, 
 async def fails_at_once(lab, target):
     (answer, *others) = await lab.calls(1, target)
     return answer.startswith("UNAVAILABLE: ") and not others
+
+
+async def answers_without_errors(lab, target):
+    return not failures(await lab.calls(1, target))
 
 
 async def all_are_back(lab, streams):

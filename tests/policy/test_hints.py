@@ -203,7 +203,7 @@ def test_a_namespace_that_says_otherwise_changes_its_services():
     assert fleet.apply([Upsert("east", namespace(""))]).services == frozenset()
 
 
-def test_session_affinity_is_told_not_to_be_kept():
+def test_what_session_affinity_is_otherwise_than_with_kube_proxy_is_told():
     fleet = world(pay(sessionAffinity="ClientIP"))
     assert told(fleet) == [("XDS0612", "spec.sessionAffinity")]
     assert tiers(fleet) == [("own cluster", {"east": 2})]

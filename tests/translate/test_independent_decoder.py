@@ -67,11 +67,12 @@ def anys(value) -> set[str]:
 def canonical(value):
     """Return JSON without fields of default value, which writers are free to leave out.
 
-    The case of a letter after a digit is no difference: betterproto2 makes `consecutive5Xx` of a field of outlier detection.
+    The case of a letter after a digit is no difference: betterproto2 makes `consecutive5Xx` of a field of outlier detection. Nor
+    is whether a number of 64 bits stands in quotes, as JSON has it: betterproto2 leaves them out where it is in a wrapper.
     """
     if isinstance(value, dict):
         cleaned = {re.sub(r"(?<=\d)[A-Z]", lambda found: found[0].lower(), key): canonical(item) for key, item in value.items()}
         return {key: item for key, item in cleaned.items() if item not in DEFAULTS}
     if isinstance(value, list):
         return [canonical(item) for item in value]
-    return value
+    return int(value) if isinstance(value, str) and re.fullmatch("[0-9]+", value) else value

@@ -67,6 +67,7 @@ def explanation(fleet: Fleet, book: PolicyBook, asked: str, view: View) -> admin
         policy=found.policy.name,
         overprovisioning_percent=found.policy.overprovisioning,
         panic_percent=found.policy.cluster.panic_percent,
+        kept_by=found.kept_by,
         tiers=map(_tier, found.forecast.tiers),
         chain=[
             admin.ExplanationStep(stage=step.stage, text=step.text, objects=map(object_ref, step.objects)) for step in found.chain

@@ -51,7 +51,8 @@ def _facts(found: Json) -> Iterator[tuple[str, str]]:
     yield "Ports", ", ".join(ports)
     affinity, timeout_s = imported["session_affinity"], imported["session_affinity_timeout_seconds"]
     time = f" for {duration(timeout_s)}" if timeout_s else ""
-    yield "Session affinity", affinity if affinity in {"", "None"} else f"{affinity}{time} (proxies do not keep to it)"
+    kept = f"{affinity}{time} (proxies: for as long as the endpoint is there)"
+    yield "Session affinity", kept if affinity == "ClientIP" else affinity
     yield "Traffic distribution", imported["traffic_distribution"]
     yield "Internal traffic policy", imported["internal_traffic_policy"]
     if len(exporters) > 1:

@@ -82,6 +82,7 @@ def print_explanation(found: Json, *, where: str = "", verbose: bool = False) ->
             "Spill",
             f"a tier passes on below {spill} % healthy" if found["role"] != "proxyless" else "none: gRPC fails over as a whole",
         ),
+        *([("Kept", f"by {found['kept_by']}, so shares are of clients, not of requests")] if found["kept_by"] else ()),
         ("Panic", f"below {found['panic_percent']} % healthy" if found["panic_percent"] else "never"),
     ]
     print_facts(facts)

@@ -83,6 +83,7 @@ class _Merge:
             visible_in=frozenset(self.importers),
             headless=self.imported.oldest.headless,
             has_degraded=any(export.service.has_degraded for export in self.exports.values()),
+            keeps_clients=oldest.keeps_clients,
             traffic_distribution=oldest.traffic_distribution,
             age=self.imported.oldest.export.metadata.age,
             capacities={name: one for export in self.exports.values() for name, one in export.service.capacities.items()},

@@ -588,7 +588,12 @@ def _as_service(item: objects.ServiceImport) -> objects.Service:
         objects.ServicePort(port=port.port, name=port.name, protocol=port.protocol, app_protocol=port.app_protocol)
         for port in item.spec.ports
     ]
-    spec = objects.ServiceSpec(ports=ports, cluster_ip="None" if item.spec.type == "Headless" else "")
+    spec = objects.ServiceSpec(
+        ports=ports,
+        cluster_ip="None" if item.spec.type == "Headless" else "",
+        session_affinity=item.spec.session_affinity or "None",
+        session_affinity_config=item.spec.session_affinity_config,
+    )
     return objects.Service(api_version="v1", kind=item.kind, metadata=item.metadata, spec=spec)
 
 
@@ -596,7 +601,7 @@ def _shape(service: Service) -> tuple[object, ...]:
     """Return everything but endpoints and origins: what a change of needs more than the fast lane."""
     names = (service.ports, service.vips, service.visible_in, service.age)
     said = (service.hints, service.export_weights, service.traffic_distribution, service.capacities)
-    given = (service.has_copies, service.has_gateways, service.resolved)
+    given = (service.has_copies, service.has_gateways, service.resolved, service.keeps_clients)
     # What is resolved stands in the cluster itself.
     inside = tuple(service.endpoints[port] for port in sorted(service.resolved))
     return (*names, *said, *given, inside, service.headless)

@@ -138,6 +138,7 @@ class _Builder:
             vips={given.member.name: self.vips()},
             visible_in=frozenset((given.member.name,)),
             headless=spec.cluster_ip == "None",
+            keeps_clients=spec.session_affinity == "ClientIP",
             has_degraded=given.doubted or is_demoted,
             has_copies=any(self.cluster(owner_of(item).source) != given.member.name for item in given.slices),
             traffic_distribution=self.distribution(),

@@ -172,6 +172,8 @@ class Service:
     """A cluster's own with gateways of other clusters, by Flomesh's import: they count if its policy is in force."""
     resolved: frozenset[int] = frozenset()
     """Ports with gateways that are called by name, which clients resolve."""
+    keeps_clients: bool = False
+    """`sessionAffinity: ClientIP`: a client's requests go to one endpoint, as long as that is there."""
 
     @property
     def spans(self) -> bool:

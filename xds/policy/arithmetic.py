@@ -9,6 +9,7 @@ client finds out by itself, such as ejections, is not in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from xds.model.service import Health
@@ -84,22 +85,27 @@ class _Priority:
     degraded_load: int = 0
     panics: bool = False
 
+    @property
+    def load(self) -> int:
+        return self.healthy_load + self.degraded_load
+
     def availability(self, fit: int, overprovisioning: int) -> int:
         return min(100, overprovisioning * fit // self.total) if self.total else 0
 
 
-def envoy_forecast(tiers: Sequence[Tier], overprovisioning: int, panic_percent: int) -> Forecast:
+def envoy_forecast(tiers: Sequence[Tier], overprovisioning: int, panic_percent: int, *, by_hash: bool = False) -> Forecast:
     """Return what an Envoy does.
 
     Args:
         tiers: at least one, in order of their indexes.
         overprovisioning: percent, of the CLA.
         panic_percent: `healthy_panic_threshold` of the cluster; 0: no panic.
+        by_hash: clients are shared out, not requests: localities get what they weigh, in a panic, too.
     """
     priorities = [_priority(tier) for tier in tiers]
     _distribute(priorities, overprovisioning, panic_percent)
-    forecasts = [_tier_forecast(tier, one, overprovisioning) for tier, one in zip(tiers, priorities, strict=True)]
-    return _forecast(forecasts)
+    make = partial(_hashed_forecast if by_hash else _tier_forecast, overprovisioning=overprovisioning)
+    return _forecast([make(tier, one) for tier, one in zip(tiers, priorities, strict=True)])
 
 
 def grpc_forecast(tiers: Sequence[Tier]) -> Forecast:
@@ -170,17 +176,33 @@ def _panic(priorities: list[_Priority]) -> None:
 
 
 def _tier_forecast(tier: Tier, priority: _Priority, overprovisioning: int) -> TierForecast:
-    load = priority.healthy_load + priority.degraded_load
-    health = priority.availability(priority.healthy + priority.degraded, overprovisioning)
     parts: list[list[LocalityForecast]] = []
     if priority.panics:
-        parts.append(_panicking(tier, load))
+        parts.append(_panicking(tier, priority.load))
     else:
         parts.append(_weighed(tier, Health.HEALTHY, priority.healthy_load, overprovisioning))
         if priority.degraded_load:
             parts.append(_weighed(tier, Health.DEGRADED, priority.degraded_load, overprovisioning))
-    localities = tuple(_joined(found) for found in zip(*parts, strict=True))
-    return TierForecast(tier, priority.hosts, priority.healthy, priority.degraded, health, load, priority.panics, localities)
+    return _told(tier, priority, overprovisioning, tuple(_joined(found) for found in zip(*parts, strict=True)))
+
+
+def _hashed_forecast(tier: Tier, priority: _Priority, overprovisioning: int) -> TierForecast:
+    """Spread a load by the weights of localities alone (`ThreadAwareLoadBalancerBase`), with none that are DEGRADED."""
+    used = [[one for one in share.endpoints if priority.panics or one.health is Health.HEALTHY] for share in tier.shares]
+    total = sum(share.weight for share, found in zip(tier.shares, used, strict=True) if found)
+    localities = []
+    for share, found in zip(tier.shares, used, strict=True):
+        weight = float(share.weight) if found else 0.0
+        fraction = priority.load / 100 * weight / total if weight else 0.0
+        each = dict.fromkeys(found, fraction / len(found)) if fraction else {}
+        localities.append(LocalityForecast(share, share.healthy, share.degraded, weight, fraction, each))
+    return _told(tier, priority, overprovisioning, tuple(localities))
+
+
+def _told(tier: Tier, priority: _Priority, overprovisioning: int, localities: tuple[LocalityForecast, ...]) -> TierForecast:
+    health = priority.availability(priority.healthy + priority.degraded, overprovisioning)
+    counts = priority.hosts, priority.healthy, priority.degraded
+    return TierForecast(tier, *counts, health, priority.load, priority.panics, localities)
 
 
 def _weighed(tier: Tier, health: Health, load: int, overprovisioning: int) -> list[LocalityForecast]:

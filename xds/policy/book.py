@@ -19,6 +19,7 @@ from xds.model.service import CLUSTERSET, ServiceKey
 from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, Known, faults
 from xds.policy.foreign import ForeignPolicies
 from xds.policy.ladder import Governance, Ladder
+from xds.policy.notes import KEPT
 from xds.policy.overrides import NONE, Drain, Overrides, PolicyName, problems
 from xds.policy.policies import NO_POLICY, Policy, default_rungs
 from xds.policy.reading import read
@@ -301,6 +302,7 @@ class PolicyBook:
                 if winner is not policy:
                     message = f"{winner.name} governs the same and uses no gateways"
                     yield Problem("XDS0241", message, policy.origin, hint="delete one")
+        yield from self._never_slow()
         yield from self._override_problems
 
     def _last(self, identity: PolicyName, entry: Entry) -> TrafficPolicy | None:
@@ -309,6 +311,14 @@ class PolicyBook:
             return entry.in_force[0]
         remembered = self._remembered.get(identity)
         return remembered if remembered and _is_same(remembered, entry.item) else None
+
+    def _never_slow(self) -> Iterator[Problem]:
+        """Yield policies with a slow start for services whose clients go by a hash, which knows of none."""
+        for service in self._services:
+            for policy in sorted(self._policies_of(service), key=lambda one: one.name) if service.keeps_clients else ():
+                if policy.cluster.slow_start_s and policy.origin:
+                    message = f"{service.key.fqdn} keeps its clients (sessionAffinity), so a new endpoint gets its share at once"
+                    yield Problem(KEPT, message, policy.origin, "spec.slowStartSeconds", "do without one of the two")
 
     def _undeclared(self) -> Mapping[Policy, list[tuple[Service, list[str]]]]:
         """Return by policy the services that it weighs by capacities, and the clusters that declare none of theirs."""

@@ -46,7 +46,7 @@ class Step(NamedTuple):
     """One link of the chain."""
 
     stage: str
-    """`name`, `export`, `conflict`, `sharing`, `widening`, `import`, `drain`, `policy`, `sovereignty` or `member`."""
+    """`name`, `affinity`, `export`, `conflict`, `sharing`, `widening`, `import`, `drain`, `policy`, `sovereignty` or `member`."""
     text: str
     objects: tuple[Ref, ...] = ()
 
@@ -62,6 +62,13 @@ class Explanation:
     chain: tuple[Step, ...]
     ranking: Ranking
     forecast: Forecast
+
+    @property
+    def kept_by(self) -> str:
+        """By what a client is kept to one endpoint, so that shares are of clients; "" if they are of requests."""
+        if not self.ranking.keeps_clients:
+            return ""
+        return "channel" if self.view.role is Role.PROXYLESS else "client address"
 
 
 def find(fleet: Fleet, asked: str, cluster: str) -> tuple[Service, int]:
@@ -105,6 +112,7 @@ def explain(fleet: Fleet, book: PolicyBook, service: Service, port: int, view: V
     ranking = ladder.rank(service, port)
     chain = (
         *_named(service, port),
+        *_kept(fleet, service),
         *_exported(fleet, service, port),
         *_given(fleet, service, view),
         *_imported(fleet, service, port),
@@ -127,7 +135,8 @@ def predicted(ranking: Ranking, policy: Policy, view: View) -> Forecast:
     """Return what a view's clients make of a ranking."""
     if view.role is Role.PROXYLESS:
         return grpc_forecast(ranking.tiers)
-    return envoy_forecast(ranking.tiers, policy.overprovisioning, policy.cluster.panic_percent)
+    panic_percent = policy.cluster.panic_percent
+    return envoy_forecast(ranking.tiers, policy.overprovisioning, panic_percent, by_hash=ranking.keeps_clients)
 
 
 def _key(fleet: Fleet, name: str, cluster: str) -> ServiceKey:
@@ -151,6 +160,15 @@ def _named(service: Service, port: int) -> Iterator[Step]:
     refs = tuple(ref for ref in service.origins if ref.kind == "Service" and (ref.cluster == key.scope or not key.scope))
     whose = f"{key.scope}'s own service" if key.scope else "the service of the cluster set"
     yield Step("name", f"{key.fqdn}:{port} is {whose}", refs)
+
+
+def _kept(fleet: Fleet, service: Service) -> Iterator[Step]:
+    """Yield whose Service says that a client stays with one endpoint."""
+    if service.keeps_clients:
+        key = service.key
+        cluster = key.scope or fleet.imports[key].oldest.cluster
+        refs = tuple(ref for ref in service.origins if ref.kind == "Service" and ref.cluster == cluster)
+        yield Step("affinity", "sessionAffinity is ClientIP: each client stays with one endpoint, so shares are of clients", refs)
 
 
 def _exported(fleet: Fleet, service: Service, port: int) -> Iterator[Step]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xds.model import hints
 from xds.model.traffic_objects import ANY, PlaceSpec, WeightSpec
-from xds.policy.notes import DIFFERS, NOT_FOLLOWED, NOT_KEPT, Note
+from xds.policy.notes import DIFFERS, KEPT, NOT_FOLLOWED, Note
 from xds.policy.policies import ALL_ALIKE, ANYWHERE, NODE_ONLY, OWN_CLUSTER, Policy, Rung, Selector, default_rungs
 from xds.problems import did_you_mean
 
@@ -72,8 +72,11 @@ def weighted(given: Mapping[str, str], ref: Ref) -> Policy | None:
 def notes(service: Service, exports: Exports) -> Iterator[Note]:
     """Yield what is to be said of a cluster's own service."""
     if hints.SESSION_AFFINITY in service.hints:
-        message = "ClientIP is not kept: proxies send each request where tiers and weights say"
-        yield Note(NOT_KEPT, hints.SESSION_AFFINITY, message, "clients without a proxy are kept to one endpoint by kube-proxy")
+        message = (
+            "proxies keep a client by a hash of its address for as long as its endpoint is there, whatever timeoutSeconds says; "
+            "gRPC clients without a proxy are kept by channel"
+        )
+        yield Note(KEPT, hints.SESSION_AFFINITY, message, "nothing has to be done if that is good enough")
     yield from _of_cilium(service, exports)
     yield from _of_linkerd(service, exports)
 

@@ -13,7 +13,7 @@ from xds.policy.draining import eased
 from xds.policy.holding import degraded, waiting_places
 from xds.policy.policies import Rung
 from xds.policy.tiers import LeftOut, Place, Ranking, Tier
-from xds.policy.weights import shares, weight_of
+from xds.policy.weights import discounted, shares, weight_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ class Governance:
             region=view.region if self.needs_region else "",
             zone=view.zone if self.needs_zone else "",
             node=view.node_name if self.policy.needs_node else "",
-            drops_degraded=self.has_last_resorts(service) and view.role is Role.PROXYLESS,
+            drops_degraded=self.has_last_resorts(service) and (service.keeps_clients or view.role is Role.PROXYLESS),
             no_gateways=self.policy.cluster.through_gateways and view.role is Role.PROXYLESS,
         )
 
@@ -123,12 +123,15 @@ class Ladder:
         ]
         if self.governance.drains:
             weighed = eased(weighed, self._left, self.policy.overprovisioning)
+        if service.keeps_clients:
+            weighed = [discounted(found, self.policy.overprovisioning) for found in weighed]
         tiers = [Tier(index, rung.name, weighed[index], rung.closed) for index, rung in enumerate(rungs)]
         if place.drops_degraded:
             last = {at: tuple(found) for at, found in groups[-1].items()}
             tiers.append(Tier(len(rungs), _LAST.name, shares(_LAST, last, place, {})))
         ordered = sorted(left_out.items())
-        return Ranking(tuple(tiers), tuple(LeftOut(at, count, reason) for (at, reason), count in ordered))
+        without = tuple(LeftOut(at, count, reason) for (at, reason), count in ordered)
+        return Ranking(tuple(tiers), without, service.keeps_clients)
 
     def _grouped(self, service: Service, port: int) -> tuple[list[Groups], dict[tuple[Locality, str], int]]:
         """Return the endpoints of each rung by locality, with room for one more tier, and how many are left out, and why."""

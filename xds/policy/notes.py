@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 DIFFERS: Final = "XDS0610"
 NOT_FOLLOWED: Final = "XDS0611"
-NOT_KEPT: Final = "XDS0612"
+KEPT: Final = "XDS0612"
 NO_TARGET: Final = "XDS0602"
 
 

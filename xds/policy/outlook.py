@@ -23,7 +23,7 @@ class Outlook:
     def __init__(self, book: PolicyBook, view: View) -> None:
         self._book = book
         self._view = view
-        self._ladders: dict[tuple[Governance, bool], Ladder] = {}
+        self._ladders: dict[tuple[Governance, bool, bool], Ladder] = {}
         self._settings: dict[tuple[Governance, ...], tuple[ClusterSettings, ...]] = {}
 
     @property
@@ -54,7 +54,7 @@ class Outlook:
         return tuple(self._book.governing(service, port.number, self._view.cluster) for port in service.ports)
 
     def _ladder(self, service: Service, governance: Governance) -> Ladder:
-        key = governance, governance.has_last_resorts(service)
+        key = governance, governance.has_last_resorts(service), service.keeps_clients
         found = self._ladders.get(key)
         if found is None:
             found = self._ladders[key] = self._book.ladder_by(governance, service, self._view)

@@ -96,6 +96,8 @@ class Ranking:
     tiers: tuple[Tier, ...]
     left_out: tuple[LeftOut, ...]
     """By locality and reason."""
+    keeps_clients: bool = False
+    """What is shared out are clients, not requests: each by a hash, which knows weights and no health but of endpoints."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -108,6 +110,7 @@ class Place:
     zone: str = ""
     node: str = ""
     drops_degraded: bool = False
-    """Clients there do not use what is DEGRADED at all, as gRPC (A27): it stands in an extra last tier instead."""
+    """Clients there do not use what is DEGRADED at all, as gRPC (A27), and Envoys that go by a hash: it stands in an extra last
+    tier instead."""
     no_gateways: bool = False
     """Clients there cannot put a path in front of a request's, as gRPC: gateways are none for them."""

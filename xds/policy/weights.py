@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
 from math import gcd, lcm
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST: Final = 2**32 - 1
 """What the weights of one priority may come to (Envoy's `load_balancing_weight`)."""
+_WHOLE: Final = Fraction(1)
 _THOUSANDTHS: Final = 1000
 """What capacities are written down to, so that in these they are whole numbers."""
 Groups = dict["Locality", tuple["Endpoint", ...]]
@@ -85,6 +88,27 @@ def _by_words(weights: Sequence[WeightSpec], groups: Groups, place: Place) -> tu
     return tuple(result)
 
 
+def discounted(shares: tuple[Share, ...], overprovisioning: int) -> tuple[Share, ...]:
+    """Return the localities of a tier with weights for clients that go by a hash: what health leaves of each is in them.
+
+    Envoy discounts a locality itself only where requests take turns. One without a healthy endpoint gets nothing, whatever it
+    weighs, unless in a panic; it keeps its weight.
+
+    Args:
+        shares: of a tier.
+        overprovisioning: percent, of the CLA.
+    """
+    parts = [Fraction(min(100 * one.counted, overprovisioning * one.healthy), 100 * one.counted or 1) or _WHOLE for one in shares]
+    if all(part == _WHOLE for part in parts):
+        return shares
+    common = lcm(*(part.denominator for part in parts))
+    weights = scaled([int(one.weight * part * common) for one, part in zip(shares, parts, strict=True)])
+    return tuple(
+        replace(one, weight=weight, reasons=(*one.reasons, *_discount(one, part)))
+        for one, part, weight in zip(shares, parts, weights, strict=True)
+    )
+
+
 def scaled(weights: Sequence[int]) -> list[int]:
     """Return weights in the same proportions, as small as they can be, and so that Envoy can add them up."""
     if not weights:
@@ -93,6 +117,10 @@ def scaled(weights: Sequence[int]) -> list[int]:
     small = [one // divisor for one in weights]
     total, most = sum(small), MOST - len(small)
     return small if total <= most else [max(1, one * most // total) for one in small]
+
+
+def _discount(share: Share, part: Fraction) -> tuple[str, ...]:
+    return (f"{float(100 * part):.3g} % of it, by the {share.healthy} that are healthy",) if part != _WHOLE else ()
 
 
 def _names(spec: WeightSpec, at: Locality, place: Place) -> bool:

@@ -9,6 +9,7 @@ from xds.model.traffic_objects import OutlierSpec
 from xds.policy.policies import ClusterSettings
 from xds.snapshot.resource import Resource
 from xds.translate.ads import ads_source
+from xds.translate.affinity import keep_clients
 from xds.translate.assignments import METADATA, PATH, assignment_name, load_assignment, origins_of
 from xds.translate.routes import ORIGINAL_PATH, duration
 from xds.wire import CLUSTER, ENDPOINT, envoy, pack, to_bytes
@@ -43,6 +44,10 @@ def service_cluster(
     message.CopyFrom(_COMMON)
     if settings != DEFAULTS:
         _apply(settings, message, port)
+        if settings.slow_start_s and not service.keeps_clients:
+            message.round_robin_lb_config.slow_start_config.slow_start_window.CopyFrom(duration(settings.slow_start_s))
+    if service.keeps_clients:
+        keep_clients(message, proxyless=proxyless)
     if proxyless:
         message.ClearField("outlier_detection")
     message.name = service.resource_name(port.number)
@@ -103,8 +108,6 @@ def _unlimited() -> envoy.CircuitBreakers:
 def _apply(settings: ClusterSettings, message: envoy.Cluster, port: Port) -> None:
     """Put what a policy says in place of what stands there by default."""
     message.common_lb_config.healthy_panic_threshold.value = settings.panic_percent
-    if settings.slow_start_s:
-        message.round_robin_lb_config.slow_start_config.slow_start_window.CopyFrom(duration(settings.slow_start_s))
     if (spec := settings.outlier_detection) is not None:
         message.outlier_detection.CopyFrom(_outlier_detection(spec))
     if (check := settings.health_check) is not None:

@@ -14,6 +14,7 @@ from xds.model.events import ref_of
 from xds.model.service import CLUSTERSET, Service, ServiceKey
 from xds.problems import Problem
 from xds.snapshot.resource import Resource
+from xds.translate.affinity import by_connection
 from xds.translate.hostnames import A_HOSTNAME, intersections, is_hostname
 from xds.translate.listeners import http_filter, socket_address
 from xds.translate.routes import KEEP_PATH, retried_routes
@@ -85,6 +86,8 @@ class _Gateways:
         self.used: set[ServiceKey] = set()
         self.through_gateways: set[str] = set()
         """Clusters that put paths in front of a request's."""
+        self.keeping: set[str] = set()
+        """Clusters that keep clients to endpoints."""
         self.ports: dict[int, _Port] = defaultdict(_Port)
 
     def result(self) -> GatewayResult:
@@ -227,11 +230,13 @@ class _Gateways:
         clusters.update(name for name, _ in found if name != NO_BACKEND)
         if all(name == NO_BACKEND for name, _ in found):
             return None
+        kept = [by_connection()] if any(name in self.keeping for name, _ in found) else ()
         if len(found) == 1:
-            return envoy.RouteAction(cluster=found[0][0])
+            return envoy.RouteAction(cluster=found[0][0], hash_policy=kept)
         weights = [envoy.WeightedCluster.ClusterWeight(name=name, weight={"value": weight}) for name, weight in found]
         return envoy.RouteAction(
             weighted_clusters=envoy.WeightedCluster(clusters=weights),
+            hash_policy=kept,
             cluster_not_found_response_code=envoy.RouteAction.INTERNAL_SERVER_ERROR,
         )
 
@@ -266,6 +271,8 @@ class _Gateways:
         name = service.resource_name(backend.port)
         if service.has_gateways:
             self.through_gateways.add(name)
+        if service.keeps_clients:
+            self.keeping.add(name)
         return name
 
     def port_resources(self, number: int) -> list[Resource]:

@@ -8,21 +8,26 @@ from xds.translate.ads import ads_source
 from xds.wire import envoy, pack
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from google.protobuf.message import Message
 
 
-def http_filter(stat_prefix: str, route_config_name: str, *, edge: bool = False) -> envoy.Filter:
+def http_filter(
+    stat_prefix: str, route_config_name: str, filters: Sequence[envoy.HttpFilter] = (), *, edge: bool = False
+) -> envoy.Filter:
     """Return an HTTP connection manager whose routes come by RDS.
 
     Args:
         stat_prefix: where Envoy counts.
         route_config_name: the RouteConfiguration to ask for.
+        filters: what requests pass before they are routed.
         edge: clients are strangers: their address is taken from the connection, and paths are normalised before routing.
     """
     manager = envoy.HttpConnectionManager(
         stat_prefix=stat_prefix,
         rds=envoy.Rds(config_source=ads_source(), route_config_name=route_config_name),
-        http_filters=[router()],
+        http_filters=[*filters, router()],
         upgrade_configs=[envoy.HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
         # Streams live: neither they nor quiet WebSockets are cut off by default.
         stream_idle_timeout=envoy.Duration(),
@@ -34,9 +39,16 @@ def http_filter(stat_prefix: str, route_config_name: str, *, edge: bool = False)
     return named_filter("envoy.filters.network.http_connection_manager", manager)
 
 
-def tcp_filter(stat_prefix: str, cluster: str) -> envoy.Filter:
-    """Return a filter that connects to one cluster; connections may be idle for as long as they like."""
-    proxy = envoy.TcpProxy(stat_prefix=stat_prefix, cluster=cluster, idle_timeout=envoy.Duration())
+def tcp_filter(stat_prefix: str, cluster: str, kept_by: envoy.HashPolicy | None = None) -> envoy.Filter:
+    """Return a filter that connects to one cluster; connections may be idle for as long as they like.
+
+    Args:
+        stat_prefix: where Envoy counts.
+        cluster: the cluster.
+        kept_by: what clients are kept to endpoints by.
+    """
+    kept = [kept_by] if kept_by else ()
+    proxy = envoy.TcpProxy(stat_prefix=stat_prefix, cluster=cluster, idle_timeout=envoy.Duration(), hash_policy=kept)
     return named_filter("envoy.filters.network.tcp_proxy", proxy)
 
 

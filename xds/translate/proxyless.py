@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xds.snapshot.resource import Resource
+from xds.translate.affinity import by_channel
 from xds.translate.clusters import service_cluster
 from xds.translate.listeners import router
 from xds.wire import CLUSTER, LISTENER, envoy, pack, to_bytes
@@ -24,7 +25,8 @@ def _api_listener(service: Service, port: Port) -> Resource:
     The routes are inside, so that a client never holds a listener without them.
     """
     name = service.resource_name(port.number)
-    route = envoy.Route(match=envoy.RouteMatch(prefix=""), route=envoy.RouteAction(cluster=name))
+    kept = [by_channel()] if service.keeps_clients else ()
+    route = envoy.Route(match=envoy.RouteMatch(prefix=""), route=envoy.RouteAction(cluster=name, hash_policy=kept))
     manager = envoy.HttpConnectionManager(
         route_config=envoy.RouteConfiguration(
             name=name, virtual_hosts=[envoy.VirtualHost(name=name, domains=["*"], routes=[route])]

@@ -88,7 +88,16 @@ def retried_routes(
         yield route
 
 
-def service_host(cluster: str, domains: Iterable[str], settings: RouteSettings = DEFAULTS) -> envoy.VirtualHost:
-    """Return the virtual host that sends everything to one cluster and is named after it."""
-    match, action = envoy.RouteMatch(prefix="/"), envoy.RouteAction(cluster=cluster)
+def service_host(
+    cluster: str, domains: Iterable[str], settings: RouteSettings = DEFAULTS, kept_by: envoy.RouteAction.HashPolicy | None = None
+) -> envoy.VirtualHost:
+    """Return the virtual host that sends everything to one cluster and is named after it.
+
+    Args:
+        cluster: the cluster.
+        domains: Host values.
+        settings: what policies say.
+        kept_by: what clients are kept to endpoints by.
+    """
+    match, action = envoy.RouteMatch(prefix="/"), envoy.RouteAction(cluster=cluster, hash_policy=[kept_by] if kept_by else ())
     return envoy.VirtualHost(name=cluster, domains=domains, routes=retried_routes(match, action, settings))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from xds.model.view import Intercept
 from xds.problems import Problem
 from xds.snapshot.resource import Resource
+from xds.translate.affinity import by_address, by_client, client_filter
 from xds.translate.clusters import PASSTHROUGH, passthrough_cluster
 from xds.translate.listeners import http_filter, socket_address, tcp_filter
 from xds.translate.routes import service_host
@@ -96,13 +97,15 @@ def _explicit(view: View, services: Iterable[Service], routing: Routing) -> tupl
     hosts: list[envoy.VirtualHost] = []
     clusters: list[str] = []
     origins: set[Ref] = set()
+    filters: list[envoy.HttpFilter] = []
     for service in services:
         problems += _not_routable(service)
         for port in _http_ports(service):
             domains = claims.take(service, OUTBOUND, _domains(service, port, view))
             if domains:
                 cluster = service.resource_name(port.number)
-                hosts.append(service_host(cluster, domains, routing(service, port.number)))
+                hosts.append(_host(service, cluster, domains, routing(service, port.number)))
+                filters = filters or _filters(service, view)
                 clusters.append(cluster)
                 origins.update(service.origins)
     route = _routes(OUTBOUND, hosts, clusters, origins)
@@ -110,7 +113,7 @@ def _explicit(view: View, services: Iterable[Service], routing: Routing) -> tupl
         name=OUTBOUND,
         address=socket_address(view.listen),
         traffic_direction=envoy.TrafficDirection.OUTBOUND,
-        filter_chains=[envoy.FilterChain(filters=[http_filter(OUTBOUND, OUTBOUND)])],
+        filter_chains=[envoy.FilterChain(filters=[http_filter(OUTBOUND, OUTBOUND, filters)])],
     )
     refs = {ROUTE: frozenset((OUTBOUND,))}
     return [Resource.of(LISTENER, OUTBOUND, to_bytes(listener), refs=refs), route], [*problems, *claims.problems()]
@@ -158,23 +161,23 @@ class _Transparent:
         if port.protocol.is_http:
             names = _domains_on_port(service, port, self.view, vips)
             if domains := self.claims.take(service, f"host:{port.number}", names):
-                self.hosts[port.number].append(service_host(cluster, domains, self.routing(service, port.number)))
+                self.hosts[port.number].append(_host(service, cluster, domains, self.routing(service, port.number)))
                 self.routed[port.number].append(cluster)
         if vips:
             match = envoy.FilterChainMatch(
                 prefix_ranges=[_prefix(address) for address in vips], destination_port=envoy.UInt32Value(value=port.number)
             )
-            filters = [self.filter(port, cluster)]
+            filters = [self.filter(service, port, cluster)]
             self.chains.append(envoy.FilterChain(name=cluster, filter_chain_match=match, filters=filters))
         self.origins[port.number].update(service.origins)
 
-    def filter(self, port: Port, cluster: str) -> envoy.Filter:
+    def filter(self, service: Service, port: Port, cluster: str) -> envoy.Filter:
         if not port.protocol.is_http:
             self.clusters.add(cluster)
-            return tcp_filter(cluster, cluster)
+            return tcp_filter(cluster, cluster, by_address() if service.keeps_clients else None)
         self.http.add(port.number)
         route = f"{OUTBOUND}:{port.number}"
-        return http_filter(route, route)
+        return http_filter(route, route, _filters(service, self.view))
 
     def routes(self, number: int) -> Resource:
         unmatched = envoy.VirtualHost(
@@ -188,6 +191,15 @@ class _Transparent:
         )
         clusters = [*self.routed[number], PASSTHROUGH]
         return _routes(f"{OUTBOUND}:{number}", [*self.hosts[number], unmatched], clusters, self.origins[number])
+
+
+def _host(service: Service, cluster: str, domains: list[str], settings: RouteSettings) -> envoy.VirtualHost:
+    return service_host(cluster, domains, settings, by_client() if service.keeps_clients else None)
+
+
+def _filters(service: Service, view: View) -> list[envoy.HttpFilter]:
+    """Return what has to stand before the routes to a service."""
+    return [client_filter(view)] if service.keeps_clients else []
 
 
 def _routes(name: str, hosts: list[envoy.VirtualHost], clusters: list[str], origins: set[Ref]) -> Resource:

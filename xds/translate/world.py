@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
     from xds.model.fleet import Fleet
-    from xds.model.service import Port, Service, ServiceKey
+    from xds.model.service import Service, ServiceKey
     from xds.model.view import View
     from xds.policy.ladder import Ladder
     from xds.policy.policies import ClusterSettings
@@ -204,9 +204,9 @@ def _outbound_key(view: View) -> tuple[str, ...]:
     return (view.cluster, view.namespace, view.intercept, view.listen)
 
 
-def _cluster_input(service: Service) -> tuple[object, tuple[Port, ...]]:
+def _cluster_input(service: Service) -> tuple[object, ...]:
     """Return what clusters are made of; origins too, for the blame."""
-    return (service.origins, service.ports)
+    return (service.origins, service.ports, service.keeps_clients)
 
 
 def _add(resources: Resources, found: Iterable[Resource]) -> None:
