@@ -7,6 +7,7 @@ from fake_plane import EAST, NOW_S, PRIVATE_KEY, SERVICE, WEB, WEST, by_name, cl
 from google.protobuf import json_format
 from yarl import URL
 
+from xds.admin.answers import to_json
 from xds.admin.server import AdminAddressError, AdminServer
 from xds.protocol import State, TypeStatus
 from xds.quarantine import Suspect
@@ -368,3 +369,14 @@ async def test_ipv6(plane):
         pytest.skip(f"no IPv6 loopback here: {error}")
     assert address.startswith("[::1]:")
     await server.stop()
+
+
+def test_maps_are_in_the_order_of_their_keys():
+    places = [f"east/{number:02}" for number in range(40)]
+    shares = dict.fromkeys(reversed(places), 0.5)
+    explained = json.loads(to_json(admin.Explanation(shares=shares)))
+    assert [*explained["shares"]] == places
+    services = [admin.SimulatedService(before=shares, after=shares)]
+    (simulated,) = json.loads(to_json(admin.Simulation(services=services)))["services"]
+    assert [*simulated["before"]] == [*simulated["after"]] == places
+    assert json.loads(to_json(admin.Explanation(), defaults=False)) == {}

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from xds.cli.explain import largest_first
+from xds.cli.policy_files import read_policies
 
 API = "traffic.isthmus.dev/v1alpha1"
 PLACES = {"east": ("eu", "eu-1"), "north": ("eu", "eu-2"), "west": ("us", "us-1")}
@@ -112,6 +113,29 @@ def test_explain_tells_a_policy_and_its_closed_gate(xdsctl, fleet):
     assert "west/us-1 (us)   2 endpoints   tier 2 (remote) is closed" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("fields", "spill"),
+    [({}, "71.4"), ({"spillBelowHealthyPercent": 100}, "100"), ({"spillBelowHealthyPercent": 72}, "71.9")],
+)
+def test_explain_tells_where_spilling_begins_as_the_factor_has_it(xdsctl, fleet, fields, spill):
+    result = xdsctl("explain", "shop/web", "--from", "east", "--clusters", fleet(policy(**fields)))
+    assert f"a tier passes on below {spill} % healthy\n" in result.stdout
+
+
+def test_explain_tells_what_follows_an_empty_tier(xdsctl, fleet):
+    result = xdsctl("explain", "shop/web", "--from", "west", "--clusters", fleet(CENTERS))
+    assert "Tier 0, own site: empty, so tier 1, same city, counts next\n" in result.stdout
+    result = xdsctl(
+        "explain", "shop/web", "--from", "west", "--clusters", fleet(policy(strategy={"type": "SameCityActiveActive"}))
+    )
+    assert "Tier 1, same city: empty, and no later tier has endpoints\n" in result.stdout
+    places = (["east"], ["nowhere"], ["north"])
+    tiers = [{"name": f"t{number}", "places": [{"clusters": found}]} for number, found in enumerate(places)]
+    directory = fleet(policy(tiers=tiers), {"apiVersion": API, "kind": "MemberCluster", "metadata": {"name": "nowhere"}})
+    result = xdsctl("explain", "shop/web", "--from", "east", "--clusters", directory)
+    assert "Tier 1, t1: empty, so tier 2, t2, counts next\n" in result.stdout
+
+
 def test_an_override_opens_a_gate(xdsctl, fleet):
     gate = override("promoted", open={"namespace": "shop", "policy": "web", "tier": "remote"})
     found = explained(xdsctl, fleet(CENTERS, gate))
@@ -207,6 +231,14 @@ def test_a_place_that_gets_more_than_it_bears_already_is_not_called_fine(xdsctl,
     (row,) = {line for line in result.stdout.splitlines() if line.startswith("web.shop.svc.clusterset.local:80   east/")}
     assert [part.strip() for part in row.split("   ") if part.strip()][2:5] == ["east/eu-1 100.0 %", "the same", "0.0 %"]
     assert result.stdout.endswith(": no new problems, 6 with those of before\n")
+
+
+def test_machines_are_given_shares_in_the_order_of_their_places(xdsctl, fleet):
+    directory = fleet(policy(strategy={"type": "ActiveActive"}))
+    assert [*explained(xdsctl, directory)["shares"]] == ["east/eu-1", "north/eu-2", "west/us-1"]
+    found = json.loads(xdsctl("simulate", "--down", "cluster=west", "--clusters", directory, "-o", "json").stdout)
+    assert [*found["services"][0]["before"]] == ["east/eu-1", "north/eu-2", "west/us-1"]
+    assert [*found["services"][0]["after"]] == ["east/eu-1", "north/eu-2"]
 
 
 def test_shares_that_look_alike_are_in_the_order_of_their_names():
@@ -309,6 +341,20 @@ def test_a_strategy_is_expanded(xdsctl, tmp_path):
     assert "strategy" not in expanded["spec"]
     file.write_text(yaml.dump(expanded))
     assert yaml.safe_load(xdsctl("policy", "expand", file).stdout) == expanded
+
+
+@pytest.mark.parametrize("output", ["yaml", "json"])
+def test_several_policies_are_expanded_into_what_can_be_applied(xdsctl, fleet, tmp_path, output):
+    other = policy("all", strategy={"type": "Locality"}, targetRefs=[{"kind": "Service", "name": "all"}])
+    file = tmp_path / "policies.txt"
+    file.write_text(yaml.dump_all([CENTERS, other]))
+    expanded = tmp_path / f"expanded.{output}"
+    expanded.write_text(xdsctl("policy", "expand", file, "-o", output).stdout)
+    assert [item.metadata.name for item in read_policies([expanded])] == ["web", "all"]
+    found = [*yaml.safe_load_all(expanded.read_text())]
+    shapes = {"yaml": [("TrafficPolicy", "web"), ("TrafficPolicy", "all")], "json": [("List", None)]}
+    assert [(item["kind"], item.get("metadata", {}).get("name")) for item in found] == shapes[output]
+    assert all(item["apiVersion"] for item in found), "no bare list, which kubectl refuses"
 
 
 def test_a_policy_is_expanded_that_stands_beside_the_clusters(xdsctl, fleet):

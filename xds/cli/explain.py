@@ -14,7 +14,7 @@ from xds.cli.output import note, plural, print_data, print_facts, print_table, s
 from xds.cli.resources import object_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from xds.cli.client import Client
 
@@ -64,7 +64,7 @@ def _offline(clusters: Path, service: str, place: str, role: str) -> Json:
 
 def print_explanation(found: Json, *, verbose: bool = False) -> None:
     """Print the JSON of `isthmus.admin.v1.Explanation` for people."""
-    spill = -(-10_000 // found["overprovisioning_percent"])
+    spill = f"{10_000 / found['overprovisioning_percent']:.3g}"
     facts = [
         ("Service", found["service"]),
         ("From", f"{found['from'].rstrip('/')} ({found['role']})"),
@@ -81,7 +81,7 @@ def print_explanation(found: Json, *, verbose: bool = False) -> None:
         objects = ", ".join(map(_object, step["objects"]))
         say(f"  {step['text']}" + (f"  [{objects}]" if objects else ""))
     for tier in found["tiers"]:
-        _print_tier(tier, verbose=verbose)
+        _print_tier(tier, found["tiers"], verbose=verbose)
         if "Manual" in tier["closed"]:
             say(f"  to open it: {_opening(found, tier['name'])}")
     if found["left_out"]:
@@ -106,8 +106,8 @@ def _opening(found: Json, tier: str) -> str:
     return shlex.join(("xdsctl", "gate", "open", f"{holder}{ref['namespace']}/{ref['name']}", tier)) + where
 
 
-def _print_tier(tier: Json, *, verbose: bool) -> None:
-    say(f"\nTier {tier['index']}, {tier['name']}: {_condition(tier)}")
+def _print_tier(tier: Json, tiers: Sequence[Json], *, verbose: bool) -> None:
+    say(f"\nTier {tier['index']}, {tier['name']}: {_condition(tier, tiers)}")
     if tier["localities"]:
         headers = ("PLACE", "ENDPOINTS", "WEIGHT", "EFFECTIVE", "SHARE", "WHY")
         print_table(headers, map(_locality, tier["localities"]), indent="  ")
@@ -118,11 +118,13 @@ def _print_tier(tier: Json, *, verbose: bool) -> None:
             print_table(("ENDPOINT", "HEALTH", "SHARE", "WHY", "SOURCE"), rows, indent="  ")
 
 
-def _condition(tier: Json) -> str:
+def _condition(tier: Json, tiers: Sequence[Json]) -> str:
     if tier["closed"]:
         return f"closed, {tier['closed']}"
     if not tier["endpoints"]:
-        return "empty, so the next one counts"
+        after = next((one for one in tiers if one["index"] > tier["index"] and one["endpoints"]), None)
+        next_one = f"so tier {after['index']}, {after['name']}, counts next" if after else "and no later tier has endpoints"
+        return f"empty, {next_one}"
     usable = f"{tier['healthy']} of {plural(tier['endpoints'], 'endpoint')} healthy"
     degraded = f", {tier['degraded']} degraded" if tier["degraded"] else ""
     panic = ", PANIC: unhealthy ones are used" if tier["panics"] else ""
