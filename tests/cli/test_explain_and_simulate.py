@@ -150,6 +150,16 @@ def test_a_drain_in_the_middle_of_its_ramp(xdsctl, fleet):
     assert any("TrafficOverride drain, step 2 of 4 leaves cluster east 50 %" in step["text"] for step in found["chain"])
 
 
+def test_what_is_wrong_with_a_policy_is_told_with_the_line_of_the_field(xdsctl, fleet):
+    wrong = policy(targetRefs=[{"kind": "Service", "name": "web"}, {"kind": "Service", "name": "wbe"}])
+    twice = policy("zzz", tiers=[{"name": "own", "places": [{"clusters": ["@own"]}, {"zones": ["mars"]}]}])
+    directory = fleet(wrong, twice, override("eats", drain={"cluster": "eats"}))
+    found = json.loads(xdsctl("validate", directory, "-o", "json", exits=79).stdout)["items"]
+    lines = (directory / "fleet.yaml").read_text().splitlines()
+    where = {item["code"]: lines[int(item["source"].partition(":")[2]) - 1].strip() for item in found}
+    assert (where["XDS0601"], where["XDS0602"], where["XDS0604"]) == ("- mars", "name: wbe", "cluster: eats")
+
+
 def test_explain_tells_a_policy_of_another_system(xdsctl, fleet):
     setting = {"loadBalancer": {"localityLbSetting": {"failover": [{"from": "eu", "to": "us"}]}}}
     rule = {

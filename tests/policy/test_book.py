@@ -132,7 +132,7 @@ def test_of_two_for_one_target_the_older_governs(first):
     assert governor(fleet, book) == winner
     loser = f"TrafficPolicy shop/{both[1].metadata.name} in the fleet"
     message = f"Service shop/web is governed by {winner}, which is older"
-    assert told(book) == [("XDS0603", loser, "spec.targetRefs", message, "keep one of them")]
+    assert told(book) == [("XDS0603", loser, "spec.targetRefs[0]", message, "keep one of them")]
     (fault,) = [fault for _, entry in book.entries() for fault in entry.faults]
     assert fault.reason == "Conflicted"
     change(fleet, book, Delete(FLEET, ObjectKey("TrafficPolicy", "shop", first)))

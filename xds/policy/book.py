@@ -292,9 +292,7 @@ class PolicyBook:
                 yield Problem("XDS0605", message, ref, "spec.tiers", hint)
             for subject, winner in entry.lost:
                 message = f"{subject} is governed by {winner.name}, {self._why(entry, winner)}"
-                yield Problem(
-                    "XDS0603", message, ref, "spec.targetRefs" if subject.kind else "spec.defaultFor", "keep one of them"
-                )
+                yield Problem("XDS0603", message, ref, _field_of(entry.item, subject), "keep one of them")
         yield from self._foreign.problems()
         for subject, policy in self._foreign.subjects.items():
             if subject.system == FLOMESH:
@@ -375,6 +373,15 @@ def _subjects(cluster: str, item: TrafficPolicy) -> Iterator[Subject]:
             yield Subject(cluster, "", namespace)
         case "Fleet":
             yield Subject(FLEET)
+
+
+def _field_of(item: TrafficPolicy, subject: Subject) -> str:
+    """Return where a policy says that it is about something."""
+    if not subject.kind:
+        return "spec.defaultFor"
+    named = [(ref.kind, ref.name, ref.port or 0) for ref in item.spec.target_refs]
+    asked = (subject.kind, subject.name, subject.port)
+    return f"spec.targetRefs[{named.index(asked)}]" if asked in named else "spec.targetRefs"
 
 
 def _by_namespace(named: Iterable[tuple[str, str]], before: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
