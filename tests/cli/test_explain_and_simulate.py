@@ -202,6 +202,20 @@ def test_a_cluster_that_is_down_is_survived_and_shown(xdsctl, fleet):
     assert (west["before"], west["after"]) == ({"east/eu-1": 0.5, "north/eu-2": 0.5}, {"east/eu-1": 1.0})
 
 
+@pytest.mark.parametrize("option", ["--down", "--drain"])
+def test_a_place_may_be_named_without_its_kind(xdsctl, fleet, option):
+    words = (option, "--clusters", fleet(CENTERS), "-o", "json")
+    for short, full in (("north", "cluster=north"), ("eu-2", "zone=eu-2"), ("us", "region=us")):
+        assert xdsctl("simulate", option, short, *words[1:]).stdout == xdsctl("simulate", option, full, *words[1:]).stdout
+
+
+@pytest.mark.parametrize("option", ["--down", "--drain"])
+def test_a_name_that_several_kinds_of_places_have_is_not_clear(xdsctl, fleet, option):
+    also = {"apiVersion": API, "kind": "MemberCluster", "metadata": {"name": "us"}}
+    error = xdsctl("simulate", option, "us", "--clusters", fleet(CENTERS, also), exits=65).stderr
+    assert "'us' is a cluster and a region; say cluster=us or region=us" in error
+
+
 def test_what_finds_nobody_fails(xdsctl, fleet):
     result = xdsctl("simulate", "--down", "region=eu", "--clusters", fleet(CENTERS), exits=1)
     assert "100.0 %" in result.stdout
@@ -323,7 +337,8 @@ def test_a_policy_that_would_not_be_accepted_is_no_rehearsal(xdsctl, fleet, tmp_
     [
         (("--down", "cluster=est"), "there is no cluster 'est'"),
         (("--down", "rack=1"), "'rack=1' is no failure; use cluster=NAME"),
-        (("--down", "west"), "'west' is no failure; did you mean cluster=west?"),
+        (("--down", "wets"), "there is no cluster, zone or region 'wets'; did you mean 'west'?"),
+        (("--drain", "zone=eu-9"), "there is no zone 'eu-9'; did you mean 'eu-2'?"),
         (("--down", "endpoints=30%@shop/wbe"), "there is no service 'shop/wbe'; did you mean 'shop/web'?"),
         (("--down", "endpoints=30%@mars"), "there is no cluster 'mars'"),
         (("--gate", "shop/web/remot"), "has no tier 'remot'; did you mean 'remote'?"),

@@ -10,9 +10,10 @@ import structlog
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
-from xds.admin import answers, explanations, loads, members, nacks, services, simulations, snapshots
+from xds.admin import answers, explanations, loads, members, nacks, overrides, services, simulations, snapshots
 from xds.admin.metrics import registry
 from xds.errors import AddressError
+from xds.model.traffic_objects import GateSpec
 from xds.policy.explanation import QuestionError
 from xds.policy.failures import FailureError
 from xds.wire import admin
@@ -91,6 +92,7 @@ def _application(plane: ControlPlane) -> web.Application:
             web.get("/v1/services", handlers.services),
             web.get("/v1/services/{namespace}/{name}", handlers.service),
             web.get("/v1/explain", handlers.explain),
+            web.get("/v1/gate", handlers.gate),
             web.post("/v1/simulate", handlers.simulate),
             web.get("/v1/problems", handlers.problems),
             web.get("/v1/proxies", handlers.proxies),
@@ -147,6 +149,13 @@ class _Handlers:
         view = explanations.view_of(self._plane.members, query.get("from", ""), query.get("role", ""), self._plane.streams())
         found = explanations.explanation(self._plane.fleet, self._plane.policies, query.get("service", ""), view)
         return await _answer(found)
+
+    async def gate(self, request: web.Request) -> web.Response:
+        known = ("cluster", "namespace", "policy", "tier")
+        if unknown := set(request.query) - {*known}:
+            return _error(400, f"unknown parameter {min(unknown)!r}; known are {', '.join(known)}")
+        spec = GateSpec(**{name: request.query.get(name, "") for name in known})
+        return await _answer(overrides.gate(self._plane.policies, spec))
 
     async def simulate(self, request: web.Request) -> web.Response:
         supposed = simulations.supposed(await request.text())

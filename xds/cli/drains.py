@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from xds.cli.output import say
 from xds.cli.override_store import command_line, name_of
-from xds.cli.places import Place, place_of
+from xds.cli.places import place_of
 from xds.errors import XdsError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from xds.cli.override_store import Store
     from xds.model.traffic_objects import TrafficOverride
+    from xds.policy.places import Place
 
 
 class ElsewhereError(XdsError):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from xds.model.events import FLEET
 from xds.model.labels import LabelSelector
 from xds.model.traffic_objects import ANY, OWN, PlaceSpec
+from xds.policy.places import KINDS, Place
 from xds.policy.reading import tiers_of
 from xds.policy.strategies import lacks
 from xds.problems import did_you_mean
@@ -59,6 +60,11 @@ class Known:
     def has(self, what: str, name: str) -> bool:
         """Return whether there is something of that name."""
         return name in self._declared[what] or name in self._seen[what]
+
+    @property
+    def places(self) -> set[Place]:
+        """All clusters, zones and regions."""
+        return {Place(kind, name) for kind in KINDS for name in self.names(kind)}
 
     @cached_property
     def _declared(self) -> dict[str, set[str]]:

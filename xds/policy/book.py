@@ -19,7 +19,7 @@ from xds.model.service import CLUSTERSET, ServiceKey
 from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, Known, faults
 from xds.policy.foreign import ForeignPolicies
 from xds.policy.ladder import Governance, Ladder
-from xds.policy.overrides import NONE, Drain, Overrides, PolicyName, problems
+from xds.policy.overrides import NONE, Drain, Overrides, PolicyName, gate_of, problems
 from xds.policy.policies import NO_POLICY, Policy, default_rungs
 from xds.policy.reading import read
 from xds.policy.subjects import FLOMESH, Subject, subjects_of
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from xds.model.fleet import Fleet
     from xds.model.members import Member
     from xds.model.service import Endpoint, Service
-    from xds.model.traffic_objects import TargetRef, TrafficOverride, TrafficPolicy
+    from xds.model.traffic_objects import Gate, GateSpec, TargetRef, TrafficOverride, TrafficPolicy
     from xds.model.view import View
     from xds.policy.policies import RouteSettings
     from xds.policy.tiers import Ranking
@@ -257,6 +257,10 @@ class PolicyBook:
     def check(self, override: TrafficOverride) -> Iterator[Problem]:
         """Yield what is wrong with an override, as policies stand."""
         return problems([override], Known(self._members, self._services), self._items)
+
+    def gate(self, spec: GateSpec) -> Gate | Problem:
+        """Return what a policy says of the gate of one of its tiers, or that there is none."""
+        return gate_of(spec, self._items)
 
     @property
     def _items(self) -> dict[PolicyName, TrafficPolicy]:
