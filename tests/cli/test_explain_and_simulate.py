@@ -239,21 +239,74 @@ def test_what_clients_of_a_place_that_is_down_have_sent_comes_from_the_others(xd
 def test_a_place_that_gets_too_much_is_told_once_and_not_for_each_of_its_clients(xdsctl, fleet):
     words = ("--all-failures", "1", "--load", "shop/web=540", "--service", "shop/web", "--clusters", fleet())
     lines = xdsctl("simulate", *words, exits=1).stdout.splitlines()
-    at = next(number for number, line in enumerate(lines) if line.startswith("cluster=west"))
-    assert [line.split("   ")[-1].strip() for line in lines[at : at + 4]] == [
-        "BREACH",
+    at = lines.index("With cluster=west down:")
+    assert [" ".join(line.split()) for line in lines[at + 1 : at + 5]] == [
+        "web.shop.svc.clusterset.local:80 east/eu-1 unchanged - -",
         "BREACH: east/eu-1 gets 270 requests/s, and its endpoints bear 200",
+        "web.shop.svc.clusterset.local:80 north/eu-2 unchanged - -",
         "BREACH: north/eu-2 gets 270 requests/s, and its endpoints bear 200",
-        "BREACH",
     ]
+
+
+def test_a_load_is_counted_once_whatever_a_service_is_called(xdsctl, fleet):
+    words = ("--service", "shop/web", "--clusters", fleet(CENTERS), "-o", "json")
+    found = json.loads(xdsctl("simulate", "--drain", "cluster=east", "--load", "shop/web=200", *words).stdout)
+    assert found["ok"], "north gets all, whether by cluster.local or by clusterset.local, and bears 200"
+    found = json.loads(xdsctl("simulate", "--drain", "cluster=east", "--load", "shop/web=201", *words, exits=1).stdout)
+    breaches = {(one["service"], text["message"]) for one in found["services"] for text in one["problems"]}
+    assert breaches == {
+        ("web.shop.svc.cluster.local:80", "north/eu-2 gets 201 requests/s, and its endpoints bear 200"),
+    }, "by clusterset.local the clients in the west stay there"
+
+
+def test_the_clients_of_each_cluster_send_their_part_to_its_own_name(xdsctl, fleet):
+    words = ("--service", "shop/web", "--clusters", fleet(), "-o", "json")
+    found = json.loads(xdsctl("simulate", "--down", "endpoints=50%@west", "--load", "shop/web=300", *words).stdout)
+    assert found["ok"], "west has a third of 300, and one endpoint of two"
+    found = json.loads(xdsctl("simulate", "--down", "endpoints=50%@west", "--load", "shop/web=303", *words, exits=1).stdout)
+    breaches = {(one["service"], text["message"]) for one in found["services"] for text in one["problems"]}
+    assert ("web.shop.svc.cluster.local:80", "west/us-1 gets 101 requests/s, and its endpoints bear 100") in breaches
+
+
+def test_a_table_has_a_row_for_each_place_that_changes_and_fits(xdsctl, fleet):
+    words = ("--down", "cluster=north", "--service", "shop/web", "--clusters", fleet(CENTERS))
+    lines = [" ".join(line.split()) for line in xdsctl("simulate", *words).stdout.splitlines()]
+    assert lines[:3] == [
+        "SERVICE FROM TO BEFORE AFTER",
+        "web.shop.svc.cluster.local:80 west/us-1 east/eu-1 50.0 % 100.0 %",
+        "web.shop.svc.cluster.local:80 west/us-1 north/eu-2 50.0 % 0.0 %",
+    ]
+    wide = [" ".join(line.split()) for line in xdsctl("simulate", *words, "-o", "wide").stdout.splitlines()]
+    assert [*wide[:3], wide[3]] == [*lines[:3], "web.shop.svc.cluster.local:80 west/us-1 other regions 100.0 % 100.0 %"]
+
+
+def test_what_is_bad_before_any_failure_is_told_once(xdsctl, fleet):
+    directory = fleet(CENTERS)
+    alone = web("east", 7)[::2]  # not exported, and nobody is ready
+    alone[1]["endpoints"][:] = [{**one, "conditions": {"ready": False}} for one in alone[1]["endpoints"]]
+    text = yaml.dump_all(alone).replace("name: web", "name: batch").replace("service-name: web", "service-name: batch")
+    (directory / "east" / "batch.yaml").write_text(text)
+    words = ("simulate", "--all-failures", "1", "--clusters", directory)
+    lines = xdsctl(*words, exits=1).stdout.splitlines()
+    assert lines[0] == "Before any failure:"
+    assert [line.strip() for line in lines if "as before" in line] == ["BLACKHOLE as before: 100 % of the requests find nobody"]
+    assert lines[-1].endswith("with new problems, 1 case bad before any failure")
+    found = json.loads(xdsctl(*words, "-o", "json", exits=1).stdout)
+    assert [(one["service"], one["from"]) for one in found["already"]] == [("batch.shop.svc.cluster.local:80", "east/eu-1")]
+    assert not any("batch" in one["service"] for one in found["services"])
+    found = json.loads(xdsctl(*words, "--service", "shop/batch", "-o", "json").stdout)
+    assert (found["ok"], len(found["already"]), found["services"]) == (True, 1, [])
+    passed = xdsctl(*words, "--service", "shop/batch").stdout.splitlines()[-1]
+    assert passed.endswith("no new problems, 1 case bad before any failure")
 
 
 def test_a_place_that_gets_more_than_it_bears_already_is_not_called_fine(xdsctl, fleet):
     load = ("--load", "shop/web=900", "--service", "shop/web", "--clusters", fleet(CENTERS))
     result = xdsctl("simulate", "--gate", "shop/web/remote", *load)
-    assert "BREACH as before" in result.stdout
-    (row,) = {line for line in result.stdout.splitlines() if line.startswith("web.shop.svc.clusterset.local:80   east/")}
-    assert [part.strip() for part in row.split("   ") if part.strip()][2:5] == ["east/eu-1 100.0 %", "the same", "0.0 %"]
+    lines = result.stdout.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("web.shop.svc.clusterset.local:80   east/"))
+    assert lines[at].split()[2:] == ["unchanged", "-", "-"]
+    assert lines[at + 1] == "    BREACH as before: east/eu-1 gets 300 requests/s, and its endpoints bear 200"
     assert result.stdout.endswith(": no new problems, 6 with those of before\n")
 
 
