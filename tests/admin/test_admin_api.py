@@ -1,4 +1,6 @@
+import asyncio
 import json
+import threading
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -9,6 +11,8 @@ from yarl import URL
 
 from xds.admin.answers import to_json
 from xds.admin.server import AdminAddressError, AdminServer
+from xds.model.fleet import Fleet
+from xds.policy.book import PolicyBook
 from xds.protocol import State, TypeStatus
 from xds.quarantine import Suspect
 from xds.wire import CLUSTER, POOL, admin
@@ -380,3 +384,36 @@ def test_maps_are_in_the_order_of_their_keys():
     (simulated,) = json.loads(to_json(admin.Simulation(services=services)))["services"]
     assert [*simulated["before"]] == [*simulated["after"]] == places
     assert json.loads(to_json(admin.Explanation(), defaults=False)) == {}
+
+
+@pytest.fixture
+def rehearsals(plane, monkeypatch):
+    """Rehearsals that end when they are told to."""
+    plane.fleet, plane.policies = Fleet(), PolicyBook()
+    may_end = threading.Event()
+
+    def simulation(*_):
+        may_end.wait(10)
+        return admin.Simulation(ok=True)
+
+    monkeypatch.setattr("xds.admin.server.simulations.simulation", simulation)
+    yield may_end
+    may_end.set()
+
+
+async def test_one_rehearsal_runs_at_a_time(get, rehearsals):
+    asking = [asyncio.ensure_future(get("/v1/simulate", method="POST", data="{}")) for _ in range(3)]
+    refused, _ = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+    assert refused.pop().result() == (503, {"error": "the control plane rehearses something else; ask again in 5 s"})
+    await asyncio.sleep(0)
+    rehearsals.set()
+    assert sorted(status for status, _ in await asyncio.gather(*asking)) == [200, 503, 503]
+    assert (await get("/v1/simulate", method="POST", data="{}"))[0] == 200
+
+
+async def test_a_rehearsal_counts_until_it_ends_whoever_waits_for_it(get, rehearsals):
+    begun = [asyncio.ensure_future(get("/v1/simulate", method="POST", data="{}")) for _ in range(2)]
+    await asyncio.wait(begun, return_when=asyncio.FIRST_COMPLETED)
+    (waiting,) = (one for one in begun if not one.done())
+    waiting.cancel()
+    assert (await get("/v1/simulate", method="POST", data="{}"))[0] == 503

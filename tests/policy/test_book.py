@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from fleet_world import book_of, endpoint, endpoint_slice, export, fleet_of, member, refresh, service, tier, traffic_policy
 
@@ -9,6 +11,8 @@ from xds.model.events import FLEET, Delete, ObjectKey, Upsert
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.view import View
 from xds.policy import book as policy_book
+from xds.policy.explanation import explain
+from xds.policy.ladder import Ladder
 from xds.problems import did_you_mean
 
 EAST = View(cluster="east", region="eu", zone="a")
@@ -300,3 +304,17 @@ def test_sovereignty_of_a_cluster_is_about_its_own_clients():
     book = book_of(fleet)
     assert left_out(fleet, book, key=exported) == {"west": "never used, by the sovereignty of TrafficPolicy shop/east in east"}
     assert left_out(fleet, book, WEST, key=exported) == {}
+
+
+def test_what_somebody_asks_about_once_is_not_kept():
+    fleet = world(traffic_policy("web", "web", tiers=[tier("zone", {"zones": ["@own"]}), tier("all", {"clusters": ["*"]})]))
+    book = book_of(fleet)
+
+    def ladders():
+        gc.collect()
+        return sum(isinstance(one, Ladder) for one in gc.get_objects())
+
+    before = ladders()
+    for number in range(20):
+        explain(fleet, book, fleet.services[KEY], 80, View("east", zone=f"nowhere-{number}"))
+    assert ladders() == before

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
+RETRY_AFTER_S = 5
+"""After which to ask again for a rehearsal while there is another."""
+
 _REMEDIES = {
     errno.EADDRINUSE: "another program listens there; stop it or choose another port with --admin-address",
     errno.EACCES: "not permitted; choose a port above 1023",
@@ -110,6 +113,8 @@ class _Handlers:
     def __init__(self, plane: ControlPlane) -> None:
         self._plane = plane
         self._registry = registry(plane)
+        self._rehearsal: asyncio.Future[admin.Simulation] | None = None
+        """The one that runs, or ran last: each takes a processor, and memory for two fleets, so that there is one at a time."""
 
     async def healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -159,10 +164,14 @@ class _Handlers:
 
     async def simulate(self, request: web.Request) -> web.Response:
         supposed = simulations.supposed(await request.text())
+        if self._rehearsal is not None and not self._rehearsal.done():
+            text = f"the control plane rehearses something else; ask again in {RETRY_AFTER_S} s"
+            return _error(503, text, headers={"Retry-After": str(RETRY_AFTER_S)})
         # The worlds that are compared are made of what this one was told, in another thread: this one goes on.
         told = [*self._plane.fleet.told(), *self._plane.policies.told()]
-        found = await asyncio.to_thread(simulations.simulation, told, supposed)
-        return await _answer(found)
+        self._rehearsal = asyncio.ensure_future(asyncio.to_thread(simulations.simulation, told, supposed))
+        # Who asks and goes away leaves the thread running, and it counts until it ends.
+        return await _answer(await asyncio.shield(self._rehearsal))
 
     async def problems(self, _: web.Request) -> web.Response:
         return await _answer(answers.problems(self._plane.problems()))

@@ -219,16 +219,25 @@ class PolicyBook:
         """Return what policies say of the routes to a port for clients in a cluster."""
         return self.governing(service, port, cluster).policy.route
 
-    def ladder(self, service: Service, port: int, view: View) -> Ladder:
-        """Return the ladder of a service port for the clients of a view: the same one for views that agree."""
-        return self.ladder_by(self.governing(service, port, view.cluster), service, view)
+    def ladder(self, service: Service, port: int, view: View, *, is_kept: bool = True) -> Ladder:
+        """Return the ladder of a service port for the clients of a view: the same one for views that agree.
 
-    def ladder_by(self, governance: Governance, service: Service, view: View) -> Ladder:
+        Args:
+            service: it.
+            port: its number.
+            view: the clients'.
+            is_kept: False: somebody asks once, maybe about places where no client is.
+        """
+        return self.ladder_by(self.governing(service, port, view.cluster), service, view, is_kept=is_kept)
+
+    def ladder_by(self, governance: Governance, service: Service, view: View, *, is_kept: bool = True) -> Ladder:
         """Return the ladder of a service by what governs it, for the clients of a view."""
         place = governance.place_of(service, view)
         found = self._ladders.get((governance, place))
         if found is None:
-            found = self._ladders[governance, place] = Ladder(governance, place, self._members)
+            found = Ladder(governance, place, self._members)
+            if is_kept:
+                self._ladders[governance, place] = found
         return found
 
     def forget_ladders(self, in_use: Container[Ladder]) -> None:
