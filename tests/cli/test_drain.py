@@ -10,6 +10,8 @@ from fake_plane import EAST, NOW_S
 from xds.cli.carrying import World, listed, objections, rates
 from xds.cli.offline import Offline
 from xds.cli.options import Duration, time_text
+from xds.cli.override_store import InDirectory
+from xds.errors import ChangedError
 from xds.wire import envoy
 
 WEB = """\
@@ -328,6 +330,37 @@ def test_what_somebody_else_does_while_a_drain_is_rehearsed_is_not_overwritten(r
     assert [spec["drain"]["step"] for spec in kept(directory).values()] == ([] if begun else [1])
 
 
+@pytest.mark.parametrize("command", ["drain east --ramp 10m --steps 4", "drain east", "undrain east", "undrain east --ramp 1m"])
+def test_a_step_is_written_again_if_its_override_has_changed_otherwise(run, directory, pauses, monkeypatch, command):
+    if command.startswith("undrain"):
+        run("drain east")
+    monkeypatch.setattr(InDirectory, "put_drain", once_changed(InDirectory.put_drain))
+    monkeypatch.setattr(InDirectory, "take_back", once_changed(InDirectory.take_back))
+    run(command)
+    assert [spec["drain"]["step"] for spec in kept(directory).values()] in ([], [4], [1])
+
+
+def once_changed(write):
+    """Have somebody else change an object the first time that it is written."""
+    refusals = [ChangedError("somebody else")]
+
+    def put(*arguments):
+        if refusals:
+            raise refusals.pop()
+        return write(*arguments)
+
+    return put
+
+
+def test_what_goes_on_changing_is_left(run, directory, monkeypatch):
+    def changed(*_):
+        raise ChangedError("somebody else")
+
+    monkeypatch.setattr(InDirectory, "put_drain", changed)
+    error = run("drain east", exits=1).stderr
+    assert error.endswith("Error: cluster east: somebody else goes on changing its override; try again\n")
+
+
 def test_a_gate_is_opened_and_closed(run, directory, with_policy):
     for _ in range(2):
         said = run("gate close shop/web remote").stdout
@@ -399,7 +432,7 @@ def test_without_a_control_plane_a_hub_is_drained_by_force_alone(xdsctl, tmp_pat
     class Hub:
         title, flags = "the hub", ("--hub", "hub.yaml")
         read = staticmethod(list)
-        put = staticmethod(lambda name, **content: put.update({name: content}))
+        put_drain = staticmethod(lambda name, *content: put.update({name: content}) or "1")
 
     monkeypatch.setattr("xds.cli.drain.store_of", lambda *_: Hub)
     words = ("--hub", "hub.yaml", "--admin-address", NOBODY)

@@ -204,7 +204,7 @@ def undrain(client: Client, place: str, *, ramp_s: float | None, steps: int | No
     found = [one for one in kept if one.place == meant]
     for one in found:
         if ramp_s is None:
-            replace(one, step=0).put()
+            Walk(one).make(replace(one, step=0))
         else:
             _undrain_slowly(one, ramp_s, steps or STEPS)
         say(f"{one} gets its requests again (TrafficOverride {one.name} in {store.title} is deleted)")

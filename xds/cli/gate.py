@@ -62,7 +62,7 @@ def open_(client: Client, policy: str, tier: str, *, reason: str, hub: str, clus
         return
     _tell_consequences(client, clusters, f"{policy}/{tier}")
     name = name_of("gate", *([spec.cluster] if spec.cluster else []), spec.namespace, spec.policy, tier, rest=("open",))
-    store.put(name, gate=spec, reason=reason)
+    store.put_gate(name, spec, reason)
     undo = command_line("gate", "close", policy, tier, store=store)
     say(f"tier {tier} of {policy} is open (TrafficOverride {name} in {store.title}); undo: {undo}")
 
