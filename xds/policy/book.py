@@ -125,20 +125,21 @@ class PolicyBook:
             entry.faults = tuple(faults(cluster, item, known))
             # What an operator opens or closes holds even if the policy is not accepted as it stands now.
             last = self._last(identity, entry)
-            missing = () if entry.faults else tuple(_missing_targets(cluster, item, named, self._names))
-            accepted = last if entry.faults or (missing and _has_targets(cluster, last, named, self._names)) else item
+            missing = {} if entry.faults else dict(_missing_targets(cluster, item, named, self._names))
+            accepted = _accepted(item, last, entry.faults, missing)
             opened = self._overrides.gates.get(identity, frozenset())
             if accepted is not None:
                 # A new version that says the same, e.g. with another status, makes nothing anew.
                 if entry.in_force is None or (entry.in_force[0].spec, entry.in_force[1]) != (accepted.spec, opened):
                     entry.policy = read(cluster, accepted, opened)
                 entry.in_force = accepted, opened
-            entry.faults = entry.faults or missing
+            entry.faults = entry.faults or (*missing.values(),)
             self._entries[identity] = entry
         self._remembered.clear()
         found = (fault.awaited for entry in self._entries.values() for fault in entry.faults)
         self._awaited = frozenset(filter(None, found))
         self._override_problems = tuple(problems(overriding, known, self._items))
+        fleet.keep_targets(self._in_force)
         self._foreign.refresh(fleet)
         self._find_subjects()
         self.soaks_s = frozenset(one.fail_back_s for one in self._subjects.values() if one.fail_back_s)
@@ -316,6 +317,11 @@ class PolicyBook:
                     yield Problem("XDS0241", message, policy.origin, hint="delete one")
         yield from self._override_problems
 
+    def _in_force(self, name: PolicyName) -> TrafficPolicy | None:
+        """Return the version of a policy that is in force; None if there is none."""
+        entry = self._entries.get(name)
+        return entry.in_force[0] if entry and entry.in_force else None
+
     def _last(self, identity: PolicyName, entry: Entry) -> TrafficPolicy | None:
         """Return the version of a policy that was accepted last; None if none ever was."""
         if entry.in_force:
@@ -397,6 +403,25 @@ def _field_of(item: TrafficPolicy, subject: Subject) -> str:
     return f"spec.targetRefs[{named.index(asked)}]" if asked in named else "spec.targetRefs"
 
 
+def _accepted(
+    item: TrafficPolicy, last: TrafficPolicy | None, faults: tuple[Fault, ...], missing: Iterable[TargetRef]
+) -> TrafficPolicy | None:
+    """Return the version of a policy that is in force from now on.
+
+    That is the last one that was accepted, whatever has become of what it names. A new one is accepted unless it has faults, or
+    names a target that there is not and that the last one did not name: a slip must not take a policy from what it governs.
+
+    Args:
+        item: the policy as it is now.
+        last: as it was accepted last; None if it never was.
+        faults: of it as it is now.
+        missing: the targets that it names and that there are not.
+    """
+    if last is None:
+        return None if faults else item
+    return last if faults or {*missing} - {*last.spec.target_refs} else item
+
+
 def _by_namespace(named: Iterable[tuple[str, str]], before: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for namespace, name in named:
@@ -413,7 +438,8 @@ def _near(name: str, names: frozenset[str]) -> str:
 
 def _missing_targets(
     cluster: str, item: TrafficPolicy, services: Mapping[tuple[str, str], list[Service]], names: Mapping[str, frozenset[str]]
-) -> Iterator[Fault]:
+) -> Iterator[tuple[TargetRef, Fault]]:
+    """Yield what a policy names that there is not, and what to say of it."""
     namespace = item.metadata.namespace
     for index, ref in enumerate(item.spec.target_refs):
         at = f"spec.targetRefs[{index}]"
@@ -421,20 +447,11 @@ def _missing_targets(
         if not found:
             where = f" in {cluster}" if cluster and ref.kind == "Service" else ""
             hint = _near(ref.name, names.get(namespace, frozenset())) or "create it, or export it, or take it out of the list"
-            yield Fault(f"{at}.name", f"there is no {ref.kind} {namespace}/{ref.name}{where}", hint, TARGET_NOT_FOUND)
+            yield ref, Fault(f"{at}.name", f"there is no {ref.kind} {namespace}/{ref.name}{where}", hint, TARGET_NOT_FOUND)
         elif ref.port and not any(port.number == ref.port for one in found for port in one.ports):
             ports = ", ".join(sorted({str(port.number) for one in found for port in one.ports}, key=int))
             message = f"{ref.kind} {namespace}/{ref.name} has no port {ref.port}"
-            yield Fault(f"{at}.port", message, f"it has {ports}" if ports else "", TARGET_NOT_FOUND)
-
-
-def _has_targets(
-    cluster: str,
-    item: TrafficPolicy | None,
-    services: Mapping[tuple[str, str], list[Service]],
-    names: Mapping[str, frozenset[str]],
-) -> bool:
-    return item is not None and not any(_missing_targets(cluster, item, services, names))
+            yield ref, Fault(f"{at}.port", message, f"it has {ports}" if ports else "", TARGET_NOT_FOUND)
 
 
 def _is_meant(key: ServiceKey, ref: TargetRef, cluster: str) -> bool:
