@@ -4,8 +4,9 @@ Each place gets so much of what it would get; the rest goes to the others of its
 next tier, for which Envoy has one way: fewer healthy endpoints. So many are told to be UNHEALTHY that what the tier can bear,
 overprovisioning included, is what it is to get; the others bear it, by the same margin as in an outage. DRAINING would not do:
 Envoy takes no account of such endpoints, so that the rest would bear all. What spills that way is
-not for a later tier that is drained, too: it is told to bear no more than came to it before. Clients of gRPC do not spill (A56):
-they stay with a tier until it is drained altogether.
+not for a later tier that is drained, too: it is told to bear no more than came to it before. A tier of which all endpoints are
+DEGRADED is drained alike, of what comes to it: what the healthy ones of all tiers, and the DEGRADED ones of earlier tiers, cannot
+bear. Clients of gRPC do not spill (A56): they stay with a tier until it is drained altogether.
 """
 
 from __future__ import annotations
@@ -39,29 +40,65 @@ def eased(tiers: Sequence[tuple[Share, ...]], left: Left, overprovisioning: int)
         overprovisioning: percent, of the CLA.
     """
     result: list[tuple[Share, ...]] = []
-    before, spills = 0.0, False
+    comes = _Coming(tiers, overprovisioning)
+    spills = False
     for index, shares in enumerate(tiers):
+        health = _served_by(shares)
         lefts = [left(one.locality) for one in shares]
-        bears = _bears(shares, overprovisioning)
+        bears, most = comes.of(shares, health)
         if not shares or min(lefts) == 1.0:
             result.append(shares)
-        else:
-            weighed, part = _weighed(shares, lefts)
-            if part < 1.0:
-                comes = min(bears, max(0.0, _ALL - before)) if spills else bears
-                is_last = not any(_is_left(one, left) for later in tiers[index + 1 :] for one in later)
-                weighed = _lessened(weighed, part * comes / overprovisioning, least=int(is_last or not spills))
-                spills = True
-            result.append(weighed)
-        before += bears
+            continue
+        weighed, part = _weighed(shares, lefts, health)
+        gets = min(bears, most) if spills or health is Health.DEGRADED else bears
+        if part < 1.0 and (gets or spills):
+            is_last = not any(_is_left(one, left, health) for later in tiers[index + 1 :] for one in later)
+            kept = part * gets / overprovisioning
+            weighed = _lessened(weighed, kept, health, least=int(is_last or not spills))
+            spills = True
+        result.append(weighed)
     return result
 
 
-def _weighed(shares: Sequence[Share], lefts: Sequence[float]) -> tuple[tuple[Share, ...], float]:
+class _Coming:
+    """What comes to one tier after the other, in percent of all requests, if nothing is drained.
+
+    Envoy gives what healthy endpoints of all tiers can bear to those first, and what they leave to DEGRADED ones, in order.
+    """
+
+    def __init__(self, tiers: Sequence[tuple[Share, ...]], overprovisioning: int) -> None:
+        self._overprovisioning = overprovisioning
+        self._healthy = sum(self._bears(shares, Health.HEALTHY) for shares in tiers)
+        self._before = dict.fromkeys((Health.HEALTHY, Health.DEGRADED), 0.0)
+
+    def of(self, shares: Sequence[Share], health: Health) -> tuple[float, float]:
+        """Return (what the endpoints of one health of the next tier bear, what comes to it at most)."""
+        taken = self._before[health] + (self._healthy if health is Health.DEGRADED else 0.0)
+        bears = self._bears(shares, health)
+        for one in self._before:
+            self._before[one] += self._bears(shares, one)
+        return bears, max(0.0, _ALL - taken)
+
+    def _bears(self, shares: Sequence[Share], health: Health) -> float:
+        total = sum(one.counted for one in shares)
+        return min(_ALL, self._overprovisioning * sum(_fit(one, health) for one in shares) / total) if total else 0.0
+
+
+def _served_by(shares: Sequence[Share]) -> Health:
+    """Return by endpoints of which health a tier serves: by DEGRADED ones only if it has no others."""
+    is_degraded = any(one.degraded for one in shares) and not any(one.healthy for one in shares)
+    return Health.DEGRADED if is_degraded else Health.HEALTHY
+
+
+def _fit(share: Share, health: Health) -> int:
+    return share.healthy if health is Health.HEALTHY else share.degraded
+
+
+def _weighed(shares: Sequence[Share], lefts: Sequence[float], health: Health) -> tuple[tuple[Share, ...], float]:
     """Return localities with their new weights, and which part of its requests the tier is to keep."""
     kept = [one.weight * part for one, part in zip(shares, lefts, strict=True)]
     whole = sum(one.weight for one in shares)
-    takers = [part == 1.0 and one.healthy > 0 for one, part in zip(shares, lefts, strict=True)]
+    takers = [part == 1.0 and _fit(one, health) > 0 for one, part in zip(shares, lefts, strict=True)]
     taking = sum(weight for weight, takes in zip(kept, takers, strict=True) if takes)
     more = 1.0 + (whole - sum(kept)) / taking if taking else 1.0
     exact = [weight * more if takes else weight for weight, takes in zip(kept, takers, strict=True)]
@@ -79,12 +116,12 @@ def _reasons(part: float, more: float) -> tuple[str, ...]:
     return (f"with what drained places of its tier give up, {100 * more:.0f} %",) if more > 1.0 else ()
 
 
-def _lessened(shares: Sequence[Share], part: float, *, least: int) -> tuple[Share, ...]:
-    """Return localities with so many endpoints UNHEALTHY that a part of all endpoints is left, but no fewer than some."""
-    healthy = [one.healthy for one in shares]
+def _lessened(shares: Sequence[Share], part: float, health: Health, *, least: int) -> tuple[Share, ...]:
+    """Return localities with so many endpoints of one health UNHEALTHY that a part of all is left, but no fewer than some."""
+    fit = [_fit(one, health) for one in shares]
     total = sum(one.counted for one in shares)
-    kept = _apportioned(min(sum(healthy), max(least, round(part * total))), healthy)
-    return tuple(_drained(one, count) for one, count in zip(shares, kept, strict=True))
+    kept = _apportioned(min(sum(fit), max(least, round(part * total))), fit)
+    return tuple(_drained(one, count, health) for one, count in zip(shares, kept, strict=True))
 
 
 def _apportioned(wanted: int, healthy: Sequence[int]) -> list[int]:
@@ -100,11 +137,11 @@ def _apportioned(wanted: int, healthy: Sequence[int]) -> list[int]:
     return result
 
 
-def _drained(share: Share, kept: int) -> Share:
+def _drained(share: Share, kept: int, health: Health) -> Share:
     """Return a locality of which so many endpoints go on; who drains first, stays so while more do."""
     endpoints: list[Endpoint] = []
     for endpoint in share.endpoints:
-        if endpoint.health is Health.HEALTHY:
+        if endpoint.health is health:
             kept -= 1
             endpoints.append(endpoint if kept >= 0 else replace(endpoint, health=Health.UNHEALTHY, note=NOTE))
         else:
@@ -112,12 +149,6 @@ def _drained(share: Share, kept: int) -> Share:
     return replace(share, endpoints=tuple(endpoints))
 
 
-def _bears(shares: Sequence[Share], overprovisioning: int) -> float:
-    """Return how many percent of all requests a tier bears."""
-    total = sum(one.counted for one in shares)
-    return min(_ALL, overprovisioning * sum(one.healthy for one in shares) / total) if total else 0.0
-
-
-def _is_left(share: Share, left: Left) -> bool:
-    """Return whether a locality is not drained, and can take something."""
-    return left(share.locality) == 1.0 and share.healthy > 0
+def _is_left(share: Share, left: Left, health: Health) -> bool:
+    """Return whether a locality is not drained, and can take something from endpoints of a health."""
+    return left(share.locality) == 1.0 and (share.healthy > 0 or (health is Health.DEGRADED and share.degraded > 0))
