@@ -24,8 +24,8 @@ _HEADERS = ("SERVICE", "FROM", "TO", "BEFORE", "AFTER")
 
 
 @click.command()
-@click.option("--down", multiple=True, metavar="WHAT", help="cluster=NAME, zone=NAME, region=NAME, or endpoints=30%@PLACE.")
-@click.option("--drain", multiple=True, metavar="PLACE", help="cluster=NAME, zone=NAME or region=NAME.")
+@click.option("--down", multiple=True, metavar="WHAT", help="A place, e.g. cluster=NAME, or endpoints=30%@PLACE.")
+@click.option("--drain", multiple=True, metavar="PLACE", help="cluster=, zone= or region=NAME, or a clear NAME.")
 @click.option("--gate", "gates", multiple=True, metavar="[CLUSTER:]NAMESPACE/POLICY/TIER", help="A gate that is opened.")
 @click.option("--policy", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Other TrafficPolicies.")
 @click.option("--load", "loads", multiple=True, metavar="NAMESPACE/NAME=RPS", help="Requests a second to a service.")

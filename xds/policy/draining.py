@@ -40,15 +40,14 @@ def eased(tiers: Sequence[tuple[Share, ...]], left: Left, overprovisioning: int)
         overprovisioning: percent, of the CLA.
     """
     result: list[tuple[Share, ...]] = []
-    comes = _Coming(tiers, overprovisioning)
+    coming = _coming(tiers, overprovisioning)
     spills = False
     for index, shares in enumerate(tiers):
-        health = _served_by(shares)
         lefts = [left(one.locality) for one in shares]
-        bears, most = comes.of(shares, health)
         if not shares or min(lefts) == 1.0:
             result.append(shares)
             continue
+        health, bears, most = coming[index]
         weighed, part = _weighed(shares, lefts, health)
         gets = min(bears, most) if spills or health is Health.DEGRADED else bears
         if part < 1.0 and (gets or spills):
@@ -60,34 +59,31 @@ def eased(tiers: Sequence[tuple[Share, ...]], left: Left, overprovisioning: int)
     return result
 
 
-class _Coming:
-    """What comes to one tier after the other, in percent of all requests, if nothing is drained.
+def _coming(tiers: Sequence[tuple[Share, ...]], overprovisioning: int) -> list[tuple[Health, float, float]]:
+    """Return of each tier the health that it serves by, what its endpoints of that bear, and what comes to them at most.
 
-    Envoy gives what healthy endpoints of all tiers can bear to those first, and what they leave to DEGRADED ones, in order.
+    In percent of all requests, if nothing is drained. Envoy first gives healthy endpoints of all tiers what they can bear, then
+    DEGRADED ones what those leave, in order. A tier serves by DEGRADED ones only if it has no others.
     """
-
-    def __init__(self, tiers: Sequence[tuple[Share, ...]], overprovisioning: int) -> None:
-        self._overprovisioning = overprovisioning
-        self._healthy = sum(self._bears(shares, Health.HEALTHY) for shares in tiers)
-        self._before = dict.fromkeys((Health.HEALTHY, Health.DEGRADED), 0.0)
-
-    def of(self, shares: Sequence[Share], health: Health) -> tuple[float, float]:
-        """Return (what the endpoints of one health of the next tier bear, what comes to it at most)."""
-        taken = self._before[health] + (self._healthy if health is Health.DEGRADED else 0.0)
-        bears = self._bears(shares, health)
-        for one in self._before:
-            self._before[one] += self._bears(shares, one)
-        return bears, max(0.0, _ALL - taken)
-
-    def _bears(self, shares: Sequence[Share], health: Health) -> float:
-        total = sum(one.counted for one in shares)
-        return min(_ALL, self._overprovisioning * sum(_fit(one, health) for one in shares) / total) if total else 0.0
+    bears = [_bears(shares, overprovisioning) for shares in tiers]
+    before, before_degraded = 0.0, sum(healthy for healthy, _ in bears)
+    result: list[tuple[Health, float, float]] = []
+    for healthy, degraded in bears:
+        if healthy or not degraded:
+            result.append((Health.HEALTHY, healthy, max(0.0, _ALL - before)))
+        else:
+            result.append((Health.DEGRADED, degraded, max(0.0, _ALL - before_degraded)))
+        before, before_degraded = before + healthy, before_degraded + degraded
+    return result
 
 
-def _served_by(shares: Sequence[Share]) -> Health:
-    """Return by endpoints of which health a tier serves: by DEGRADED ones only if it has no others."""
-    is_degraded = any(one.degraded for one in shares) and not any(one.healthy for one in shares)
-    return Health.DEGRADED if is_degraded else Health.HEALTHY
+def _bears(shares: Sequence[Share], overprovisioning: int) -> tuple[float, float]:
+    """Return how many percent of all requests the healthy, and the DEGRADED, endpoints of a tier bear."""
+    total = sum(one.counted for one in shares)
+    if not total:
+        return 0.0, 0.0
+    healthy, degraded = sum(one.healthy for one in shares), sum(one.degraded for one in shares)
+    return min(_ALL, overprovisioning * healthy / total), min(_ALL, overprovisioning * degraded / total)
 
 
 def _fit(share: Share, health: Health) -> int:
