@@ -41,3 +41,7 @@ class AddressError(XdsError):
         super().__init__(f"cannot serve {self.serves} on {address!r}: {reason}")
         self.address = address
         self.reason = reason
+
+
+class ChangedError(XdsError):
+    """Somebody else has changed an object since it was read."""

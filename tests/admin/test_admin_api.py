@@ -1,4 +1,6 @@
+import asyncio
 import json
+import threading
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -7,7 +9,10 @@ from fake_plane import EAST, NOW_S, PRIVATE_KEY, SERVICE, WEB, WEST, by_name, cl
 from google.protobuf import json_format
 from yarl import URL
 
+from xds.admin.answers import to_json
 from xds.admin.server import AdminAddressError, AdminServer
+from xds.model.fleet import Fleet
+from xds.policy.book import PolicyBook
 from xds.protocol import State, TypeStatus
 from xds.quarantine import Suspect
 from xds.wire import CLUSTER, POOL, admin
@@ -368,3 +373,47 @@ async def test_ipv6(plane):
         pytest.skip(f"no IPv6 loopback here: {error}")
     assert address.startswith("[::1]:")
     await server.stop()
+
+
+def test_maps_are_in_the_order_of_their_keys():
+    places = [f"east/{number:02}" for number in range(40)]
+    shares = dict.fromkeys(reversed(places), 0.5)
+    explained = json.loads(to_json(admin.Explanation(shares=shares)))
+    assert [*explained["shares"]] == places
+    services = [admin.SimulatedService(before=shares, after=shares)]
+    (simulated,) = json.loads(to_json(admin.Simulation(services=services)))["services"]
+    assert [*simulated["before"]] == [*simulated["after"]] == places
+    assert json.loads(to_json(admin.Explanation(), defaults=False)) == {}
+
+
+@pytest.fixture
+def rehearsals(plane, monkeypatch):
+    """Rehearsals that end when they are told to."""
+    plane.fleet, plane.policies = Fleet(), PolicyBook()
+    may_end = threading.Event()
+
+    def simulation(*_):
+        may_end.wait(10)
+        return admin.Simulation(ok=True)
+
+    monkeypatch.setattr("xds.admin.server.simulations.simulation", simulation)
+    yield may_end
+    may_end.set()
+
+
+async def test_one_rehearsal_runs_at_a_time(get, rehearsals):
+    asking = [asyncio.ensure_future(get("/v1/simulate", method="POST", data="{}")) for _ in range(3)]
+    refused, _ = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+    assert refused.pop().result() == (503, {"error": "the control plane rehearses something else; ask again in 5 s"})
+    await asyncio.sleep(0)
+    rehearsals.set()
+    assert sorted(status for status, _ in await asyncio.gather(*asking)) == [200, 503, 503]
+    assert (await get("/v1/simulate", method="POST", data="{}"))[0] == 200
+
+
+async def test_a_rehearsal_counts_until_it_ends_whoever_waits_for_it(get, rehearsals):
+    begun = [asyncio.ensure_future(get("/v1/simulate", method="POST", data="{}")) for _ in range(2)]
+    await asyncio.wait(begun, return_when=asyncio.FIRST_COMPLETED)
+    (waiting,) = (one for one in begun if not one.done())
+    waiting.cancel()
+    assert (await get("/v1/simulate", method="POST", data="{}"))[0] == 503

@@ -10,8 +10,10 @@ import yaml
 from fake_plane import EAST, NOW_S, PRIVATE_KEY, WEB, WEST, report_loads, stream
 from google.protobuf import json_format
 
+from xds.cli.client import TRIES, Client
 from xds.cli.output import age, duration
 from xds.cli.problems import print_problem
+from xds.errors import XdsError
 from xds.problems import Problem
 from xds.protocol import State, TypeStatus
 from xds.quarantine import Suspect
@@ -20,6 +22,19 @@ from xds.wire import CLUSTER, LISTENER, POOL, envoy
 
 def lines(result):
     return [line.split() for line in result.stdout.splitlines()]
+
+
+def test_who_is_told_to_ask_again_later_does(monkeypatch):
+    pauses = []
+    monkeypatch.setattr("xds.cli.client.time.sleep", pauses.append)
+    answers = [(503, b'{"error": "busy"}', 5)] * 3 + [(200, b"{}", 0)]
+    client = Client("127.0.0.1:1")
+    monkeypatch.setattr(client, "_ask", lambda *_: answers.pop(0))
+    assert (client.get("/v1/simulate", body="{}"), pauses) == ({}, [5] * 3)
+    answers += [(503, b'{"error": "busy"}', 5)] * TRIES
+    with pytest.raises(XdsError, match="busy"):
+        client.get("/v1/simulate", body="{}")
+    assert (answers, len(pauses)) == ([], 3 + TRIES - 1)
 
 
 def test_proxies_line_up(asked):

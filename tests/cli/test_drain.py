@@ -10,6 +10,8 @@ from fake_plane import EAST, NOW_S
 from xds.cli.carrying import World, listed, objections, rates
 from xds.cli.offline import Offline
 from xds.cli.options import Duration, time_text
+from xds.cli.override_store import InDirectory
+from xds.errors import ChangedError
 from xds.wire import envoy
 
 WEB = """\
@@ -71,7 +73,7 @@ def run(xdsctl, directory):
 
     def run(command, *arguments, **options):
         words = [*command.split(), *arguments, "--clusters", directory]
-        return xdsctl(*words, *(() if words[0] == "undrain" or "close" in words else ("--admin-address", NOBODY)), **options)
+        return xdsctl(*words, "--admin-address", NOBODY, **options)
 
     return run
 
@@ -120,14 +122,48 @@ def test_a_drain_and_back(run, directory):
     assert "cluster east is drained already" in run("drain cluster=east").stdout
     assert run("undrain east").stdout.startswith("cluster east gets its requests again (TrafficOverride drain-cluster-east ")
     assert kept(directory) == {}
-    assert run("undrain east").stdout == "east is not drained\n"
+    assert run("undrain east").stdout == "cluster east is not drained\n"
 
 
 def test_others_are_told_if_what_is_undrained_is_not_drained(run, directory):
     run("drain east")
-    assert run("undrain eats").stdout == "eats is not drained; drained are: cluster east\n"
-    assert run("undrain zone=east").stdout == "zone east is not drained; drained are: cluster east\n"
+    assert run("undrain zone=west").stdout == "zone west is not drained; drained are: cluster east\n"
     assert [*kept(directory)] == ["drain-cluster-east"]
+
+
+@pytest.mark.parametrize(
+    ("place", "exits", "said"),
+    [
+        ("eats", 65, "there is no cluster, zone or region 'eats'; did you mean 'east'?"),
+        ("cluster=eats", 65, "there is no cluster 'eats'; did you mean 'east'?"),
+        ("zone=mars", 65, "there is no zone 'mars'; known zones: eu-1, us-1, west"),
+        ("west", 64, "'west' is a cluster and a zone; say cluster=west or zone=west"),
+    ],
+)
+def test_what_does_not_exist_is_not_undrained(run, directory, place, exits, said):
+    run("drain east")
+    assert run(f"undrain {place}", exits=exits).stderr == f"Error: {said}\n"
+    assert [*kept(directory)] == ["drain-cluster-east"]
+
+
+def test_whether_a_place_exists_that_is_not_drained_is_asked_of_the_control_plane(xdsctl, asked, plane, directory, monkeypatch):
+    offline = Offline(directory)
+    plane.take(offline.fleet)
+    plane.policies = offline.translator.book
+
+    class Hub:
+        title, flags = "the hub", ("--hub", "hub.yaml")
+        read = staticmethod(list)
+
+    for module in ("drain", "gate"):
+        monkeypatch.setattr(f"xds.cli.{module}.store_of", lambda *_: Hub)
+    assert asked("undrain", "east", "--hub", "hub.yaml").stdout == "cluster east is not drained\n"
+    assert "did you mean 'east'?" in asked("undrain", "eats", "--hub", "hub.yaml", exits=65).stderr
+    alone = ("--hub", "hub.yaml", "--admin-address", NOBODY)
+    assert "nobody tells whether there is such a place: " in xdsctl("undrain", "east", *alone, exits=2).stderr
+    error = asked("gate", "close", "shop/web", "remote", "--hub", "hub.yaml", exits=65).stderr
+    assert error == "Error: there is no TrafficPolicy shop/web in the fleet; namespace shop has none there\n"
+    assert "nobody tells whether there is such a tier: " in xdsctl("gate", "close", "shop/web", "remote", *alone, exits=2).stderr
 
 
 def test_what_the_rest_cannot_carry_is_refused_with_the_numbers(run, directory):
@@ -294,11 +330,41 @@ def test_what_somebody_else_does_while_a_drain_is_rehearsed_is_not_overwritten(r
     assert [spec["drain"]["step"] for spec in kept(directory).values()] == ([] if begun else [1])
 
 
+@pytest.mark.parametrize("command", ["drain east --ramp 10m --steps 4", "drain east", "undrain east", "undrain east --ramp 1m"])
+def test_a_step_is_written_again_if_its_override_has_changed_otherwise(run, directory, pauses, monkeypatch, command):
+    if command.startswith("undrain"):
+        run("drain east")
+    monkeypatch.setattr(InDirectory, "put_drain", once_changed(InDirectory.put_drain))
+    monkeypatch.setattr(InDirectory, "take_back", once_changed(InDirectory.take_back))
+    run(command)
+    assert [spec["drain"]["step"] for spec in kept(directory).values()] in ([], [4], [1])
+
+
+def once_changed(write):
+    """Have somebody else change an object the first time that it is written."""
+    refusals = [ChangedError("somebody else")]
+
+    def put(*arguments):
+        if refusals:
+            raise refusals.pop()
+        return write(*arguments)
+
+    return put
+
+
+def test_what_goes_on_changing_is_left(run, directory, monkeypatch):
+    def changed(*_):
+        raise ChangedError("somebody else")
+
+    monkeypatch.setattr(InDirectory, "put_drain", changed)
+    error = run("drain east", exits=1).stderr
+    assert error.endswith("Error: cluster east: somebody else goes on changing its override; try again\n")
+
+
 def test_a_gate_is_opened_and_closed(run, directory, with_policy):
     for _ in range(2):
-        assert (
-            run("gate close shop/web remote").stdout == "nothing has opened tier remote of shop/web; it is as the policy says\n"
-        )
+        said = run("gate close shop/web remote").stdout
+        assert said == "tier remote of shop/web is closed already: nothing has opened it\n"
     said = run("gate open shop/web remote --reason drill").stdout
     assert said.startswith("tier remote of shop/web is open (TrafficOverride gate-shop-web-remote-")
     assert said.endswith(f"undo: xdsctl gate close shop/web remote --clusters {directory}\n")
@@ -321,16 +387,36 @@ def test_a_gate_of_a_tier_is_opened_whatever_it_is_called(run, directory, with_p
 
 
 def test_others_are_told_if_the_gate_that_is_closed_is_not_open(run, directory, with_policy):
+    policy = directory / "policy.yaml"
+    last = "  - {name: last, gate: Closed, places: [{clusters: [west]}]}\n"
+    policy.write_text(policy.read_text().replace("  - {name: remote", f"{last}  - {{name: remote"))
     run("gate open shop/web remote")
-    said = run("gate close shop/web remot").stdout
-    assert said.endswith("it is as the policy says; open are: tier remote of shop/web\n")
-    assert kept(directory) != {}
+    said = run("gate close shop/web last").stdout
+    assert said == "tier last of shop/web is closed already: nothing has opened it; open are: tier remote of shop/web\n"
+    assert "the gate of tier 'last' is Closed, which no override changes" in run("gate open shop/web last", exits=65).stderr
+    assert [spec["open"]["tier"] for spec in kept(directory).values()] == ["remote"]
 
 
-def test_a_gate_that_cannot_be_opened(run, directory, with_policy):
-    error = run("gate open shop/web own", exits=65).stderr
-    assert "the gate of tier 'own' is Open, which no override changes" in error
-    assert "has no tier 'remoet'; did you mean 'remote'?" in run("gate open shop/web remoet", exits=65).stderr
+@pytest.mark.parametrize("word", ["open", "close"])
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        ("shop/web remoet", "TrafficPolicy shop/web has no tier 'remoet'; did you mean 'remote'?"),
+        ("shop/wbe remote", "there is no TrafficPolicy shop/wbe in the fleet; did you mean 'web'?"),
+        ("east:shop/web remote", "there is no TrafficPolicy shop/web in east; namespace shop has none there"),
+    ],
+)
+def test_a_gate_that_does_not_exist(run, directory, with_policy, word, gate, said):
+    assert run(f"gate {word} {gate}", exits=65).stderr == f"Error: {said}\n"
+    assert kept(directory) == {}
+
+
+def test_a_gate_that_the_policy_has_open(run, directory, with_policy):
+    assert run("gate open shop/web own").stdout == "tier own of shop/web is open already, as the policy says\n"
+    assert (
+        "tier own of shop/web is open as the policy says, which no override changes"
+        in run("gate close shop/web own", exits=65).stderr
+    )
     assert kept(directory) == {}
 
 
@@ -346,7 +432,7 @@ def test_without_a_control_plane_a_hub_is_drained_by_force_alone(xdsctl, tmp_pat
     class Hub:
         title, flags = "the hub", ("--hub", "hub.yaml")
         read = staticmethod(list)
-        put = staticmethod(lambda name, **content: put.update({name: content}))
+        put_drain = staticmethod(lambda name, *content: put.update({name: content}) or "1")
 
     monkeypatch.setattr("xds.cli.drain.store_of", lambda *_: Hub)
     words = ("--hub", "hub.yaml", "--admin-address", NOBODY)

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from xds.cli.explain import largest_first, print_explanation
+from xds.cli.policy_files import read_policies
 
 API = "traffic.isthmus.dev/v1alpha1"
 PLACES = {"east": ("eu", "eu-1"), "north": ("eu", "eu-2"), "west": ("us", "us-1")}
@@ -125,6 +126,29 @@ def test_explain_tells_a_policy_and_its_closed_gate(xdsctl, fleet):
     assert "west/us-1 (us)   2 endpoints   tier 2 (remote) is closed" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("fields", "spill"),
+    [({}, "71.4"), ({"spillBelowHealthyPercent": 100}, "100"), ({"spillBelowHealthyPercent": 72}, "71.9")],
+)
+def test_explain_tells_where_spilling_begins_as_the_factor_has_it(xdsctl, fleet, fields, spill):
+    result = xdsctl("explain", "shop/web", "--from", "east", "--clusters", fleet(policy(**fields)))
+    assert f"a tier passes on below {spill} % healthy\n" in result.stdout
+
+
+def test_explain_tells_what_follows_an_empty_tier(xdsctl, fleet):
+    result = xdsctl("explain", "shop/web", "--from", "west", "--clusters", fleet(CENTERS))
+    assert "Tier 0, own site: empty, so tier 1, same city, counts next\n" in result.stdout
+    result = xdsctl(
+        "explain", "shop/web", "--from", "west", "--clusters", fleet(policy(strategy={"type": "SameCityActiveActive"}))
+    )
+    assert "Tier 1, same city: empty, and no later tier has endpoints\n" in result.stdout
+    places = (["east"], ["nowhere"], ["north"])
+    tiers = [{"name": f"t{number}", "places": [{"clusters": found}]} for number, found in enumerate(places)]
+    directory = fleet(policy(tiers=tiers), {"apiVersion": API, "kind": "MemberCluster", "metadata": {"name": "nowhere"}})
+    result = xdsctl("explain", "shop/web", "--from", "east", "--clusters", directory)
+    assert "Tier 1, t1: empty, so tier 2, t2, counts next\n" in result.stdout
+
+
 def test_an_override_opens_a_gate(xdsctl, fleet):
     gate = override("promoted", open={"namespace": "shop", "policy": "web", "tier": "remote"})
     found = explained(xdsctl, fleet(CENTERS, gate))
@@ -137,6 +161,16 @@ def test_a_drain_in_the_middle_of_its_ramp(xdsctl, fleet):
     found = explained(xdsctl, fleet(CENTERS, drain))
     assert found["shares"] == pytest.approx({"east/eu-1": 0.7, "north/eu-2": 0.3}), "one of two endpoints, by 1.4"
     assert any("TrafficOverride drain, step 2 of 4 leaves cluster east 50 %" in step["text"] for step in found["chain"])
+
+
+def test_what_is_wrong_with_a_policy_is_told_with_the_line_of_the_field(xdsctl, fleet):
+    wrong = policy(targetRefs=[{"kind": "Service", "name": "web"}, {"kind": "Service", "name": "wbe"}])
+    twice = policy("zzz", tiers=[{"name": "own", "places": [{"clusters": ["@own"]}, {"zones": ["mars"]}]}])
+    directory = fleet(wrong, twice, override("eats", drain={"cluster": "eats"}))
+    found = json.loads(xdsctl("validate", directory, "-o", "json", exits=79).stdout)["items"]
+    lines = (directory / "fleet.yaml").read_text().splitlines()
+    where = {item["code"]: lines[int(item["source"].partition(":")[2]) - 1].strip() for item in found}
+    assert (where["XDS0601"], where["XDS0602"], where["XDS0604"]) == ("- mars", "name: wbe", "cluster: eats")
 
 
 def test_explain_tells_a_policy_of_another_system(xdsctl, fleet):
@@ -181,6 +215,20 @@ def test_a_cluster_that_is_down_is_survived_and_shown(xdsctl, fleet):
     assert (west["before"], west["after"]) == ({"east/eu-1": 0.5, "north/eu-2": 0.5}, {"east/eu-1": 1.0})
 
 
+@pytest.mark.parametrize("option", ["--down", "--drain"])
+def test_a_place_may_be_named_without_its_kind(xdsctl, fleet, option):
+    words = (option, "--clusters", fleet(CENTERS), "-o", "json")
+    for short, full in (("north", "cluster=north"), ("eu-2", "zone=eu-2"), ("us", "region=us")):
+        assert xdsctl("simulate", option, short, *words[1:]).stdout == xdsctl("simulate", option, full, *words[1:]).stdout
+
+
+@pytest.mark.parametrize("option", ["--down", "--drain"])
+def test_a_name_that_several_kinds_of_places_have_is_not_clear(xdsctl, fleet, option):
+    also = {"apiVersion": API, "kind": "MemberCluster", "metadata": {"name": "us"}}
+    error = xdsctl("simulate", option, "us", "--clusters", fleet(CENTERS, also), exits=65).stderr
+    assert "'us' is a cluster and a region; say cluster=us or region=us" in error
+
+
 def test_what_finds_nobody_fails(xdsctl, fleet):
     result = xdsctl("simulate", "--down", "region=eu", "--clusters", fleet(CENTERS), exits=1)
     assert "100.0 %" in result.stdout
@@ -216,22 +264,83 @@ def test_what_clients_of_a_place_that_is_down_have_sent_comes_from_the_others(xd
 def test_a_place_that_gets_too_much_is_told_once_and_not_for_each_of_its_clients(xdsctl, fleet):
     words = ("--all-failures", "1", "--load", "shop/web=540", "--service", "shop/web", "--clusters", fleet())
     lines = xdsctl("simulate", *words, exits=1).stdout.splitlines()
-    at = next(number for number, line in enumerate(lines) if line.startswith("cluster=west"))
-    assert [line.split("   ")[-1].strip() for line in lines[at : at + 4]] == [
-        "BREACH",
+    at = lines.index("With cluster=west down:")
+    assert [" ".join(line.split()) for line in lines[at + 1 : at + 5]] == [
+        "web.shop.svc.clusterset.local:80 east/eu-1 unchanged - -",
         "BREACH: east/eu-1 gets 270 requests/s, and its endpoints bear 200",
+        "web.shop.svc.clusterset.local:80 north/eu-2 unchanged - -",
         "BREACH: north/eu-2 gets 270 requests/s, and its endpoints bear 200",
-        "BREACH",
     ]
+
+
+def test_a_load_is_counted_once_whatever_a_service_is_called(xdsctl, fleet):
+    words = ("--service", "shop/web", "--clusters", fleet(CENTERS), "-o", "json")
+    found = json.loads(xdsctl("simulate", "--drain", "cluster=east", "--load", "shop/web=200", *words).stdout)
+    assert found["ok"], "north gets all, whether by cluster.local or by clusterset.local, and bears 200"
+    found = json.loads(xdsctl("simulate", "--drain", "cluster=east", "--load", "shop/web=201", *words, exits=1).stdout)
+    breaches = {(one["service"], text["message"]) for one in found["services"] for text in one["problems"]}
+    assert breaches == {
+        ("web.shop.svc.cluster.local:80", "north/eu-2 gets 201 requests/s, and its endpoints bear 200"),
+    }, "by clusterset.local the clients in the west stay there"
+
+
+def test_the_clients_of_each_cluster_send_their_part_to_its_own_name(xdsctl, fleet):
+    words = ("--service", "shop/web", "--clusters", fleet(), "-o", "json")
+    found = json.loads(xdsctl("simulate", "--down", "endpoints=50%@west", "--load", "shop/web=300", *words).stdout)
+    assert found["ok"], "west has a third of 300, and one endpoint of two"
+    found = json.loads(xdsctl("simulate", "--down", "endpoints=50%@west", "--load", "shop/web=303", *words, exits=1).stdout)
+    breaches = {(one["service"], text["message"]) for one in found["services"] for text in one["problems"]}
+    assert ("web.shop.svc.cluster.local:80", "west/us-1 gets 101 requests/s, and its endpoints bear 100") in breaches
+
+
+def test_a_table_has_a_row_for_each_place_that_changes_and_fits(xdsctl, fleet):
+    words = ("--down", "cluster=north", "--service", "shop/web", "--clusters", fleet(CENTERS))
+    lines = [" ".join(line.split()) for line in xdsctl("simulate", *words).stdout.splitlines()]
+    assert lines[:3] == [
+        "SERVICE FROM TO BEFORE AFTER",
+        "web.shop.svc.cluster.local:80 west/us-1 east/eu-1 50.0 % 100.0 %",
+        "web.shop.svc.cluster.local:80 west/us-1 north/eu-2 50.0 % 0.0 %",
+    ]
+    wide = [" ".join(line.split()) for line in xdsctl("simulate", *words, "-o", "wide").stdout.splitlines()]
+    assert [*wide[:3], wide[3]] == [*lines[:3], "web.shop.svc.cluster.local:80 west/us-1 other regions 100.0 % 100.0 %"]
+
+
+def test_what_is_bad_before_any_failure_is_told_once(xdsctl, fleet):
+    directory = fleet(CENTERS)
+    alone = web("east", 7)[::2]  # not exported, and nobody is ready
+    alone[1]["endpoints"][:] = [{**one, "conditions": {"ready": False}} for one in alone[1]["endpoints"]]
+    text = yaml.dump_all(alone).replace("name: web", "name: batch").replace("service-name: web", "service-name: batch")
+    (directory / "east" / "batch.yaml").write_text(text)
+    words = ("simulate", "--all-failures", "1", "--clusters", directory)
+    lines = xdsctl(*words, exits=1).stdout.splitlines()
+    assert lines[0] == "Before any failure:"
+    assert [line.strip() for line in lines if "as before" in line] == ["BLACKHOLE as before: 100 % of the requests find nobody"]
+    assert lines[-1].endswith("with new problems, 1 case bad before any failure")
+    found = json.loads(xdsctl(*words, "-o", "json", exits=1).stdout)
+    assert [(one["service"], one["from"]) for one in found["already"]] == [("batch.shop.svc.cluster.local:80", "east/eu-1")]
+    assert not any("batch" in one["service"] for one in found["services"])
+    found = json.loads(xdsctl(*words, "--service", "shop/batch", "-o", "json").stdout)
+    assert (found["ok"], len(found["already"]), found["services"]) == (True, 1, [])
+    passed = xdsctl(*words, "--service", "shop/batch").stdout.splitlines()[-1]
+    assert passed.endswith("no new problems, 1 case bad before any failure")
 
 
 def test_a_place_that_gets_more_than_it_bears_already_is_not_called_fine(xdsctl, fleet):
     load = ("--load", "shop/web=900", "--service", "shop/web", "--clusters", fleet(CENTERS))
     result = xdsctl("simulate", "--gate", "shop/web/remote", *load)
-    assert "BREACH as before" in result.stdout
-    (row,) = {line for line in result.stdout.splitlines() if line.startswith("web.shop.svc.clusterset.local:80   east/")}
-    assert [part.strip() for part in row.split("   ") if part.strip()][2:5] == ["east/eu-1 100.0 %", "the same", "0.0 %"]
+    lines = result.stdout.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("web.shop.svc.clusterset.local:80   east/"))
+    assert lines[at].split()[2:] == ["unchanged", "-", "-"]
+    assert lines[at + 1] == "    BREACH as before: east/eu-1 gets 300 requests/s, and its endpoints bear 200"
     assert result.stdout.endswith(": no new problems, 6 with those of before\n")
+
+
+def test_machines_are_given_shares_in_the_order_of_their_places(xdsctl, fleet):
+    directory = fleet(policy(strategy={"type": "ActiveActive"}))
+    assert [*explained(xdsctl, directory)["shares"]] == ["east/eu-1", "north/eu-2", "west/us-1"]
+    found = json.loads(xdsctl("simulate", "--down", "cluster=west", "--clusters", directory, "-o", "json").stdout)
+    assert [*found["services"][0]["before"]] == ["east/eu-1", "north/eu-2", "west/us-1"]
+    assert [*found["services"][0]["after"]] == ["east/eu-1", "north/eu-2"]
 
 
 def test_shares_that_look_alike_are_in_the_order_of_their_names():
@@ -306,7 +415,8 @@ def test_a_policy_that_would_not_be_accepted_is_no_rehearsal(xdsctl, fleet, tmp_
     [
         (("--down", "cluster=est"), "there is no cluster 'est'"),
         (("--down", "rack=1"), "'rack=1' is no failure; use cluster=NAME"),
-        (("--down", "west"), "'west' is no failure; did you mean cluster=west?"),
+        (("--down", "wets"), "there is no cluster, zone or region 'wets'; did you mean 'west'?"),
+        (("--drain", "zone=eu-9"), "there is no zone 'eu-9'; did you mean 'eu-2'?"),
         (("--down", "endpoints=30%@shop/wbe"), "there is no service 'shop/wbe'; did you mean 'shop/web'?"),
         (("--down", "endpoints=30%@mars"), "there is no cluster 'mars'"),
         (("--gate", "shop/web/remot"), "has no tier 'remot'; did you mean 'remote'?"),
@@ -334,6 +444,20 @@ def test_a_strategy_is_expanded(xdsctl, tmp_path):
     assert "strategy" not in expanded["spec"]
     file.write_text(yaml.dump(expanded))
     assert yaml.safe_load(xdsctl("policy", "expand", file).stdout) == expanded
+
+
+@pytest.mark.parametrize("output", ["yaml", "json"])
+def test_several_policies_are_expanded_into_what_can_be_applied(xdsctl, fleet, tmp_path, output):
+    other = policy("all", strategy={"type": "Locality"}, targetRefs=[{"kind": "Service", "name": "all"}])
+    file = tmp_path / "policies.txt"
+    file.write_text(yaml.dump_all([CENTERS, other]))
+    expanded = tmp_path / f"expanded.{output}"
+    expanded.write_text(xdsctl("policy", "expand", file, "-o", output).stdout)
+    assert [item.metadata.name for item in read_policies([expanded])] == ["web", "all"]
+    found = [*yaml.safe_load_all(expanded.read_text())]
+    shapes = {"yaml": [("TrafficPolicy", "web"), ("TrafficPolicy", "all")], "json": [("List", None)]}
+    assert [(item["kind"], item.get("metadata", {}).get("name")) for item in found] == shapes[output]
+    assert all(item["apiVersion"] for item in found), "no bare list, which kubectl refuses"
 
 
 def test_a_policy_is_expanded_that_stands_beside_the_clusters(xdsctl, fleet):

@@ -67,7 +67,7 @@ def test_validate_with_warnings_alone_is_content(xdsctl, clusters):
     (clusters / "east" / "none.yaml").write_text(f"\n\n---\n{service}")
     result = xdsctl("validate", clusters)
     (line,) = result.stdout.splitlines()
-    assert line.startswith(f"{clusters}/east/none.yaml:4: warning XDS0206 Service shop/none in east")
+    assert line.startswith(f"{clusters}/east/none.yaml:7: warning XDS0206 Service shop/none in east")
     assert "1 cluster, 2 services: 1 warning" in result.stderr
 
 
@@ -87,7 +87,7 @@ def test_validate_finds_errors_of_every_stage(xdsctl, clusters):
     assert [line.removeprefix(f"{clusters}/east/").split(" ")[:3] for line in lines] == [
         ["bad.yaml:4:", "error", "XDS0102"],
         ["export.yaml:1:", "error", "XDS0204"],
-        ["gateway.yaml:6:", "error", "XDS0401"],
+        ["gateway.yaml:9:", "error", "XDS0401"],
     ]
 
 

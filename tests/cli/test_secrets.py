@@ -58,8 +58,8 @@ def test_no_command_shows_it(asked, plane, command):
 def test_no_answer_of_the_admin_api_has_it(asked, plane, monkeypatch):
     asked("status", exits=1)
     texts = []
-    get = Client._ask
-    monkeypatch.setattr(Client, "_ask", lambda self, url, body: texts.append(get(self, url, body)) or texts[-1])
+    get = Client._answer
+    monkeypatch.setattr(Client, "_answer", lambda self, url, body: texts.append(get(self, url, body)) or texts[-1])
     for path in ("status", "members", "services", "problems", "proxies", "snapshots", "loads"):
         asked_path(asked, monkeypatch, f"/v1/{path}")
     for version in plane.versions():

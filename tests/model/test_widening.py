@@ -121,6 +121,21 @@ def test_what_was_accepted_last_goes_on_widening(later):
     assert used(fleet, book) == [["east"], ["north", "west"]]
 
 
+def test_what_no_version_in_force_names_is_forgotten():
+    fleet = world(traffic_policy("web", "web", **FAIL_OVER))
+    book = book_of(fleet)
+    for later in (traffic_policy("web", "wbe", **FAIL_OVER), UNACCEPTED):
+        fleet.apply([Upsert(FLEET, later)])
+        refresh(book, fleet)
+        fleet.apply([Upsert("west", export("web"))])
+        assert fleet.services[EAST].widened_by == {"north", "west"}, "the first version is in force"
+    fleet.apply([Upsert(FLEET, traffic_policy("web", defaultFor="Namespace", **FAIL_OVER))])
+    refresh(book, fleet)
+    fleet.apply([Upsert("west", export("web"))])
+    assert fleet.services[EAST].widened_by == set()
+    assert used(fleet, book) == [["east"], []]
+
+
 def test_endpoints_of_another_cluster_come_by_the_fast_lane():
     fleet = world(traffic_policy("web", "web", **FAIL_OVER))
     change = fleet.apply([Upsert("west", addresses(2, 1, 3))])

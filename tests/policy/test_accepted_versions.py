@@ -156,6 +156,26 @@ def test_a_member_that_goes_takes_nothing_out_of_force(truth):
     assert (problem.code, "stays in force" in problem.message) == ("XDS0601", True)
 
 
+def test_the_accepted_version_stays_whatever_becomes_of_what_it_names(truth):
+    truth.put("east", "a", "plain")
+    truth.put("east", "a", "another target")
+    assert accepted(truth) == {"a": 1}
+    truth.tell(Delete("east", ObjectKey("Service", "shop", "web")))
+    truth.restart()
+    assert accepted(truth) == {"a": 1}, "of two that govern nothing it is still the one that was accepted"
+    truth.put("east", "a", "west first")
+    assert accepted(truth) == {"a": 3}, "it names nothing new that is not there"
+    truth.tell(Upsert("east", service("gone")))
+    truth.put("east", "a", "another target")
+    assert accepted(truth) == {"a": 4}
+
+
+def test_a_policy_whose_target_never_was_there_can_be_edited(truth):
+    truth.put("east", "a", "another target")
+    truth.put("east", "a", "another target")
+    assert accepted(truth) == {"a": 2}
+
+
 def test_a_service_that_an_accepted_version_names_is_widened_after_a_restart_as_before(truth):
     exports = [
         found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from fleet_world import book_of, endpoint, endpoint_slice, export, fleet_of, member, node, refresh, service, tier, traffic_policy
 
@@ -9,6 +11,8 @@ from xds.model.events import FLEET, Delete, ObjectKey, Upsert
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.view import View
 from xds.policy import book as policy_book
+from xds.policy.explanation import explain
+from xds.policy.ladder import Ladder
 from xds.problems import did_you_mean
 
 EAST = View(cluster="east", region="eu", zone="a")
@@ -132,7 +136,7 @@ def test_of_two_for_one_target_the_older_governs(first):
     assert governor(fleet, book) == winner
     loser = f"TrafficPolicy shop/{both[1].metadata.name} in the fleet"
     message = f"Service shop/web is governed by {winner}, which is older"
-    assert told(book) == [("XDS0603", loser, "spec.targetRefs", message, "keep one of them")]
+    assert told(book) == [("XDS0603", loser, "spec.targetRefs[0]", message, "keep one of them")]
     (fault,) = [fault for _, entry in book.entries() for fault in entry.faults]
     assert fault.reason == "Conflicted"
     change(fleet, book, Delete(FLEET, ObjectKey("TrafficPolicy", "shop", first)))
@@ -329,3 +333,17 @@ def test_letters_in_each_others_place_are_the_likelier_slip():
     assert did_you_mean("r-esat", {"r-east", "r-west"}) == "did you mean 'r-east'?"
     assert did_you_mean("r-wst", {"r-east", "r-west"}) == "did you mean 'r-west'?"
     assert did_you_mean("mars", {"r-east", "r-west"}) == ""
+
+
+def test_what_somebody_asks_about_once_is_not_kept():
+    fleet = world(traffic_policy("web", "web", tiers=[tier("zone", {"zones": ["@own"]}), tier("all", {"clusters": ["*"]})]))
+    book = book_of(fleet)
+
+    def ladders():
+        gc.collect()
+        return sum(isinstance(one, Ladder) for one in gc.get_objects())
+
+    before = ladders()
+    for number in range(20):
+        explain(fleet, book, fleet.services[KEY], 80, View("east", zone=f"nowhere-{number}"))
+    assert ladders() == before

@@ -38,8 +38,8 @@ WEIGHT_STEP, PERCENT = 0.005, 0.021
 """What weights of thousandths, and Envoy's integer percentages of two tiers, may be off."""
 
 
-def endpoints_at(name, count, *, unhealthy=0):
-    healths = [Health.HEALTHY] * count + [Health.UNHEALTHY] * unhealthy
+def endpoints_at(name, count, *, unhealthy=0, degraded=0):
+    healths = [Health.HEALTHY] * count + [Health.UNHEALTHY] * unhealthy + [Health.DEGRADED] * degraded
     numbers = enumerate(healths, 1)
     host = [*PLACES].index(name)
     return tuple(Endpoint(PLACES[name], (f"10.{host}.{number // 250}.{number % 250}",), 80, health) for number, health in numbers)
@@ -72,12 +72,14 @@ def share_of(found, one):
 
 @st.composite
 def fleets(draw):
-    """A service with endpoints in several places, some of them unhealthy, and always one that is well outside each place."""
+    """A service with endpoints in several places, some of them unhealthy, and all that serve in some places DEGRADED."""
     endpoints = []
     for name in PLACES:
         count = draw(st.integers(0, 12), label=name)
         unhealthy = draw(st.integers(0, 3)) if count else 0
-        endpoints += endpoints_at(name, count, unhealthy=unhealthy)
+        is_degraded = draw(st.booleans())
+        kinds = {"count": 0, "degraded": count} if is_degraded else {"count": count}
+        endpoints += endpoints_at(name, **kinds, unhealthy=unhealthy)
     return service_of(*endpoints)
 
 

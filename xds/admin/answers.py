@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
 from google.protobuf import json_format
 
@@ -19,12 +21,15 @@ from xds.wire import POOL, SHORT_NAMES, admin, envoy, short_name
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
+    from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
 
     from xds.admin.state import ControlPlane
     from xds.model.service import Endpoint, Service
     from xds.problems import Problem, Ref
     from xds.protocol import StreamInfo, TypeStatus
+
+Json = dict[str, Any]
 
 _ORDER = {url: position for position, url in enumerate(SHORT_NAMES.values())}
 
@@ -36,15 +41,34 @@ def to_json(message: Message, *, defaults: bool = True) -> str:
         message: the answer.
         defaults: write fields that have their default value too, so that clients need not know it.
     """
-    text: str = json_format.MessageToJson(
-        message,
-        preserving_proto_field_name=True,
-        always_print_fields_with_no_presence=defaults,
-        descriptor_pool=POOL,
-        indent=None,
-        ensure_ascii=False,
+    found: Json = json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=defaults, descriptor_pool=POOL
     )
-    return text
+    _sort_maps(found, cast("Descriptor", message.DESCRIPTOR))
+    return json.dumps(found, ensure_ascii=False)
+
+
+def _sort_maps(found: Json, kind: Descriptor) -> None:
+    """Have the maps of a message, and of those in its lists, in the order of their keys: protobuf has them in none."""
+    for name, inside in _with_maps(kind):
+        if inside is not None:
+            for one in found.get(name, ()):
+                _sort_maps(one, inside)
+        elif name in found:
+            found[name] = dict(sorted(found[name].items()))
+
+
+@cache
+def _with_maps(kind: Descriptor) -> tuple[tuple[str, Descriptor | None], ...]:
+    """Return the fields of a message of ours that are maps (None), and those that list messages with such fields."""
+    found: list[tuple[str, Descriptor | None]] = []
+    for field in kind.fields:
+        inside = field.message_type
+        if inside is not None and inside.GetOptions().map_entry:
+            found.append((field.name, None))
+        elif inside is not None and field.is_repeated and inside.file is kind.file and _with_maps(inside):
+            found.append((field.name, inside))
+    return tuple(found)
 
 
 def version() -> admin.Version:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from xds.policy.explanation import QuestionError
+from xds.problems import Problem
 from xds.wire import admin
 
 if TYPE_CHECKING:
     from xds.admin.state import ControlPlane
     from xds.model.members import Member
+    from xds.model.traffic_objects import GateSpec
+    from xds.policy.book import PolicyBook
 
 
 def drains(plane: ControlPlane) -> list[admin.Drain]:
@@ -46,6 +50,18 @@ def gates(plane: ControlPlane) -> list[admin.OpenGate]:
         for item in sorted(plane.fleet.overrides(), key=lambda item: item.metadata.name)
         if (spec := item.spec.open) is not None
     ]
+
+
+def gate(book: PolicyBook, spec: GateSpec) -> admin.Gate:
+    """Return what a policy says of the gate of one of its tiers.
+
+    Raises:
+        QuestionError: there is no such policy, or it has no such tier.
+    """
+    found = book.gate(spec)
+    if isinstance(found, Problem):
+        raise QuestionError(f"{found.message}; {found.hint}")
+    return admin.Gate(cluster=spec.cluster, namespace=spec.namespace, policy=spec.policy, tier=spec.tier, gate=found)
 
 
 def concerning(found: list[admin.Drain], member: Member) -> list[admin.Drain]:

@@ -10,9 +10,10 @@ import structlog
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
-from xds.admin import answers, explanations, loads, members, nacks, services, simulations, snapshots
+from xds.admin import answers, explanations, loads, members, nacks, overrides, services, simulations, snapshots
 from xds.admin.metrics import registry
 from xds.errors import AddressError
+from xds.model.traffic_objects import GateSpec
 from xds.policy.explanation import QuestionError
 from xds.policy.failures import FailureError
 from xds.wire import admin
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _log = structlog.get_logger()
+
+RETRY_AFTER_S = 5
+"""After which to ask again for a rehearsal while there is another."""
 
 _REMEDIES = {
     errno.EADDRINUSE: "another program listens there; stop it or choose another port with --admin-address",
@@ -91,6 +95,7 @@ def _application(plane: ControlPlane) -> web.Application:
             web.get("/v1/services", handlers.services),
             web.get("/v1/services/{namespace}/{name}", handlers.service),
             web.get("/v1/explain", handlers.explain),
+            web.get("/v1/gate", handlers.gate),
             web.post("/v1/simulate", handlers.simulate),
             web.get("/v1/problems", handlers.problems),
             web.get("/v1/proxies", handlers.proxies),
@@ -108,6 +113,8 @@ class _Handlers:
     def __init__(self, plane: ControlPlane) -> None:
         self._plane = plane
         self._registry = registry(plane)
+        self._rehearsal: asyncio.Future[admin.Simulation] | None = None
+        """The one that runs, or ran last: each takes a processor, and memory for two fleets, so that there is one at a time."""
 
     async def healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -148,12 +155,23 @@ class _Handlers:
         found = explanations.explanation(self._plane.fleet, self._plane.policies, query.get("service", ""), view)
         return await _answer(found)
 
+    async def gate(self, request: web.Request) -> web.Response:
+        known = ("cluster", "namespace", "policy", "tier")
+        if unknown := set(request.query) - {*known}:
+            return _error(400, f"unknown parameter {min(unknown)!r}; known are {', '.join(known)}")
+        spec = GateSpec(**{name: request.query.get(name, "") for name in known})
+        return await _answer(overrides.gate(self._plane.policies, spec))
+
     async def simulate(self, request: web.Request) -> web.Response:
         supposed = simulations.supposed(await request.text())
+        if self._rehearsal is not None and not self._rehearsal.done():
+            text = f"the control plane rehearses something else; ask again in {RETRY_AFTER_S} s"
+            return _error(503, text, headers={"Retry-After": str(RETRY_AFTER_S)})
         # The worlds that are compared are made of what this one was told, in another thread: this one goes on.
         told = [*self._plane.fleet.told(), *self._plane.policies.told()]
-        found = await asyncio.to_thread(simulations.simulation, told, supposed)
-        return await _answer(found)
+        self._rehearsal = asyncio.ensure_future(asyncio.to_thread(simulations.simulation, told, supposed))
+        # Who asks and goes away leaves the thread running, and it counts until it ends.
+        return await _answer(await asyncio.shield(self._rehearsal))
 
     async def problems(self, _: web.Request) -> web.Response:
         return await _answer(answers.problems(self._plane.problems()))

@@ -107,13 +107,15 @@ def _know(prices: Iterable[str], regions: set[str]) -> None:
 def _every(rehearsal: Rehearsal, failures: Sequence[tuple[Failure, ...]], prices: Mapping[str, float]) -> admin.Simulation:
     found: list[admin.SimulatedService] = []
     looked_at, ok = 0, True
+    already = [one for one in rehearsal.outcomes() if any(finding.kind != "panic" for finding in one.findings)]
     for each in failures:
         outcomes = rehearsal.outcomes(each)
         looked_at += len(outcomes)
         bad = [one for one in outcomes if any(finding.fails for finding in one.findings)]
         ok = ok and not bad
         found += [_service(one, prices, each) for one in bad]
-    return admin.Simulation(services=found, ok=ok, looked_at=looked_at, failures=len(failures))
+    told = [_service(one, prices) for one in already]
+    return admin.Simulation(services=found, ok=ok, looked_at=looked_at, failures=len(failures), already=told)
 
 
 def _is_ok(outcomes: Sequence[Outcome]) -> bool:

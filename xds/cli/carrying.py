@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xds.cli.client import UnreachableError
 from xds.cli.output import note
-from xds.cli.places import KINDS, Place, places_of
+from xds.cli.places import places_of
 from xds.cli.simulate import answer, request_of
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from xds.cli.client import Client
+    from xds.model.traffic_objects import GateSpec
+    from xds.policy.places import Place
 
 Json = dict[str, Any]
 MEASURE_S = 12.0
@@ -50,7 +52,7 @@ class World:
                 known = Known(fleet.members, fleet.services.values())
                 self._clusters = clusters
                 self._members = {*fleet.members}
-                self._places = {Place(kind, name) for kind in KINDS for name in known.names(kind)}
+                self._places = known.places
                 self._services = {f"{key.namespace}/{key.name}" for key in fleet.services}
 
     @property
@@ -71,6 +73,20 @@ class World:
         found = answer(self.client, self._clusters, request_of(**supposed), tells_problems=not self._has_asked)
         self._has_asked = True
         return found
+
+    def gate(self, spec: GateSpec) -> str:
+        """Return what a policy says of the gate of a tier: Open, Closed or Manual.
+
+        Raises:
+            XdsError: there is no such policy or tier, or no control plane answers.
+        """
+        if self._clusters is None:
+            names = {name: getattr(spec, name) for name in ("cluster", "namespace", "policy", "tier")}
+            return str(self.client.get("/v1/gate", {name: value for name, value in names.items() if value})["gate"])
+        from xds.admin.overrides import gate
+        from xds.cli.offline import Offline
+
+        return str(gate(Offline(self._clusters).translator.book, spec).gate)
 
     def command(self, *words: str, services: Iterable[str] = (), loads: Iterable[str] = ()) -> str:
         """Return the `xdsctl simulate` that asks the same, for people to copy."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -11,6 +12,11 @@ from xds.errors import XdsError
 
 TIMEOUT_S = 30.0
 """Enough for the whole snapshot of thousands of services."""
+
+
+TRIES = 12
+"""How often something is asked that the control plane is too busy for; with its pauses, for a minute."""
+UNAVAILABLE = 503
 
 
 class UnreachableError(XdsError):
@@ -67,7 +73,7 @@ class Client:
         """
         url = f"{path}?{urlencode(query)}" if query else path
         try:
-            status, text = self._ask(url, body)
+            status, text = self._answer(url, body)
         except OSError as error:
             reason = error.strerror or error
             raise UnreachableError(
@@ -86,13 +92,24 @@ class Client:
             raise RefusedError(str(answer.get("error", f"{self.address} answered with status {status}")))
         raise XdsError(str(answer.get("error", f"{self.address} answered with status {status}")))
 
-    def _ask(self, url: str, body: str | None) -> tuple[int, bytes]:
+    def _answer(self, url: str, body: str | None) -> tuple[int, bytes]:
+        """Ask, and ask again later if the control plane says when: it does one rehearsal at a time."""
+        for number in range(1, TRIES + 1):
+            status, text, retry_after_s = self._ask(url, body)
+            if not retry_after_s or number == TRIES:
+                break
+            time.sleep(retry_after_s)
+        return status, text
+
+    def _ask(self, url: str, body: str | None) -> tuple[int, bytes, int]:
+        """Return status, text, and after how many seconds to ask again, 0 if not at all."""
         host, _, port = self.address.rpartition(":")
         connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=TIMEOUT_S)
         try:
             connection.request("POST" if body is not None else "GET", url, body)
             response = connection.getresponse()
-            return response.status, response.read()
+            retry_after = response.getheader("Retry-After", "") if response.status == UNAVAILABLE else ""
+            return response.status, response.read(), int(retry_after) if retry_after.isdecimal() else 0
         finally:
             connection.close()
 

@@ -13,8 +13,8 @@ from xds.cli.drains import Drain, ElsewhereError, Walk, drains_of
 from xds.cli.options import Duration, asks_server, checked, time_text
 from xds.cli.output import note, say
 from xds.cli.override_store import keeps_overrides, store_of
-from xds.cli.places import NoPlaceError, find_place
 from xds.errors import XdsError
+from xds.policy.places import NoPlaceError, find_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from xds.cli.carrying import World
     from xds.cli.client import Client
-    from xds.cli.places import Place
+    from xds.policy.places import Place
 
 STEPS = 10
 """Of a ramp, unless --steps says otherwise."""
@@ -188,34 +188,51 @@ def _left_there(walk: Walk, word: str, ramp_s: float, loads: Iterable[str] = ())
 @RAMP
 @click.option("--steps", type=_STEPS, metavar="N", help=f"Of one that was drained at once.  [default: {STEPS}]")
 @keeps_overrides
-def undrain(place: str, *, ramp_s: float | None, steps: int | None, hub: str, clusters: Path | None) -> None:
+@asks_server
+def undrain(client: Client, place: str, *, ramp_s: float | None, steps: int | None, hub: str, clusters: Path | None) -> None:
     """Have a place get its requests back: every drain of the cluster, zone or region goes, whichever services it is about.
 
-    With --ramp, the steps are taken back one after the other. What is not drained stays so.
+    With --ramp, the steps are taken back one after the other. What is not drained stays so; the control plane is asked only then,
+    whether there is such a place at all.
     """
     if steps and ramp_s is None:
         raise click.UsageError("--steps are those of a ramp; give --ramp, too", click.get_current_context())
     store = store_of(hub, clusters)
     kept = drains_of(store)
+    drained = {one.place for one in kept}
     try:
-        meant = find_place(place, {one.place for one in kept})
+        meant = find_place(place, drained)
     except NoPlaceError:
-        _say_not_drained(place, kept)
-        return
+        meant = _known(place, drained, client, clusters)
+    if meant not in drained:
+        _known(meant.text, drained, client, clusters)
+        names = ", ".join(sorted(map(str, drained)))
+        say(f"{meant} is not drained{f'; drained are: {names}' if names else ''}")
     found = [one for one in kept if one.place == meant]
-    if not found:
-        _say_not_drained(meant, kept)
     for one in found:
         if ramp_s is None:
-            replace(one, step=0).put()
+            Walk(one).make(replace(one, step=0))
         else:
             _undrain_slowly(one, ramp_s, steps or STEPS)
         say(f"{one} gets its requests again (TrafficOverride {one.name} in {store.title} is deleted)")
 
 
-def _say_not_drained(place: object, kept: Iterable[Drain]) -> None:
-    names = ", ".join(sorted({str(one.place) for one in kept}))
-    say(f"{place} is not drained{f'; drained are: {names}' if names else ''}")
+def _known(text: str, drained: set[Place], client: Client, clusters: Path | None) -> Place:
+    """Return a place that there is, though it is not drained.
+
+    Raises:
+        NoPlaceError: there is none.
+        UnreachableError: nobody tells.
+    """
+    from xds.cli.carrying import World
+
+    try:
+        places = World(client, clusters).places() | drained
+    except UnreachableError as error:
+        raise UnreachableError(f"nothing drains {text}, and nobody tells whether there is such a place: {error}") from error
+    found = find_place(text, places)
+    found.must_be_one_of(places)
+    return found
 
 
 def _undrain_slowly(found: Drain, ramp_s: float, steps: int) -> None:

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING
 
 from xds.cli.output import say
 from xds.cli.override_store import command_line, name_of
-from xds.cli.places import Place, place_of
-from xds.errors import XdsError
+from xds.cli.places import place_of
+from xds.errors import ChangedError, XdsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xds.cli.override_store import Store
     from xds.model.traffic_objects import TrafficOverride
+    from xds.policy.places import Place
+
+
+TRIES = 5
+"""To write a step, while others change the same object otherwise."""
 
 
 class ElsewhereError(XdsError):
@@ -35,6 +40,8 @@ class Drain:
     step: int = 0
     """How many have been made."""
     reason: str = field(default="", compare=False)
+    version: str = field(default="", compare=False)
+    """Of its override, as it was read or written last."""
 
     def __str__(self) -> str:
         """Return what it drains, for people."""
@@ -61,15 +68,19 @@ class Drain:
         """What its override is called if `xdsctl` makes it."""
         return name_of("drain", self.place.kind, self.place.name, rest=self.services)
 
-    def put(self) -> None:
-        """Keep it as it is here; one of which no step is left goes."""
+    def put(self) -> Drain:
+        """Keep it as it is here, and return it with its version then; one of which no step is left goes.
+
+        Raises:
+            ChangedError: somebody else has changed its override since it was read.
+        """
         from xds.model.traffic_objects import DrainSpec
 
         spec = DrainSpec(**self.place.fields, services=[*self.services], steps=self.steps, step=self.step)
         if self.step:
-            self.store.put(self.name, drain=spec, reason=self.reason)
-        else:
-            self.store.delete(self.name, drain=spec)
+            return replace(self, version=self.store.put_drain(self.name, spec, self.reason, self.version))
+        self.store.take_back(self.name, spec, self.version)
+        return replace(self, version="")
 
     def command(self, word: str, *options: str) -> str:
         """Return a command about it, for people to copy."""
@@ -115,8 +126,14 @@ class Walk:
         if self._before_each is not None:
             self._before_each(drain)
             self._look()
-        drain.put()
-        self.at = drain
+        for _ in range(TRIES):
+            try:
+                self.at = replace(drain, version=self.at.version).put()
+            except ChangedError:  # which may be about something else in it
+                self._look()
+            else:
+                return
+        raise ElsewhereError(f"{self.at}: somebody else goes on changing its override; try again")
 
     def _look(self) -> None:
         """See whether it is still as we left it."""
@@ -124,8 +141,9 @@ class Walk:
         if now is None or not now.step:
             if self.at.step:
                 raise ElsewhereError(f"{self.at}: somebody else has undone the drain")
-        elif (now.step, now.steps) != (self.at.step, self.at.steps):
+        elif (now.step, now.steps) != (self.at.step, self.at.steps) and not (now.is_complete and self.at.is_complete):
             raise ElsewhereError(f"{self.at}: somebody else has made it step {now.step} of {now.steps}")
+        self.at = replace(self.at, version=now.version if now else "")
 
 
 def drains_of(store: Store) -> list[Drain]:
@@ -140,4 +158,5 @@ def _read(store: Store, item: TrafficOverride) -> Drain | None:
     if spec is None or place is None:
         return None
     step = min(spec.step, spec.steps)
-    return Drain(store, place, (*sorted({*spec.services}),), item.metadata.name, spec.steps, step, item.spec.reason)
+    meta = item.metadata
+    return Drain(store, place, (*sorted({*spec.services}),), meta.name, spec.steps, step, item.spec.reason, meta.resource_version)

@@ -15,7 +15,7 @@ from xds.cli.output import note, plural, print_data, print_facts, print_table, s
 from xds.cli.resources import object_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from xds.cli.client import Client
 
@@ -73,7 +73,7 @@ def print_explanation(found: Json, *, where: str = "", verbose: bool = False) ->
         where: the option that says where overrides are kept; "" if that is not known.
         verbose: with every endpoint.
     """
-    spill = -(-10_000 // found["overprovisioning_percent"])
+    spill = f"{10_000 / found['overprovisioning_percent']:.3g}"
     facts = [
         ("Service", found["service"]),
         ("From", f"{found['from'].rstrip('/')} ({found['role']})"),
@@ -92,7 +92,7 @@ def print_explanation(found: Json, *, where: str = "", verbose: bool = False) ->
         objects = "; ".join(_alike(untold))
         say_wrapped(f"  {step['text']}" + (f"  [{objects}]" if objects else ""), indent="    ")
     for tier in found["tiers"]:
-        _print_tier(tier, verbose=verbose)
+        _print_tier(tier, found["tiers"], verbose=verbose)
         if "Manual" in tier["closed"]:
             say(f"  to open it: {_opening(found, tier['name'], where)}")
     if found["left_out"]:
@@ -117,8 +117,8 @@ def _opening(found: Json, tier: str, where: str) -> str:
     return f"{command} {where or '--clusters DIR (or --hub FILE)'}"
 
 
-def _print_tier(tier: Json, *, verbose: bool) -> None:
-    say(f"\nTier {tier['index']}, {tier['name']}: {_condition(tier)}")
+def _print_tier(tier: Json, tiers: Sequence[Json], *, verbose: bool) -> None:
+    say(f"\nTier {tier['index']}, {tier['name']}: {_condition(tier, tiers)}")
     if tier["localities"]:
         headers = ("PLACE", "ENDPOINTS", "WEIGHT", "EFFECTIVE", "SHARE", "WHY")
         print_table(headers, map(_locality, tier["localities"]), indent="  ", limit=terminal_width())
@@ -129,11 +129,13 @@ def _print_tier(tier: Json, *, verbose: bool) -> None:
             print_table(("ENDPOINT", "HEALTH", "SHARE", "SOURCE", "WHY"), rows, indent="  ", limit=terminal_width())
 
 
-def _condition(tier: Json) -> str:
+def _condition(tier: Json, tiers: Sequence[Json]) -> str:
     if tier["closed"]:
         return f"closed, {tier['closed']}"
     if not tier["endpoints"]:
-        return "empty, so the next one counts"
+        after = next((one for one in tiers if one["index"] > tier["index"] and one["endpoints"]), None)
+        next_one = f"so tier {after['index']}, {after['name']}, counts next" if after else "and no later tier has endpoints"
+        return f"empty, {next_one}"
     usable = f"{tier['healthy']} of {plural(tier['endpoints'], 'endpoint')} healthy"
     degraded = f", {tier['degraded']} degraded" if tier["degraded"] else ""
     panic = ", PANIC: unhealthy ones are used" if tier["panics"] else ""

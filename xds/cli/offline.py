@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xds.discovery.files import read_directory
-from xds.discovery.inventory import placed
+from xds.discovery.pinpoint import pinpointed
 from xds.model.fleet import Fleet
 from xds.model.node import Node, view_of
 from xds.problems import worst_first
@@ -33,6 +33,7 @@ class Offline:
     """
 
     def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self.reading = read_directory(directory)
         self.fleet = Fleet()
         self.fleet.apply(self.reading.events)
@@ -45,10 +46,16 @@ class Offline:
             for role in ({"role": "sidecar"}, {"role": "sidecar", "intercept": "transparent"}, {"role": "gateway"}):
                 view, _ = view_of(_anyone_in(member, role), self.fleet.members)
                 found.update(self.translator.translate(view).problems)
-        return sorted((placed(problem, self._place) for problem in found), key=worst_first)
+        return sorted(pinpointed(found, self._place, self._read), key=worst_first)
 
     def _place(self, identity: Identity) -> str:
         return self.reading.places.get(identity, "")
+
+    def _read(self, file: str) -> bytes | None:
+        try:
+            return (self._directory / file).read_bytes()
+        except OSError:
+            return None
 
     def translate(self, flags: NodeFlags) -> tuple[Snapshot, tuple[Problem, ...]]:
         """Return what a node would be given, and what is wrong with that.

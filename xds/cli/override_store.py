@@ -38,11 +38,31 @@ class Store(Protocol):
     def read(self) -> list[TrafficOverride]:
         """Return all."""
 
-    def put(self, name: str, *, drain: DrainSpec | None = None, gate: GateSpec | None = None, reason: str = "") -> None:
-        """Make one, or have it be as given."""
+    def put_drain(self, name: str, drain: DrainSpec, reason: str, version: str) -> str:
+        """Make a drain, or have it be as given; return its version then.
 
-    def delete(self, name: str, *, drain: DrainSpec | None = None) -> None:
-        """Delete one, which may be gone already; a drain is taken back first, as it is given."""
+        Args:
+            name: of the override.
+            drain: what it drains.
+            reason: why.
+            version: `resourceVersion` as it was read; "" if it was not there, or has none.
+
+        Raises:
+            ChangedError: somebody else has changed it.
+        """
+
+    def put_gate(self, name: str, gate: GateSpec, reason: str) -> None:
+        """Have a gate be open."""
+
+    def take_back(self, name: str, drain: DrainSpec, version: str) -> None:
+        """Delete a drain, which may be gone already, once it is as given, without a step.
+
+        Raises:
+            ChangedError: somebody else has changed it.
+        """
+
+    def delete(self, name: str) -> None:
+        """Delete one, which may be gone already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +85,29 @@ class InHub:
 
         return asyncio.run(read_overrides(self.place))
 
-    def put(self, name: str, *, drain: DrainSpec | None = None, gate: GateSpec | None = None, reason: str = "") -> None:
-        """Make one, or have it be as given."""
+    def put_drain(self, name: str, drain: DrainSpec, reason: str, version: str) -> str:
+        """Make a drain, or have it be as given; return its version then."""
         from xds.discovery.remote.overrides import apply_override
 
-        asyncio.run(apply_override(self.place, _document(name, drain, gate, reason)))
+        return asyncio.run(apply_override(self.place, _drain_document(name, drain, reason), version))
 
-    def delete(self, name: str, *, drain: DrainSpec | None = None) -> None:
-        """Delete one that xdsctl has made, which may be gone already; a drain is taken back first, as it is given."""
+    def put_gate(self, name: str, gate: GateSpec, reason: str) -> None:
+        """Have a gate be open."""
+        from xds.discovery.remote.overrides import apply_override
+
+        asyncio.run(apply_override(self.place, _gate_document(name, gate, reason)))
+
+    def take_back(self, name: str, drain: DrainSpec, version: str) -> None:
+        """Delete a drain that xdsctl has made, which may be gone already, once it is as given, without a step."""
         from xds.discovery.remote.overrides import delete_override
 
-        last = _document(name, drain, None, "") if drain is not None else None
-        asyncio.run(delete_override(self.place, name, last))
+        asyncio.run(delete_override(self.place, name, _drain_document(name, drain, ""), version))
+
+    def delete(self, name: str) -> None:
+        """Delete one that xdsctl has made, which may be gone already."""
+        from xds.discovery.remote.overrides import delete_override
+
+        asyncio.run(delete_override(self.place, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +131,20 @@ class InDirectory:
         """Return all."""
         return self.file.read()
 
-    def put(self, name: str, *, drain: DrainSpec | None = None, gate: GateSpec | None = None, reason: str = "") -> None:
-        """Make one, or have it be as given."""
-        self.file.put(_document(name, drain, gate, reason))
+    def put_drain(self, name: str, drain: DrainSpec, reason: str, version: str) -> str:
+        """Make a drain, or have it be as given; objects of files have no version."""
+        self.file.put(_drain_document(name, drain, reason))
+        return version
 
-    def delete(self, name: str, *, drain: DrainSpec | None = None) -> None:  # noqa: ARG002 - nobody holds deletions of files
+    def put_gate(self, name: str, gate: GateSpec, reason: str) -> None:
+        """Have a gate be open."""
+        self.file.put(_gate_document(name, gate, reason))
+
+    def take_back(self, name: str, drain: DrainSpec, version: str) -> None:  # noqa: ARG002 - nobody holds deletions of files
+        """Take a drain out."""
+        self.file.delete(name)
+
+    def delete(self, name: str) -> None:
         """Take one out."""
         self.file.delete(name)
 
@@ -168,26 +208,23 @@ def name_of(*parts: str, rest: Sequence[str] = ()) -> str:
     return f"{slug}-{digest}"
 
 
-def _document(name: str, drain: DrainSpec | None, gate: GateSpec | None, reason: str) -> dict[str, Any]:
+def _drain_document(name: str, drain: DrainSpec, reason: str) -> dict[str, Any]:
+    place = {"cluster": drain.cluster, "region": drain.region, "zone": drain.zone}
+    named = {key: value for key, value in place.items() if value}
+    services = {"services": drain.services} if drain.services else {}
+    what = f"drain {' '.join(f'{kind}={value}' for kind, value in named.items())}"
+    what += f" of {', '.join(drain.services)}" if drain.services else ""
+    return _document(name, what, {"drain": {**named, **services, "steps": drain.steps, "step": drain.step}}, reason)
+
+
+def _gate_document(name: str, gate: GateSpec, reason: str) -> dict[str, Any]:
+    names = {"cluster": gate.cluster, "namespace": gate.namespace, "policy": gate.policy, "tier": gate.tier}
+    holder = f"{gate.cluster}:" if gate.cluster else ""
+    what = f"open {holder}{gate.namespace}/{gate.policy} {gate.tier}"
+    return _document(name, what, {"open": {key: value for key, value in names.items() if value}}, reason)
+
+
+def _document(name: str, what: str, spec: dict[str, Any], reason: str) -> dict[str, Any]:
     from xds.discovery.remote.objects import traffic_override
 
-    spec: dict[str, Any] = {}
-    if drain is not None:
-        place = {"cluster": drain.cluster, "region": drain.region, "zone": drain.zone, "services": drain.services}
-        spec["drain"] = {**{key: value for key, value in place.items() if value}, "steps": drain.steps, "step": drain.step}
-    if gate is not None:
-        names = {"cluster": gate.cluster, "namespace": gate.namespace, "policy": gate.policy, "tier": gate.tier}
-        spec["open"] = {key: value for key, value in names.items() if value}
-    if reason:
-        spec["reason"] = reason
-    return traffic_override(name, _what(drain, gate), spec)
-
-
-def _what(drain: DrainSpec | None, gate: GateSpec | None) -> str:
-    if gate is not None:
-        holder = f"{gate.cluster}:" if gate.cluster else ""
-        return f"open {holder}{gate.namespace}/{gate.policy} {gate.tier}"
-    assert drain is not None
-    pairs = (("cluster", drain.cluster), ("region", drain.region), ("zone", drain.zone))
-    place = " ".join(f"{kind}={name}" for kind, name in pairs if name)
-    return f"drain {place}" + (f" of {', '.join(drain.services)}" if drain.services else "")
+    return traffic_override(name, what, {**spec, **({"reason": reason} if reason else {})})

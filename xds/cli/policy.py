@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import click
 
-from xds.cli.output import print_data
+from xds.cli.output import print_data, say, to_yaml
 
 
 @click.group()
@@ -54,7 +54,15 @@ def expand(what: str, *, primary: str, remote: str, clusters: tuple[str, ...], o
         meta = {"name": item.metadata.name, "namespace": item.metadata.namespace}
         found = {"apiVersion": item.api_version, "kind": item.kind, "metadata": meta}
         items.append({**found, "spec": {**spec, "tiers": [_plain(tier) for tier in tiers]} if tiers else spec})
-    print_data(items[0] if len(items) == 1 else items, output)
+    _print_objects(items, output)
+
+
+def _print_objects(items: list[dict[str, Any]], output: str) -> None:
+    """Print objects as `kubectl apply -f -` takes them: YAML documents, or one JSON value."""
+    if output == "yaml":
+        say("---\n".join(map(to_yaml, items)).rstrip("\n"))
+    else:
+        print_data(items[0] if len(items) == 1 else {"apiVersion": "v1", "kind": "List", "items": items}, output)
 
 
 def _plain(value: object) -> dict[str, Any]:

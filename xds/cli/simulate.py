@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from xds.cli.explain import largest_first, percent
+from xds.cli.explain import percent
 from xds.cli.options import asks_server, output_option
 from xds.cli.output import note, plural, print_data, print_table, say
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from xds.cli.client import Client
 
 Json = dict[str, Any]
+_HEADERS = ("SERVICE", "FROM", "TO", "BEFORE", "AFTER")
 
 
 @click.command()
@@ -26,9 +28,11 @@ Json = dict[str, Any]
     "--down",
     multiple=True,
     metavar="WHAT",
-    help="cluster=NAME, zone=NAME or region=NAME, its clients included; or endpoints=30%@PLACE.",
+    help="cluster=, zone= or region=NAME, or a clear NAME, its clients included; or endpoints=30%@PLACE.",
 )
-@click.option("--drain", multiple=True, metavar="PLACE", help="cluster=NAME, zone=NAME or region=NAME, as `xdsctl drain` would.")
+@click.option(
+    "--drain", multiple=True, metavar="PLACE", help="cluster=, zone= or region=NAME, or a clear NAME, as `xdsctl drain` would."
+)
 @click.option(
     "--gate",
     "gates",
@@ -49,7 +53,7 @@ Json = dict[str, Any]
 @click.option("--service", "services", multiple=True, metavar="NAMESPACE/NAME", help="Only this service.")
 @click.option("--price", "prices", multiple=True, metavar="FROM>TO=PRICE", help="What a million requests cost, e.g. 'eu>us=20'.")
 @click.option("--clusters", type=click.Path(path_type=Path), metavar="DIR", help="Ask manifests instead of a control plane.")
-@output_option("text", "json", "yaml")
+@output_option("text", "wide", "json", "yaml")
 @asks_server
 def simulate(client: Client, *, output: str, clusters: Path | None, **supposed: Any) -> int:
     """Say what would become of requests: shares before and after, for each service and client locality.
@@ -71,8 +75,8 @@ def simulate(client: Client, *, output: str, clusters: Path | None, **supposed: 
     if not any(request[key] for key in ("down", "drain", "open", "policies", "all_failures")):
         raise click.UsageError("nothing is supposed; give --down, --drain, --gate, --policy or --all-failures")
     found = answer(client, clusters, request)
-    if output == "text":
-        print_simulation(found)
+    if output in ("text", "wide"):
+        print_simulation(found, wide=output == "wide")
     else:
         print_data(found, output)
     return 0 if found["ok"] else 1
@@ -122,70 +126,85 @@ def answer(client: Client, clusters: Path | None, request: Json, *, tells_proble
     return found
 
 
-def print_simulation(found: Json) -> None:
-    """Print it for people."""
-    tried = f" in {plural(found['failures'], 'failure')}" if found["failures"] else ""
-    rows = [_row(one) for one in found["services"]]
-    if rows:
-        down = ("DOWN",) if found["failures"] else ()
-        headers = (*down, "SERVICE", "FROM", "BEFORE", "AFTER", "CROSS-REGION", "PROBLEMS")
-        print_table(headers, rows, below=[*_breaches(found["services"])])
-    looked = f"{plural(found['looked_at'], 'case')} looked at{tried}"
-    still = "" if rows or found["failures"] else "no request goes elsewhere, "
-    say(f"{chr(10) if rows else ''}{looked}: {still}{_verdict(found)}")
+def print_simulation(found: Json, *, wide: bool = False) -> None:
+    """Print it for people: a row for each place of which the share changes; `wide`: for all of them."""
+    tables = [(title, *_table(cases, wide=wide)) for title, cases in _groups(found)]
+    widths = [max((len(row[column]) for _, rows, _ in tables for row in rows), default=0) for column in range(len(_HEADERS))]
+    for number, (title, rows, below) in enumerate(tables):
+        if title:
+            say(f"\n{title}" if number else title)
+        print_table(_HEADERS, rows, show_headers=not number, widths=widths, below=below)
+    say(f"{chr(10) if tables else ''}{_verdict(found)}")
+
+
+def _groups(found: Json) -> Iterator[tuple[str, list[Json]]]:
+    """Yield cases by what is down, with what is to be said before them."""
+    if found["already"]:
+        yield "Before any failure:", found["already"]
+    for down, cases in groupby(found["services"], lambda one: (*one["down"],)):
+        yield f"With {' and '.join(down)} down:" if down else "", [*cases]
+
+
+def _table(cases: Iterable[Json], *, wide: bool) -> tuple[list[tuple[str, ...]], list[str]]:
+    """Return rows, and what to tell below each of them."""
+    rows: list[tuple[str, ...]] = []
+    below: list[str] = []
+    told: set[tuple[str, str]] = set()
+    for one in cases:
+        problems = "\n".join(_problems(one, told))
+        changes = _changes(one, wide=wide) or ([("unchanged", "", "")] if problems else [])
+        rows += [(one["service"], one["from"].rstrip("/"), *change) for change in changes]
+        below += [*[""] * (len(changes) - 1), problems] if changes else []
+    return rows, below
+
+
+def _changes(one: Json, *, wide: bool) -> list[tuple[str, str, str]]:
+    """Return what each place gets before and after, as people read it, of those of which that changes."""
+    places = sorted(one["before"].keys() | one["after"].keys())
+    shares = [(place, one["before"].get(place, 0.0), one["after"].get(place, 0.0)) for place in places]
+    shares.append(("nobody", one["unserved_before"], one["unserved_after"]))
+    shares.append(("other regions", one["cross_region_before"], one["cross_region_after"]))
+    found = [(place.rstrip("/"), percent(before), percent(after)) for place, before, after in shares if before or after]
+    costs = (f"{one['cost_before']:g}", f"{one['cost_after']:g}")
+    found += [("cost of a million", *costs)] if costs != ("0", "0") else []
+    return found if wide else [(place, before, after) for place, before, after in found if before != after]
+
+
+def _problems(one: Json, told: set[tuple[str, str]]) -> Iterator[str]:
+    """Yield what is bad about a case; places that get too much are told with the first of a service's clients alone."""
+    for problem in one["problems"]:
+        if problem["kind"] == "breach":
+            key = one["service"], problem["message"]
+            if key in told:
+                continue
+            told.add(key)
+        if problem["is_new"]:
+            yield f"{problem['kind'].upper()}: {problem['message']}"
+        elif _is_old(problem):
+            yield f"{problem['kind'].upper()} as before: {problem['message']}"
 
 
 def _verdict(found: Json) -> str:
+    tried = f" in {plural(found['failures'], 'failure')}" if found["failures"] else ""
+    still = "" if found["services"] or found["failures"] else "no request goes elsewhere, "
+    return f"{plural(found['looked_at'], 'case')} looked at{tried}: {still}{_outcome(found)}"
+
+
+def _outcome(found: Json) -> str:
     kept = [one["problems"] for one in found["services"]]
     new = sum(any(problem["is_new"] for problem in problems) for problems in kept)
     old = sum(any(_is_old(problem) for problem in problems) and not any(one["is_new"] for one in problems) for problems in kept)
+    already = len(found["already"])
+    parts = [] if found["ok"] else [f"{new} with new problems"]
+    parts += [f"{old} with those of before"] if old else []
+    parts += [f"{plural(already, 'case')} bad before any failure"] if already else []
     if found["ok"]:
-        return f"no new problems, {old} with those of before" if old else "all of them served"
-    return f"{new} with new problems" + (f", {old} with those of before" if old else "")
+        return ", ".join(["no new problems", *parts]) if parts else "all of them served"
+    return ", ".join(parts)
 
 
 def _is_old(problem: Json) -> bool:
     return problem["kind"] != "panic" and not problem["is_new"]
-
-
-def _breaches(services: Iterable[Json]) -> Iterator[str]:
-    """Yield what to tell below each row: places are those of a service, so that its first row is enough."""
-    told: set[tuple[str, ...]] = set()
-    for one in services:
-        new = [problem["message"] for problem in one["problems"] if _is_new_breach(problem)]
-        lines = [message for message in new if (*one["down"], one["service"], message) not in told]
-        told.update((*one["down"], one["service"], message) for message in lines)
-        yield "\n".join(f"BREACH: {message}" for message in lines)
-
-
-def _is_new_breach(problem: Json) -> bool:
-    return bool(problem["kind"] == "breach" and problem["is_new"])
-
-
-def _row(one: Json) -> tuple[str, ...]:
-    new = [
-        f"{problem['kind'].upper()}: {problem['message']}"
-        for problem in one["problems"]
-        if problem["is_new"] and not _is_new_breach(problem)
-    ]
-    new += ["BREACH"] if any(map(_is_new_breach, one["problems"])) else []
-    old = sorted({f"{problem['kind'].upper()} as before" for problem in one["problems"] if _is_old(problem)})
-    problems = "; ".join([*new, *old])
-    down = (" and ".join(one["down"]),) if one["down"] else ()
-    before, after = (_shares(one[when], one[f"unserved_{when}"]) for when in ("before", "after"))
-    abroad = _change(*(percent(one[f"cross_region_{when}"]) for when in ("before", "after")))
-    costs = (_change(f"{one['cost_before']:g}", f"{one['cost_after']:g}"),) if one["cost_before"] or one["cost_after"] else ()
-    after = "the same" if after == before else after
-    return (*down, one["service"], one["from"].rstrip("/"), before, after, "; ".join((abroad, *costs)), problems)
-
-
-def _change(before: str, after: str) -> str:
-    return before if before == after else f"{before} to {after}"
-
-
-def _shares(shares: dict[str, float], unserved: float) -> str:
-    parts = [f"{name} {percent(share)}" for name, share in largest_first(shares)]
-    return ", ".join([*parts, f"nobody {percent(unserved)}"] if unserved else parts)
 
 
 def _policies(files: Iterable[Path]) -> str:

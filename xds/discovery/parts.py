@@ -73,7 +73,7 @@ class _Reader:
 
     def read(self, parsed: Parsed) -> Part:
         for document in parsed.documents:
-            for found in _unrolled(document.value, (document.index,), document.line):
+            for found in unrolled(document.value, (document.index,), document.line):
                 self.object(found)
         lines = locate(self.text, (path for path, _ in self.problems)) if self.problems else {}
         problems = tuple((lines[path], problem) for path, problem in self.problems)
@@ -161,14 +161,14 @@ def _group_of(api_version: str) -> str:
     return api_version.rpartition("/")[0]
 
 
-def _unrolled(value: Any, path: DocumentPath, line: int) -> Iterator[_Found]:
+def unrolled(value: Any, path: DocumentPath, line: int) -> Iterator[_Found]:
     """Yield the objects of a document: itself, or the items of a `List`."""
     items = value.get("items", []) if _is_list(value) else None
     if not isinstance(items, list):
         yield _Found(value, path, line)
         return
     for index, item in enumerate(items):
-        yield from _unrolled(item, (*path, "items", index), line)
+        yield from unrolled(item, (*path, "items", index), line)
 
 
 def _is_list(value: Any) -> bool:

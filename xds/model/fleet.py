@@ -48,7 +48,7 @@ from xds.model.widening import Targets, widened
 from xds.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from xds.model.events import Recovery
     from xds.model.flomesh import Remote
@@ -332,6 +332,16 @@ class Fleet:
             self._dirty_all_of(cluster)
         self._members_changed |= touched.members
         self._gateways_changed |= touched.gateways
+
+    def keep_targets(self, in_force: Callable[[tuple[str, str, str]], TrafficPolicy | None]) -> None:
+        """Forget which Services versions of policies named that are not in force; those are made anew with the next `apply`.
+
+        Args:
+            in_force: returns of (holder, namespace, name) of a policy the version that is in force.
+        """
+        for holder, names in self._targets.keep(in_force).items():
+            governed = self._clusters.keys() - {FLEET} if holder == FLEET else (holder,)
+            self._given_anew.update(ServiceKey(*name, one) for name in names for one in governed)
 
     def _take_targets(self, holder: str, key: ObjectKey, item: objects.KubernetesObject | None) -> None:
         """Take which Services a policy names."""

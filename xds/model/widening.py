@@ -14,6 +14,8 @@ from xds.model.traffic_objects import TrafficPolicy
 from xds.model.union import union
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from xds.model.events import ObjectKey
     from xds.model.objects import KubernetesObject
     from xds.model.service import Endpoint
@@ -26,20 +28,41 @@ Name = tuple[str, str]
 class Targets:
     """Which Services policies name, those that are in force and others: whether one is, is found out later.
 
-    What earlier versions of a policy named counts as well: one of them may be what is in force, until the last is accepted.
+    What earlier versions of a policy named counts as well, until it is known which of them is in force (`keep`).
     """
 
     def __init__(self) -> None:
         self._named: dict[tuple[str, ObjectKey], frozenset[Name]] = {}
         """(holder, policy) -> what it names."""
+        self._earlier: dict[tuple[str, ObjectKey], frozenset[Name]] = {}
+        """What of that earlier versions alone name."""
         self._holders: dict[Name, list[str]] = defaultdict(list)
 
     def put(self, holder: str, key: ObjectKey, item: KubernetesObject | None) -> frozenset[Name]:
         """Take a policy as it is now, None for one that is gone; return the Services that are named otherwise than before."""
-        before = self._named.pop((holder, key), frozenset())
         named = named_by(item)
-        if isinstance(item, TrafficPolicy):
-            named |= before
+        earlier = self._named.get((holder, key), frozenset()) - named if isinstance(item, TrafficPolicy) else frozenset()
+        if earlier:
+            self._earlier[holder, key] = earlier
+        else:
+            self._earlier.pop((holder, key), None)
+        return self._set(holder, key, named | earlier)
+
+    def keep(self, in_force: Callable[[tuple[str, str, str]], TrafficPolicy | None]) -> dict[str, set[Name]]:
+        """Forget what only versions of policies name that are not in force; return by holder what is named no longer."""
+        gone: dict[str, set[Name]] = defaultdict(set)
+        for (holder, key), earlier in [*self._earlier.items()]:
+            unused = earlier - named_by(in_force((holder, key.namespace, key.name)))
+            if unused:
+                self._earlier[holder, key] = earlier - unused
+                gone[holder] |= self._set(holder, key, self._named[holder, key] - unused)
+            if not self._earlier[holder, key]:
+                del self._earlier[holder, key]
+        return gone
+
+    def _set(self, holder: str, key: ObjectKey, named: frozenset[Name]) -> frozenset[Name]:
+        """Take what a policy names, and return what it names otherwise than before."""
+        before = self._named.pop((holder, key), frozenset())
         if named:
             self._named[holder, key] = named
         for name in before - named:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from xds.model.events import FLEET
 from xds.model.labels import LabelSelector
 from xds.model.traffic_objects import ANY, OWN, PlaceSpec
+from xds.policy.places import KINDS, Place
 from xds.policy.reading import tiers_of
 from xds.policy.strategies import lacks
 from xds.problems import did_you_mean
@@ -80,6 +81,11 @@ class Known:
             and _is_of(place, at.cluster, self.members.get(at.cluster))
             for at in self._places
         )
+
+    @property
+    def places(self) -> set[Place]:
+        """All clusters, zones and regions."""
+        return {Place(kind, name) for kind in KINDS for name in self.names(kind)}
 
     @cached_property
     def _declared(self) -> dict[str, set[str]]:

@@ -20,7 +20,7 @@ from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, Known, fa
 from xds.policy.foreign import ForeignPolicies
 from xds.policy.ladder import Governance, Ladder
 from xds.policy.notes import KEPT
-from xds.policy.overrides import NONE, Drain, Overrides, PolicyName, problems
+from xds.policy.overrides import NONE, Drain, Overrides, PolicyName, gate_of, problems
 from xds.policy.policies import NO_POLICY, Policy, default_rungs
 from xds.policy.reading import read
 from xds.policy.subjects import FLOMESH, Subject, subjects_of
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from xds.model.fleet import Fleet
     from xds.model.members import Member
     from xds.model.service import Endpoint, Service
-    from xds.model.traffic_objects import PlaceSpec, TargetRef, TrafficOverride, TrafficPolicy
+    from xds.model.traffic_objects import Gate, GateSpec, PlaceSpec, TargetRef, TrafficOverride, TrafficPolicy
     from xds.model.view import View
     from xds.policy.policies import RouteSettings
     from xds.policy.tiers import Ranking
@@ -126,19 +126,20 @@ class PolicyBook:
             entry.faults = tuple(faults(cluster, item, known))
             # What an operator opens or closes holds even if the policy is not accepted as it stands now.
             last = self._last(identity, entry)
-            missing = () if entry.faults else tuple(_missing_targets(cluster, item, named, self._names))
-            accepted = last if entry.faults or (missing and _has_targets(cluster, last, named, self._names)) else item
+            missing = {} if entry.faults else dict(_missing_targets(cluster, item, named, self._names))
+            accepted = _accepted(item, last, entry.faults, missing)
             opened = self._overrides.gates.get(identity, frozenset())
             if accepted is not None:
                 # A new version that says the same, e.g. with another status, makes nothing anew.
                 if entry.in_force is None or (entry.in_force[0].spec, entry.in_force[1]) != (accepted.spec, opened):
                     entry.policy = read(cluster, accepted, opened)
                 entry.in_force = accepted, opened
-            entry.faults = entry.faults or missing
+            entry.faults = entry.faults or (*missing.values(),)
             self._entries[identity] = entry
         self._remembered.clear()
         self._awaited = tuple(place for entry in self._entries.values() for fault in entry.faults for place in fault.awaited)
         self._override_problems = tuple(problems(overriding, known, self._items))
+        fleet.keep_targets(self._in_force)
         self._foreign.refresh(fleet)
         self._find_subjects()
         self.soaks_s = frozenset(one.fail_back_s for one in self._subjects.values() if one.fail_back_s)
@@ -218,16 +219,25 @@ class PolicyBook:
         """Return what policies say of the routes to a port for clients in a cluster."""
         return self.governing(service, port, cluster).policy.route
 
-    def ladder(self, service: Service, port: int, view: View) -> Ladder:
-        """Return the ladder of a service port for the clients of a view: the same one for views that agree."""
-        return self.ladder_by(self.governing(service, port, view.cluster), service, view)
+    def ladder(self, service: Service, port: int, view: View, *, is_kept: bool = True) -> Ladder:
+        """Return the ladder of a service port for the clients of a view: the same one for views that agree.
 
-    def ladder_by(self, governance: Governance, service: Service, view: View) -> Ladder:
+        Args:
+            service: it.
+            port: its number.
+            view: the clients'.
+            is_kept: False: somebody asks once, maybe about places where no client is.
+        """
+        return self.ladder_by(self.governing(service, port, view.cluster), service, view, is_kept=is_kept)
+
+    def ladder_by(self, governance: Governance, service: Service, view: View, *, is_kept: bool = True) -> Ladder:
         """Return the ladder of a service by what governs it, for the clients of a view."""
         place = governance.place_of(service, view)
         found = self._ladders.get((governance, place))
         if found is None:
-            found = self._ladders[governance, place] = Ladder(governance, place, self._members)
+            found = Ladder(governance, place, self._members)
+            if is_kept:
+                self._ladders[governance, place] = found
         return found
 
     def forget_ladders(self, in_use: Container[Ladder]) -> None:
@@ -256,6 +266,10 @@ class PolicyBook:
     def check(self, override: TrafficOverride) -> Iterator[Problem]:
         """Yield what is wrong with an override, as policies stand."""
         return problems([override], Known(self._members, self._services), self._items)
+
+    def gate(self, spec: GateSpec) -> Gate | Problem:
+        """Return what a policy says of the gate of one of its tiers, or that there is none."""
+        return gate_of(spec, self._items)
 
     @property
     def _items(self) -> dict[PolicyName, TrafficPolicy]:
@@ -291,9 +305,7 @@ class PolicyBook:
                 yield Problem("XDS0605", message, ref, "spec.tiers", hint)
             for subject, winner in entry.lost:
                 message = f"{subject} is governed by {winner.name}, {self._why(entry, winner)}"
-                yield Problem(
-                    "XDS0603", message, ref, "spec.targetRefs" if subject.kind else "spec.defaultFor", "keep one of them"
-                )
+                yield Problem("XDS0603", message, ref, _field_of(entry.item, subject), "keep one of them")
         yield from self._foreign.problems()
         for subject, policy in self._foreign.subjects.items():
             if subject.system == FLOMESH:
@@ -304,6 +316,11 @@ class PolicyBook:
                     yield Problem("XDS0241", message, policy.origin, hint="delete one")
         yield from self._never_slow()
         yield from self._override_problems
+
+    def _in_force(self, name: PolicyName) -> TrafficPolicy | None:
+        """Return the version of a policy that is in force; None if there is none."""
+        entry = self._entries.get(name)
+        return entry.in_force[0] if entry and entry.in_force else None
 
     def _last(self, identity: PolicyName, entry: Entry) -> TrafficPolicy | None:
         """Return the version of a policy that was accepted last; None if none ever was."""
@@ -385,6 +402,34 @@ def _subjects(cluster: str, item: TrafficPolicy) -> Iterator[Subject]:
             yield Subject(FLEET)
 
 
+def _field_of(item: TrafficPolicy, subject: Subject) -> str:
+    """Return where a policy says that it is about something."""
+    if not subject.kind:
+        return "spec.defaultFor"
+    named = [(ref.kind, ref.name, ref.port or 0) for ref in item.spec.target_refs]
+    asked = (subject.kind, subject.name, subject.port)
+    return f"spec.targetRefs[{named.index(asked)}]" if asked in named else "spec.targetRefs"
+
+
+def _accepted(
+    item: TrafficPolicy, last: TrafficPolicy | None, faults: tuple[Fault, ...], missing: Iterable[TargetRef]
+) -> TrafficPolicy | None:
+    """Return the version of a policy that is in force from now on.
+
+    That is the last one that was accepted, whatever has become of what it names. A new one is accepted unless it has faults, or
+    names a target that there is not and that the last one did not name: a slip must not take a policy from what it governs.
+
+    Args:
+        item: the policy as it is now.
+        last: as it was accepted last; None if it never was.
+        faults: of it as it is now.
+        missing: the targets that it names and that there are not.
+    """
+    if last is None:
+        return None if faults else item
+    return last if faults or {*missing} - {*last.spec.target_refs} else item
+
+
 def _by_namespace(named: Iterable[tuple[str, str]], before: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for namespace, name in named:
@@ -401,7 +446,8 @@ def _near(name: str, names: frozenset[str]) -> str:
 
 def _missing_targets(
     cluster: str, item: TrafficPolicy, services: Mapping[tuple[str, str], list[Service]], names: Mapping[str, frozenset[str]]
-) -> Iterator[Fault]:
+) -> Iterator[tuple[TargetRef, Fault]]:
+    """Yield what a policy names that there is not, and what to say of it."""
     namespace = item.metadata.namespace
     for index, ref in enumerate(item.spec.target_refs):
         at = f"spec.targetRefs[{index}]"
@@ -409,11 +455,11 @@ def _missing_targets(
         if not found:
             where = f" in {cluster}" if cluster and ref.kind == "Service" else ""
             hint = _near(ref.name, names.get(namespace, frozenset())) or _elsewhere(ref, names)
-            yield Fault(f"{at}.name", f"there is no {ref.kind} {namespace}/{ref.name}{where}", hint, TARGET_NOT_FOUND)
+            yield ref, Fault(f"{at}.name", f"there is no {ref.kind} {namespace}/{ref.name}{where}", hint, TARGET_NOT_FOUND)
         elif ref.port and not any(port.number == ref.port for one in found for port in one.ports):
             ports = ", ".join(sorted({str(port.number) for one in found for port in one.ports}, key=int))
             message = f"{ref.kind} {namespace}/{ref.name} has no port {ref.port}"
-            yield Fault(f"{at}.port", message, f"it has {ports}" if ports else "", TARGET_NOT_FOUND)
+            yield ref, Fault(f"{at}.port", message, f"it has {ports}" if ports else "", TARGET_NOT_FOUND)
 
 
 def _elsewhere(ref: TargetRef, names: Mapping[str, frozenset[str]]) -> str:
@@ -422,15 +468,6 @@ def _elsewhere(ref: TargetRef, names: Mapping[str, frozenset[str]]) -> str:
     if there:
         return f"a policy is about Services of its own namespace; there is one in {' and in '.join(there[:3])}"
     return "create it, or export it, or take it out of the list"
-
-
-def _has_targets(
-    cluster: str,
-    item: TrafficPolicy | None,
-    services: Mapping[tuple[str, str], list[Service]],
-    names: Mapping[str, frozenset[str]],
-) -> bool:
-    return item is not None and not any(_missing_targets(cluster, item, services, names))
 
 
 def _is_meant(key: ServiceKey, ref: TargetRef, cluster: str) -> bool:

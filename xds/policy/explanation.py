@@ -108,7 +108,7 @@ def explain(fleet: Fleet, book: PolicyBook, service: Service, port: int, view: V
         port: one of its ports.
         view: the clients'.
     """
-    ladder = book.ladder(service, port, view)
+    ladder = book.ladder(service, port, view, is_kept=False)
     ranking = ladder.rank(service, port)
     chain = (
         *_named(service, port),

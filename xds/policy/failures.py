@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from xds.errors import XdsError
 from xds.model.service import Health
+from xds.policy.places import KINDS, find_place
 from xds.policy.tiers import is_within
 from xds.problems import did_you_mean
 
@@ -56,18 +57,21 @@ class Failure:
 def parsed(text: str, known: Known) -> Failure:
     """Return a failure: `cluster=NAME`, `zone=NAME`, `region=NAME`, or `endpoints=30%@CLUSTER[/ZONE]` or `…@NAMESPACE/NAME`.
 
+    A place may be named without its kind if only one kind has the name.
+
     Raises:
-        FailureError: it has none of these forms, or names a place that is not there.
+        FailureError: it has none of these forms, or names a place that is not there, or may name several.
     """
     kind, _, name = text.partition("=")
     members = known.members
-    if kind in ("cluster", "zone", "region") and name:
-        if not known.has(kind, name):
-            there = known.names(kind)
-            hint = did_you_mean(name, there) or f"known {kind}s: {', '.join(sorted(there)) or 'none'}"
-            raise FailureError(f"{text}: there is no {kind} {name!r}; {hint}")
-        whole = {"cluster": Failure(text, cluster=name), "zone": Failure(text, zone=name), "region": Failure(text, region=name)}
-        return whole[kind]
+    if "=" not in text or (kind in KINDS and name):
+        try:
+            place = find_place(text, known.places)
+            place.must_be_one_of(known.places)
+        except XdsError as error:
+            raise FailureError(f"{text}: {error}") from error
+        cluster, zone, region = (place.fields.get(one, "") for one in KINDS)
+        return Failure(place.text, cluster, region, zone)
     if kind == "endpoints" and (found := _PART.fullmatch(name)) and 0 < int(found[1]) <= 100:
         percent, first, second = int(found[1]), found[2], found[3] or ""
         if first in members:
@@ -78,9 +82,7 @@ def parsed(text: str, known: Known) -> Failure:
             return Failure(text, service=f"{first}/{second}", percent=percent)
         raise FailureError(f"{text}: there is no cluster {first!r}; {did_you_mean(first, members) or 'or use NAMESPACE/NAME'}")
     forms = "cluster=NAME, zone=NAME, region=NAME, endpoints=30%@CLUSTER[/ZONE] or endpoints=30%@NAMESPACE/NAME"
-    meant = [f"{what}={text}" for what in ("cluster", "zone", "region") if known.has(what, text)]
-    hint = f"did you mean {' or '.join(meant)}?" if meant else f"use {forms}"
-    raise FailureError(f"{text!r} is no failure; {hint}")
+    raise FailureError(f"{text!r} is no failure; use {forms}")
 
 
 def every(known: Known, number: int) -> Iterator[tuple[Failure, ...]]:

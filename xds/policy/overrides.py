@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from xds.model.events import FLEET, ref_of
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from xds.model.service import Locality, ServiceKey
-    from xds.model.traffic_objects import DrainSpec, TrafficOverride, TrafficPolicy
+    from xds.model.traffic_objects import DrainSpec, Gate, GateSpec, TrafficOverride, TrafficPolicy
     from xds.policy.acceptance import Known
     from xds.problems import Ref
 
@@ -131,16 +131,31 @@ def problems(items: Iterable[TrafficOverride], known: Known, policies: Mapping[P
         if spec.drain is not None:
             yield from _drain_problems(spec.drain, ref, known)
         if (gate := spec.open) is not None:
-            name = (gate.cluster, gate.namespace, gate.policy)
-            policy = policies.get(name)
-            if policy is None:
-                there = {other[2] for other in policies if other[:2] == name[:2]}
-                where = f"in {gate.cluster}" if gate.cluster else "in the fleet"
-                message = f"there is no TrafficPolicy {gate.namespace}/{gate.policy} {where}"
-                otherwise = f"there are {', '.join(sorted(there))}" if there else f"namespace {gate.namespace} has none there"
-                yield Problem("XDS0604", message, ref, "spec.open.policy", did_you_mean(gate.policy, there) or otherwise)
-            else:
-                yield from _gate_problems(gate.tier, policy, ref)
+            found = gate_of(gate, policies)
+            if isinstance(found, Problem):
+                yield replace(found, ref=ref)
+            elif found != "Manual":
+                hint = "set it to Manual in the policy" if found == "Closed" else "it needs none"
+                message = f"the gate of tier {gate.tier!r} is {found}, which no override changes"
+                yield Problem("XDS0604", message, ref, "spec.open.tier", hint)
+
+
+def gate_of(gate: GateSpec, policies: Mapping[PolicyName, TrafficPolicy]) -> Gate | Problem:
+    """Return what a policy says of the gate of one of its tiers, or that there is no such policy or tier."""
+    name = (gate.cluster, gate.namespace, gate.policy)
+    policy = policies.get(name)
+    if policy is None:
+        there = {other[2] for other in policies if other[:2] == name[:2]}
+        where = f"in {gate.cluster}" if gate.cluster else "in the fleet"
+        message = f"there is no TrafficPolicy {gate.namespace}/{gate.policy} {where}"
+        otherwise = f"there are {', '.join(sorted(there))}" if there else f"namespace {gate.namespace} has none there"
+        return Problem("XDS0604", message, field="spec.open.policy", hint=did_you_mean(gate.policy, there) or otherwise)
+    tiers = {one.name: one.gate for one in tiers_of(policy.spec)}
+    if gate.tier not in tiers:
+        message = f"TrafficPolicy {gate.namespace}/{gate.policy} has no tier {gate.tier!r}"
+        hint = did_you_mean(gate.tier, tiers) or f"it has {', '.join(tiers) or 'none of its own'}"
+        return Problem("XDS0604", message, field="spec.open.tier", hint=hint)
+    return tiers[gate.tier]
 
 
 def _drain_problems(place: DrainSpec, ref: Ref, known: Known) -> Iterator[Problem]:
@@ -158,16 +173,3 @@ def _drain_problems(place: DrainSpec, ref: Ref, known: Known) -> Iterator[Proble
             there = known.names(what)
             hint = did_you_mean(name, there) or f"known {what}s: {', '.join(sorted(there)) or 'none'}"
             yield Problem("XDS0604", f"there is no {what} {name!r}", ref, f"spec.drain.{what}", hint)
-
-
-def _gate_problems(tier: str, policy: TrafficPolicy, ref: Ref) -> Iterator[Problem]:
-    tiers = {one.name: one.gate for one in tiers_of(policy.spec)}
-    meta = policy.metadata
-    if tier not in tiers:
-        hint = did_you_mean(tier, tiers) or f"it has {', '.join(tiers) or 'none of its own'}"
-        message = f"TrafficPolicy {meta.namespace}/{meta.name} has no tier {tier!r}"
-        yield Problem("XDS0604", message, ref, "spec.open.tier", hint)
-    elif tiers[tier] != "Manual":
-        hint = "set it to Manual in the policy" if tiers[tier] == "Closed" else "it needs none"
-        message = f"the gate of tier {tier!r} is {tiers[tier]}, which no override changes"
-        yield Problem("XDS0604", message, ref, "spec.open.tier", hint)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 from xds.model.fleet import Fleet
@@ -19,7 +20,7 @@ from xds.policy.explanation import predicted
 from xds.policy.failures import Failure, failed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from xds.model.events import Event
     from xds.model.service import Endpoint, Locality, Service, ServiceKey
@@ -68,7 +69,7 @@ class Loads:
     """Requests a second to services, evenly from all client localities; after a failure, from those that are not down."""
 
     by_service: Mapping[str, float] = field(default_factory=dict)
-    """`NAMESPACE/NAME` -> requests a second to it, under each of its names that has endpoints."""
+    """`NAMESPACE/NAME` -> requests a second to it in all: as if all were for one port, by one name in DNS, each in turn."""
 
     def of(self, key: ServiceKey) -> float | None:
         """Return the load of a service; None if it is not known."""
@@ -129,25 +130,39 @@ class Rehearsal:
     def outcomes(self, failures: Sequence[Failure] = ()) -> list[Outcome]:
         """Return what becomes of every port, for clients everywhere but where these are down themselves."""
         found: list[Outcome] = []
-        for key in sorted(self._after.fleet.services):
-            if not self._wanted or f"{key.namespace}/{key.name}" in self._wanted:
-                service = failed(self._after.fleet.services[key], failures)
-                for port in service.ports:
-                    found += self._of_port(service, port.number, failures)
+        for services in self._alike():
+            there = [failed(one, failures) for one in services]
+            for port in dict.fromkeys(port.number for one in there for port in one.ports):
+                found += self._of_port([one for one in there if port in one.endpoints], port, failures)
         return found
 
-    def _of_port(self, service: Service, port: int, failures: Sequence[Failure]) -> list[Outcome]:
-        everywhere = [view for view in self._after.views() if service.is_visible(view.cluster)]
-        views = [view for view in everywhere if not any(one.has_clients(view) for one in failures)]
-        after = {view: self._after.forecast(service, port, view) for view in views}
+    def _alike(self) -> Iterator[list[Service]]:
+        """Yield the services that are called by one name in DNS: a name of `cluster.local` is another service in each cluster."""
+        services = self._after.fleet.services
+        wanted = (key for key in sorted(services) if not self._wanted or f"{key.namespace}/{key.name}" in self._wanted)
+        for _, keys in groupby(wanted, lambda key: (key.namespace, key.name, bool(key.scope))):
+            yield [services[key] for key in keys]
+
+    def _of_port(self, services: Sequence[Service], port: int, failures: Sequence[Failure]) -> list[Outcome]:
+        everywhere = [(one, view) for one in services for view in self._after.views() if one.is_visible(view.cluster)]
+        cases = [(one, view) for one, view in everywhere if not any(down.has_clients(view) for down in failures)]
+        after = {view: self._after.forecast(one, port, view) for one, view in cases}
         # Those that fail have a part of the load before, which the others have after.
-        before = {view: self._forecast_before(service.key, port, view) for view in everywhere}
-        breaches = self._breaches(service, port, before, after)
+        before = {view: self._forecast_before(one.key, port, view) for one, view in everywhere}
+        breaches = self._breaches(services, port, before, after)
         return [
             Outcome(
-                service, port, view, before[view], after[view], (*self._findings(service, port, view, before, after), *breaches)
+                one,
+                port,
+                view,
+                before[view],
+                after[view],
+                (
+                    *self._findings(one, port, view, before, after),
+                    *(breaches[at] for at in sorted(after[view].shares) if at in breaches),
+                ),
             )
-            for view in views
+            for one, view in cases
         ]
 
     def _forecast_before(self, key: ServiceKey, port: int, view: View) -> Forecast:
@@ -177,23 +192,32 @@ class Rehearsal:
                         return
 
     def _breaches(
-        self, service: Service, port: int, before: Mapping[View, Forecast], after: Mapping[View, Forecast]
-    ) -> tuple[Finding, ...]:
+        self, services: Sequence[Service], port: int, before: Mapping[View, Forecast], after: Mapping[View, Forecast]
+    ) -> dict[Locality, Finding]:
         """Return which places get more than their healthy endpoints can bear."""
-        load = self._loads.of(service.key)
+        load = self._loads.of(services[0].key) if services else None
         if load is None or not after:
-            return ()
-        capacity = _capacities(service, port)
-        was, now = (_load_by_locality(forecasts, load) for forecasts in (before, after))
-        return tuple(
-            Finding(
-                "breach",
-                f"{at.cluster}/{at.zone} gets {got:.0f} requests/s, and its endpoints bear {capacity[at]:.0f}",
-                is_new=was.get(at, 0.0) < got - _LEAST,
-            )
-            for at, got in sorted(now.items())
-            if at in capacity and got > capacity[at] + _LEAST
-        )
+            return {}
+        known = (self._before.fleet.services.get(one.key) for one in services)
+        too_much = _excess((one for one in known if one), port, _load_by_locality(before, load))
+        found: dict[Locality, Finding] = {}
+        for at, (excess, got, bears) in _excess(services, port, _load_by_locality(after, load)).items():
+            text = f"{at.cluster}/{at.zone} gets {got:.0f} requests/s, and its endpoints bear {bears:.0f}"
+            is_new = at not in too_much or too_much[at][0] < excess - _LEAST
+            found[at] = Finding("breach", text, is_new=is_new)
+        return found
+
+
+def _excess(
+    services: Iterable[Service], port: int, loads: Mapping[Locality, float]
+) -> dict[Locality, tuple[float, float, float]]:
+    """Return (how much more, what it gets, what it bears) of each locality that gets more than its endpoints can bear."""
+    capacity: dict[Locality, float] = {}
+    for service in services:
+        for at, bears in _capacities(service, port).items():
+            capacity[at] = max(bears, capacity.get(at, 0.0))
+    found = {at: (got - capacity[at], got, capacity[at]) for at, got in loads.items() if at in capacity}
+    return {at: one for at, one in found.items() if one[0] > _LEAST}
 
 
 def _load_by_locality(forecasts: Mapping[View, Forecast], load: float) -> dict[Locality, float]:
@@ -207,7 +231,7 @@ def _load_by_locality(forecasts: Mapping[View, Forecast], load: float) -> dict[L
 def _capacities(service: Service, port: int) -> dict[Locality, float]:
     """Return what the endpoints of each locality can bear that are not unhealthy, where that is declared."""
     found: dict[Locality, float] = {}
-    usable: tuple[Endpoint, ...] = service.endpoints[port]
+    usable: tuple[Endpoint, ...] = service.endpoints.get(port, ())
     for one in usable:
         if one.locality.cluster in service.capacities:
             each = service.capacities[one.locality.cluster] if one.health in (Health.HEALTHY, Health.DEGRADED) else 0.0

@@ -62,6 +62,9 @@ def answer_object(server: FakeApiServer, method: str, path: str, query: dict[str
 def _one(server: FakeApiServer, resource: Resource, key: tuple, method: str, query: dict, document: dict) -> Answer:
     store, kind = server.store, resource.kind
     now = store.objects(kind).get(key)
+    meant = document.get("preconditions" if method == "DELETE" else "metadata", {}).pop("resourceVersion", "")
+    if meant and (now["metadata"]["resourceVersion"] if now else method != "PATCH" and meant) != meant:
+        return store.status(409, "Conflict", f'{resource.plural} "{key[1]}": the object has been modified')
     if method == "PATCH":
         merged = _merged(now or {}, document)
         if now is None or merged != _merged(now, {}):
@@ -73,8 +76,6 @@ def _one(server: FakeApiServer, resource: Resource, key: tuple, method: str, que
     if now is None:
         return store.status(404, "NotFound", f'{resource.plural} "{key[1]}" not found')
     if method == "PUT":
-        if document["metadata"]["resourceVersion"] != now["metadata"]["resourceVersion"]:
-            return store.status(409, "Conflict", f'{resource.plural} "{key[1]}": the object has been modified')
         store.put(kind, key[1], key[0], **_content(document))
         return _full(resource, store.objects(kind)[key])
     if method == "DELETE":

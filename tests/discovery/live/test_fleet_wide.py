@@ -93,6 +93,65 @@ async def test_what_is_deleted_and_made_again_at_once_is_not_lost():
     assert told.names == {"a", "c"}
 
 
+class Overridden(Told):
+    """A hub with two members, and some gates that are open."""
+
+    def __init__(self, *gates):
+        super().__init__("a", "b")
+        spec = {"open": {"namespace": "shop", "policy": "web", "tier": "remote"}}
+        self.fleet_wide.take([Upsert(FLEET, make("TrafficOverride", gate, namespace="", spec=spec)) for gate in gates])
+
+    def close(self, *gates):
+        self.fleet_wide.take([Delete(FLEET, key(gate, "TrafficOverride")) for gate in gates])
+
+    @property
+    def gates(self):
+        return {found.name for found in self.objects if found.kind == "TrafficOverride"}
+
+
+async def test_gates_are_closed_however_many_at_once():
+    told = Overridden("e", "f", "g", "h")
+    for gate in ("e", "f", "g", "h"):
+        told.close(gate)
+        assert list(told.fleet_wide.problems()) == []
+    assert told.gates == {"g", "h"}, "the third is most of them, and may be a mistake"
+    await asyncio.sleep(4)
+    assert told.gates == set()
+    assert not told.fleet_wide.is_losing
+    told.lose("a")
+    assert "a" not in told.names
+
+
+@pytest.mark.parametrize("members_first", [False, True])
+async def test_a_hub_that_loses_its_data_closes_no_gate(members_first):
+    told = Overridden("e", "f", "g")
+    for loses in (told.lose, told.close) if members_first else (told.close, told.lose):
+        loses(*(("a", "b") if loses == told.lose else ("e", "f", "g")))
+        await asyncio.sleep(1)
+    await asyncio.sleep(4)
+    assert told.gates == {"e", "f", "g"}
+    assert len(list(told.fleet_wide.problems())) == 2
+    await asyncio.sleep(601)
+    told.fleet_wide.tick()
+    assert told.names == set()
+
+
+async def test_registrations_that_a_hub_loses_tell_of_its_data_too():
+    told = Overridden("e", "f", "g")
+    told.fleet_wide.is_losing_members = lambda: True
+    told.close("e", "f", "g")
+    await asyncio.sleep(4)
+    assert told.gates == {"e", "f", "g"}
+
+
+async def test_a_gate_that_is_opened_again_meanwhile_stays_open():
+    told = Overridden("e", "f", "g")
+    told.close("e", "f", "g")
+    told.fleet_wide.take([Upsert(FLEET, make("TrafficOverride", "f", namespace="", spec={"drain": {"cluster": "a"}}))])
+    await asyncio.sleep(4)
+    assert told.gates == {"f"}
+
+
 async def test_both_of_two_members_are_held():
     told = Told("a", "b")
     told.lose("a", "b")

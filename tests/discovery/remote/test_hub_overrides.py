@@ -8,7 +8,8 @@ from fake_store import Resource
 from xds.discovery.live.kubeconfig import Context
 from xds.discovery.remote.objects import traffic_override
 from xds.discovery.remote.overrides import apply_override, delete_override, read_overrides
-from xds.discovery.remote.target import Place, RemoteError
+from xds.discovery.remote.target import Place, RemoteError, Target
+from xds.errors import ChangedError
 
 OVERRIDE = Resource("TrafficOverride", "traffic.isthmus.dev", "v1alpha1", "trafficoverrides", namespaced=False)
 
@@ -48,6 +49,41 @@ async def test_a_drain_is_taken_back_before_it_is_deleted(hub, server):
     await delete_override(hub, "drain-cluster-east", drained(0))
     await delete_override(hub, "drain-cluster-east", drained(0))
     assert seen == [[drained(0)["spec"]], []]
+
+
+async def test_one_that_has_changed_meanwhile_is_not_overwritten(hub, server):
+    first = await apply_override(hub, drained(1), "")
+    (item,) = await read_overrides(hub)
+    assert item.metadata.resource_version == first
+    with pytest.raises(ChangedError, match="somebody else has changed TrafficOverride drain-cluster-east"):
+        await apply_override(hub, drained(4), "")
+    second = await apply_override(hub, drained(2), first)
+    for write in (apply_override(hub, drained(3), first), delete_override(hub, "drain-cluster-east", drained(0), first)):
+        with pytest.raises(ChangedError):
+            await write
+    assert server.store.objects("TrafficOverride")["", "drain-cluster-east"]["spec"] == drained(2)["spec"]
+    await delete_override(hub, "drain-cluster-east", drained(0), second)
+    with pytest.raises(ChangedError):
+        await apply_override(hub, drained(3), second)
+    await delete_override(hub, "drain-cluster-east", drained(0), second)
+    assert await read_overrides(hub) == []
+
+
+async def test_one_that_changes_between_a_look_and_a_write_is_not_overwritten(hub, server, monkeypatch):
+    version = await apply_override(hub, drained(1), "")
+    ask = Target._ask
+
+    async def meanwhile(self, method, *arguments, **options):
+        if method in {"PATCH", "DELETE"}:
+            monkeypatch.setattr(Target, "_ask", ask)
+            await apply_override(hub, drained(4))
+        return await ask(self, method, *arguments, **options)
+
+    for write in (apply_override, lambda *about: delete_override(hub, "drain-cluster-east", *about[1:])):
+        monkeypatch.setattr(Target, "_ask", meanwhile)
+        with pytest.raises(ChangedError):
+            await write(hub, drained(0), version)
+        assert server.store.objects("TrafficOverride")["", "drain-cluster-east"]["spec"] == drained(4)["spec"]
 
 
 async def test_one_that_somebody_else_has_made_stays(hub, server):

@@ -65,6 +65,7 @@ class Enrolment:
         self._missing: dict[str, float] = {}
         """Members whose registrations went all at once -> since when, by the loop's clock."""
 
+        fleet_wide.is_losing_members = lambda: bool(self._missing)
         self._expected: set[str] = set()
         """Members that were held already, so that their registrations may go."""
 

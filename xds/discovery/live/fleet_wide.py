@@ -1,4 +1,8 @@
-"""What is fleet-wide, between the hub and the model: most of it does not go at once, as if by mistake."""
+"""What is fleet-wide, between the hub and the model: most of it does not go at once, as if by mistake.
+
+Overrides do: an operator who takes drains back or closes gates, maybe in a disaster, means it. They are held only beside
+something else that the hub loses, since then it has lost its data.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,9 @@ if TYPE_CHECKING:
     from xds.model.objects import KubernetesObject
 
 MEMBERS: Final = "MemberCluster"
+OVERRIDES: Final = "TrafficOverride"
+GATHER_S: Final = 3.0
+"""How long most overrides, gone at once, wait for what else the hub may have lost: each kind is listed by itself."""
 LEAST_MEMBERS: Final = 2
 """A fleet of two is lost with both."""
 
@@ -43,6 +50,10 @@ class FleetWide:
         self._kinds: dict[str, Population] = {}
         self._held: dict[ObjectKey, float] = {}
         """What the hub has no more -> since when, by the loop's clock."""
+        self._doubted: dict[ObjectKey, float] = {}
+        """Overrides that it has no more, of which it is found out soon whether somebody meant it; as above."""
+        self.is_losing_members: Callable[[], bool] = lambda: False
+        """Returns whether registrations went at once."""
 
     def restore(self, objects: Iterable[KubernetesObject]) -> None:
         """Begin with what was saved: what has no uid, no API server has made."""
@@ -68,6 +79,7 @@ class FleetWide:
         for key, event in last.items():
             if isinstance(event, Upsert):
                 self._held.pop(key, None)
+                self._doubted.pop(key, None)
                 self._population(key.kind).add((key.namespace, key.name), "")
                 self.objects[key] = event.object
                 passing.append(event)
@@ -76,7 +88,10 @@ class FleetWide:
         now_s = asyncio.get_running_loop().time()
         for kind, deleted in gone.items():
             if self._is_mass(kind, deleted, now_s):
-                self._held.update(dict.fromkeys(deleted, now_s))
+                if kind == OVERRIDES:
+                    self._doubt(deleted, now_s)
+                else:
+                    self._held.update(dict.fromkeys(deleted, now_s))
             else:
                 passing += self._dropped(deleted, now_s)
         self._tell(passing)
@@ -92,9 +107,9 @@ class FleetWide:
 
     @property
     def is_losing(self) -> bool:
-        """Whether the hub has lost much within a minute, so that what else it loses is doubtful, too."""
+        """Whether the hub has lost much within a minute, so that what else it loses is doubtful, too; overrides say nothing."""
         now_s = asyncio.get_running_loop().time()
-        return any(now_s < since_s + WINDOW_S for since_s in self._held.values())
+        return any(now_s < since_s + WINDOW_S for key, since_s in self._held.items() if key.kind != OVERRIDES)
 
     def tick(self) -> list[ObjectKey]:
         """Let go what was held for long enough, and return it."""
@@ -110,6 +125,20 @@ class FleetWide:
             message = f"objects of the kind {kind} went from the hub all at once ({names}); they stay in force for now"
             hint = f"make them again; if that was meant, wait {self._delay_s / 60:.0f} min"
             yield Problem("XDS0308", message, hint=hint, about=f"{kind} of the hub")
+
+    def _doubt(self, keys: Iterable[ObjectKey], now_s: float) -> None:
+        """Wait a moment for what else is lost."""
+        if not self._doubted:
+            asyncio.get_running_loop().call_later(GATHER_S, self._judge)
+        self._doubted.update(dict.fromkeys(keys, now_s))
+
+    def _judge(self) -> None:
+        """Hold the overrides that are doubted if the hub loses other things, too, and let them go if not."""
+        doubted, self._doubted = self._doubted, {}
+        if self.is_losing or self.is_losing_members():
+            self._held.update(doubted)
+        else:
+            self._tell(self._dropped(doubted, asyncio.get_running_loop().time()))
 
     def _population(self, kind: str) -> Population:
         return self._kinds.setdefault(kind, Population(LEAST_MEMBERS if kind == MEMBERS else LEAST))

@@ -36,18 +36,27 @@ async def read_overrides(hub: Place) -> list[TrafficOverride]:
     return found
 
 
-async def apply_override(hub: Place, document: Object) -> None:
-    """Make an override be as given.
+async def apply_override(hub: Place, document: Object, version: str | None = None) -> str:
+    """Make an override be as given, and return its `resourceVersion` then, "" if that does not matter.
+
+    Args:
+        hub: where it is.
+        document: it.
+        version: its `resourceVersion` as it was read, "" if it was not there; None: it does not matter.
 
     Raises:
+        ChangedError: it has another one.
         RemoteError: as above.
         ConfigurationError: as above.
     """
     async with connected(hub) as target:
+        if version is not None:
+            return await target.compare_and_set(document, version)
         await target.apply(document)
+        return ""
 
 
-async def delete_override(hub: Place, name: str, last: Object | None = None) -> None:
+async def delete_override(hub: Place, name: str, last: Object | None = None, version: str | None = None) -> None:
     """Delete an override that `xdsctl` has made; it may be gone already.
 
     Args:
@@ -55,16 +64,19 @@ async def delete_override(hub: Place, name: str, last: Object | None = None) -> 
         name: of it.
         last: what it is made to be before, so that it does nothing any longer even where a control plane holds the deletion, as
             it does if a hub loses many objects at once.
+        version: with `last`, its `resourceVersion` as it was read; None: it does not matter.
 
     Raises:
+        ChangedError: it has another one.
         RemoteError: as above, or somebody else has made it, who might make it again.
         ConfigurationError: as above.
     """
     async with connected(hub) as target:
         found = await target.get(_named(name)) if last is not None else None
+        left = ""
         if last is not None and found is not None and is_ours(found):
-            await target.apply(last)
-        if await target.delete(_named(name)) is Outcome.FOREIGN:
+            left = await target.compare_and_set(last, found["metadata"]["resourceVersion"] if version is None else version)
+        if await target.delete(_named(name), left) is Outcome.FOREIGN:
             remedy = f"delete it where it is kept, or by kubectl delete trafficoverride {name}"
             raise RemoteError(f"the hub: xdsctl did not make {KIND} {name}; {remedy}")
 

@@ -16,7 +16,7 @@ from xds.discovery.live.kubeconfig import read_kubeconfig, user_of
 from xds.discovery.live.resources import NOT_FOUND
 from xds.discovery.live.writing import APPLY, CONFLICT
 from xds.discovery.remote.objects import MANAGER, is_ours, path_of, plural, title, unclaimed
-from xds.errors import ConfigurationError, XdsError
+from xds.errors import ChangedError, ConfigurationError, XdsError
 from xds.problems import did_you_mean
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
+_MODIFIED: Final = "the object has been modified"
+"""What API servers say of another `resourceVersion`; a field that somebody else owns is a conflict, too."""
 INVISIBLE: Final = ("managedFields", "resourceVersion", "generation")
 """What changes in an object's metadata though it says the same."""
 
@@ -106,20 +108,49 @@ class Target:
             return Outcome.UNCHANGED  # there is nothing in it that we would have to change
         if found is None and self.is_dry:
             return Outcome.CREATED
-        wanted = item if found is None or is_ours(found) else unclaimed(item)
-        query = (("fieldManager", MANAGER), *((("dryRun", "All"),) if self.is_dry else ()))
-        try:
-            after = _decoded(await self._ask("PATCH", path_of(item), wanted, query, content_type=APPLY))
-        except Refusal as error:
-            raise self._refused(error, "patch", item) from error
+        after = await self._applied(item, found)
         if found is None:
             return Outcome.CREATED
         return Outcome.UNCHANGED if _said(after) == _said(found) else Outcome.CHANGED
 
-    async def delete(self, item: Object) -> Outcome:
-        """Delete an object if `xdsctl` has made it.
+    async def compare_and_set(self, item: Object, version: str) -> str:
+        """Make an object be as given if nobody has changed it; return its `resourceVersion` then.
+
+        Args:
+            item: it.
+            version: its `resourceVersion` as it was read; "": it was not there. Server-side apply cannot insist on that, so that
+                one who makes it between our look and our write is not noticed.
 
         Raises:
+            ChangedError: it has another version, or is or is not there.
+            RemoteError: the server refuses, or cannot be reached.
+        """
+        found = await self.get(item)
+        if (found["metadata"]["resourceVersion"] if found else "") != version:
+            raise ChangedError(f"{self.title}: somebody else has changed {title(item)}")
+        wanted = {**item, "metadata": {**item["metadata"], "resourceVersion": version}} if found else item
+        return str((await self._applied(wanted, found))["metadata"]["resourceVersion"])
+
+    async def _applied(self, item: Object, found: Object | None) -> Object:
+        """Apply an object over what was found; return what comes of it."""
+        wanted = item if found is None or is_ours(found) else unclaimed(item)
+        query = (("fieldManager", MANAGER), *((("dryRun", "All"),) if self.is_dry else ()))
+        try:
+            return _decoded(await self._ask("PATCH", path_of(item), wanted, query, content_type=APPLY))
+        except Refusal as error:
+            if error.status == CONFLICT and _MODIFIED in error.message:
+                raise ChangedError(f"{self.title}: somebody else has changed {title(item)}") from error
+            raise self._refused(error, "patch", item) from error
+
+    async def delete(self, item: Object, version: str = "") -> Outcome:
+        """Delete an object if `xdsctl` has made it.
+
+        Args:
+            item: it.
+            version: the only `resourceVersion` that is to be deleted; "": any.
+
+        Raises:
+            ChangedError: it has another version.
             RemoteError: the server refuses, or cannot be reached.
         """
         found = await self.get(item)
@@ -128,10 +159,13 @@ class Target:
         if not is_ours(found):
             return Outcome.FOREIGN
         if not self.is_dry:
-            options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": found["metadata"]["uid"]}}
+            conditions = {"uid": found["metadata"]["uid"], **({"resourceVersion": version} if version else {})}
+            options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": conditions}
             try:
                 await self._ask("DELETE", path_of(item), options)
             except Refusal as error:
+                if error.status == CONFLICT and version:
+                    raise ChangedError(f"{self.title}: somebody else has changed {title(item)}") from error
                 if error.status != NOT_FOUND:
                     raise self._refused(error, "delete", item) from error
         return Outcome.DELETED
