@@ -179,6 +179,41 @@ def test_thresholds_are_istios_but_for_how_many_may_be_ejected():
     assert (found.base_ejection_seconds, found.max_ejection_seconds, found.max_ejection_percent) == (600, 600, 20)
 
 
+def thresholds(**given):
+    """Return the thresholds (5xx, gateway errors, connections that fail)."""
+    found = outlier_spec(rule(outliers=given).outliers)
+    return found.consecutive_server_errors, found.consecutive_gateway_errors, found.consecutive_local_failures
+
+
+def test_gateway_errors_have_a_threshold_of_their_own():
+    assert thresholds(consecutiveGatewayErrors=3) == (5, 3, 3)
+    assert thresholds(consecutiveGatewayErrors=7) == (5, 7, 5)
+    assert thresholds(consecutive5xxErrors=0, consecutiveGatewayErrors=3) == (0, 3, 3)
+    assert thresholds(consecutive5xxErrors=0, consecutiveGatewayErrors=0) == (0, 0, 0)
+    assert thresholds(consecutiveGatewayErrors=3, splitExternalLocalOriginErrors=True) == (5, 3, 5)
+    assert thresholds(consecutiveErrors=2) == (5, 0, 5)
+
+
+def test_zero_is_as_good_as_nothing_where_istio_takes_it_for_that():
+    given = {"splitExternalLocalOriginErrors": True, "consecutiveLocalOriginFailures": 0}
+    assert thresholds(**given) == (5, 0, 5)
+    fleet = world(rule(locality={}, outliers={"maxEjectionPercent": 0}))
+    assert outlier_spec(rule(outliers={"maxEjectionPercent": 0}).outliers).max_ejection_percent == 100
+    assert ("XDS0610", "spec.trafficPolicy.outlierDetection.maxEjectionPercent") in told(fleet)
+
+
+def test_outlier_detection_that_has_no_effect_with_istio_either_is_told():
+    given = {
+        "maxEjectionPercent": 100,
+        "consecutiveErrors": 2,
+        "consecutiveLocalOriginFailures": 2,
+        "consecutiveGatewayErrors": 2,
+    }
+    at = "spec.trafficPolicy.outlierDetection"
+    found = told(world(rule(locality={}, outliers=given)))
+    assert found == [("XDS0611", f"{at}.consecutiveErrors"), ("XDS0611", f"{at}.consecutiveLocalOriginFailures")]
+
+
 def test_the_panic_threshold_is_the_share_that_has_to_be_healthy():
     fleet = world(rule(outliers={"minHealthPercent": 30}))
     settings = book_of(fleet).governing(fleet.services[OWN], 80, "east").policy.cluster

@@ -188,21 +188,25 @@ def _by_labels(priorities: Iterable[str]) -> tuple[Rung, ...]:
 def outlier_spec(given: OutlierDetection) -> OutlierSpec:
     """Return outlier detection as Istio has it, but that all endpoints may be ejected if it does not say how many.
 
-    Istio counts connections that fail as answers 5xx unless it is told to split them; here they are always counted apart, so
-    they get the same threshold.
+    `istio/istio: pilot/pkg/networking/core/cluster_traffic_policy.go`: 0 switches off `consecutive5xxErrors` and
+    `consecutiveGatewayErrors`; of the other counts it is as good as nothing. Istio counts connections that fail as answers 503
+    unless it is told to split them; here they are always counted apart, so they get the lower one of both thresholds.
     """
     answers = CONSECUTIVE if given.consecutive_5xx_errors is None else given.consecutive_5xx_errors
-    local = answers
+    gateway = given.consecutive_gateway_errors or 0
     if given.split_external_local_origin_errors:
-        local = CONSECUTIVE if given.consecutive_local_origin_failures is None else given.consecutive_local_origin_failures
+        local = given.consecutive_local_origin_failures or CONSECUTIVE
+    else:
+        local = min((one for one in (answers, gateway) if one > 0), default=0)
     base_s = _seconds(given.base_ejection_time, BASE_EJECTION_S)
     return OutlierSpec(
         consecutive_local_failures=min(MOST, max(0, local)),
         consecutive_server_errors=min(MOST, max(0, answers)),
+        consecutive_gateway_errors=min(MOST, max(0, gateway)),
         interval_seconds=_seconds(given.interval, INTERVAL_S),
         base_ejection_seconds=base_s,
         max_ejection_seconds=max(base_s, MAX_EJECTION_S),
-        max_ejection_percent=100 if given.max_ejection_percent is None else min(100, max(0, given.max_ejection_percent)),
+        max_ejection_percent=min(100, max(0, given.max_ejection_percent or 0)) or 100,
     )
 
 

@@ -181,7 +181,7 @@ def _of_labels(priorities: list[str]) -> Iterator[Note]:
 
 def _of_outliers(given: OutlierDetection) -> Iterator[Note]:
     at = f"{_OUTLIERS}.maxEjectionPercent"
-    if given.max_ejection_percent is None:
+    if not given.max_ejection_percent:  # Istio cannot tell 0 from nothing
         message = (
             "is not given: Istio would eject at most 10 % of the endpoints, so most of a dead region would stay in use; "
             "here all that fail may be ejected"
@@ -193,13 +193,12 @@ def _of_outliers(given: OutlierDetection) -> Iterator[Note]:
             "longer ready"
         )
         yield Note(DIFFERS, at, message, "100 lets clients leave a dead region by what they see themselves")
-    for field, value in (
-        ("consecutiveGatewayErrors", given.consecutive_gateway_errors),
-        ("consecutiveErrors", given.consecutive_errors),
-    ):
-        if value:
-            message = "is not followed: answers 5xx are counted together, and connections that fail apart"
-            yield Note(NOT_FOLLOWED, f"{_OUTLIERS}.{field}", message, "use consecutive5xxErrors")
+    if given.consecutive_errors:
+        hint = "use consecutiveGatewayErrors, or consecutive5xxErrors"
+        yield Note(NOT_FOLLOWED, f"{_OUTLIERS}.consecutiveErrors", "has no effect, as with Istio", hint)
+    if given.consecutive_local_origin_failures and not given.split_external_local_origin_errors:
+        message, hint = "has no effect, as with Istio", "set splitExternalLocalOriginErrors"
+        yield Note(NOT_FOLLOWED, f"{_OUTLIERS}.consecutiveLocalOriginFailures", message, hint)
     for field, text in (("interval", given.interval), ("baseEjectionTime", given.base_ejection_time)):
         if text and parse_duration(text) is None:
             yield Note(
