@@ -115,7 +115,7 @@ class PolicyBook:
         for key, service in services.items():
             named[key.namespace, key.name].append(service)
         self._names = _by_namespace(named, self._names)
-        known = Known(members, services.values())
+        known = Known.of(fleet)
         for cluster, item in fleet.policies():
             identity = _identity(cluster, item)
             entry = before.get(identity)
@@ -136,10 +136,10 @@ class PolicyBook:
             entry.faults = entry.faults or missing
             self._entries[identity] = entry
         self._remembered.clear()
-        found = (fault.awaited for entry in self._entries.values() for fault in entry.faults)
-        self._awaited = frozenset(filter(None, found))
         self._override_problems = tuple(problems(overriding, known, self._items))
-        self._foreign.refresh(fleet)
+        self._foreign.refresh(fleet, known)
+        found = (fault.awaited for entry in self._entries.values() for fault in entry.faults)
+        self._awaited = self._foreign.awaited.union(filter(None, found))
         self._find_subjects()
         self.soaks_s = frozenset(one.fail_back_s for one in self._subjects.values() if one.fail_back_s)
         in_force = {one.policy for one in self._entries.values() if one.policy} | {*NO_POLICY.values()}

@@ -23,8 +23,8 @@ RULES: Final = ("networking.istio.io", "DestinationRule")
 SERVICES: Final = ("", "Service")
 FLEET_EXPORTS: Final = ("networking.fleet.azure.com", "ServiceExport")
 SAME_NAME: Final = "NAME.NAMESPACE.svc.clusterset.local"
-_ANYWHERE: Final = Surroundings(frozenset(), exists=True, exports=Exports(own=True, others=True, apart=()))
-"""Regions and exports are told otherwise."""
+_ANYWHERE: Final = Surroundings(None, exists=True, exports=Exports(own=True, others=True, apart=()))
+"""Places and exports are told otherwise."""
 
 
 class Mark(NamedTuple):
