@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fleet_world import endpoint, endpoint_slice, export, fleet_of, make, member, service
 
-from xds.model.events import FLEET, Upsert
+from xds.model.events import FLEET, Delete, ObjectKey, Upsert
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.view import View
 from xds.policy.book import PolicyBook
@@ -15,6 +15,7 @@ PLACES = {"east": "r1", "north": "r1", "west": "r2"}
 CLIENT = View("east", region="r1", zone="east-a", node_name="east-1")
 OWN, SET = ServiceKey("shop", "pay", "east"), ServiceKey("shop", "pay", CLUSTERSET)
 CILIUM, WEIGHT = "service.cilium.io", "networking.fleet.azure.com/weight"
+FLEET_EXPORT = "ServiceExport.networking.fleet.azure.com"
 DISTRIBUTION = "networking.istio.io/traffic-distribution"
 
 
@@ -107,6 +108,20 @@ def test_weights_of_exports_are_those_of_the_exporting_clusters():
     assert tiers(fleet, View(""), SET) == tiers(fleet, key=SET), "for clients anywhere"
     assert tiers(fleet) == [("own cluster", {"east": 2})]
     assert told(fleet) == []
+
+
+def test_an_export_of_azure_fleet_counts_as_one_of_the_mcs_api():
+    fleet = world(exported=["west"])
+    fleet.apply([Upsert("north", make(FLEET_EXPORT, "pay", metadata={"annotations": {WEIGHT: "3"}}))])
+    assert tiers(fleet, key=SET) == [("by the weights of the exports", {"north": 3, "west": 1})]
+    assert [ref.kind for ref in fleet.services[SET].origins if "Export" in ref.kind] == [FLEET_EXPORT, "ServiceExport"]
+    fleet.apply([Upsert("north", make("ServiceExport", "pay")), Upsert("west", make(FLEET_EXPORT, "pay"))])
+    assert [shares for _, shares in tiers(fleet, key=SET)] == [{}, {"north": 2}, {"west": 2}]
+    (problem,) = fleet.problems()
+    assert (problem.code, problem.ref.kind, problem.ref.cluster) == ("XDS0611", FLEET_EXPORT, "north")
+    fleet.apply([Delete("north", ObjectKey("ServiceExport", "shop", "pay"))])
+    assert tiers(fleet, key=SET) == [("by the weights of the exports", {"north": 3, "west": 1})]
+    assert fleet.problems() == ()
 
 
 def test_weights_that_sum_to_nothing_do_not_count():

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from xds.model import objects
+from xds.model import exports, objects
 from xds.model.events import MemberState, ObjectKey, Standing
 from xds.model.hints import DISTRIBUTION
 from xds.model.local import NodePlace
@@ -96,7 +96,7 @@ class Cluster:
 
     def _index(self, key: ObjectKey, old: objects.KubernetesObject | None, new: objects.KubernetesObject | None) -> Touched:
         match key.kind:
-            case "Service" | "ServiceExport" | "ServiceImport":
+            case "Service" | "ServiceImport" | exports.MCS_EXPORT | exports.FLEET_EXPORT:
                 scope = self.name if key.kind == "Service" else CLUSTERSET
                 return Touched(frozenset((ServiceKey(key.namespace, key.name, scope),)))
             case "EndpointSlice":

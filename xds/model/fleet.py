@@ -30,6 +30,7 @@ from xds.model.events import (
     Upsert,
     ref_of,
 )
+from xds.model.exports import exports_in, overruled
 from xds.model.gateways import leads_elsewhere, with_gateways
 from xds.model.hints import DISTRIBUTION, INTERNAL_POLICY
 from xds.model.imports import INVALID_TYPE, Exported, Import, invalid
@@ -509,8 +510,9 @@ class Fleet:
             item = cluster.items.get(ObjectKey("ServiceImport", key.namespace, key.name))
             if isinstance(item, objects.ServiceImport):
                 imports.append((name, item))
-            export = cluster.items.get(ObjectKey("ServiceExport", key.namespace, key.name))
-            if isinstance(export, objects.ServiceExport):
+            if found := exports_in(cluster.items, key.namespace, key.name):
+                export, *others = found
+                problems += (problem for one in others for problem in overruled(name, one, export))
                 local = self._own.get(ServiceKey(key.namespace, key.name, name))
                 source = cluster.items.get(ObjectKey("Service", key.namespace, key.name))
                 if local is None or not isinstance(source, objects.Service):

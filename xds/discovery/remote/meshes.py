@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from xds.model import hints
+from xds.model.exports import FLEET_GROUP, MCS_EXPORT
 from xds.model.istio_objects import DestinationRule
 from xds.policy.hints import Exports
 from xds.policy.notes import DIFFERS
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 RULES: Final = ("networking.istio.io", "DestinationRule")
 SERVICES: Final = ("", "Service")
-FLEET_EXPORTS: Final = ("networking.fleet.azure.com", "ServiceExport")
+FLEET_EXPORTS: Final = (FLEET_GROUP, MCS_EXPORT)
 SAME_NAME: Final = "NAME.NAMESPACE.svc.clusterset.local"
 _ANYWHERE: Final = Surroundings(None, exists=True, exports=Exports(own=True, others=True, apart=()))
 """Places and exports are told otherwise."""
@@ -52,7 +53,7 @@ MARKS: Final = (
     Mark("Linkerd", SERVICES, "labels", hints.EXPORTED, f"{SAME_NAME} instead of NAME-CLUSTER"),
     Mark("Linkerd", SERVICES, "labels", hints.FEDERATED, f"{SAME_NAME} instead of NAME-federated"),
     Mark("Linkerd", SERVICES, "labels", hints.MIRRORED, f"{SAME_NAME} instead of mirrors"),
-    Mark("Azure Fleet", FLEET_EXPORTS, "annotations", hints.EXPORT_WEIGHT, "the same annotation of the ServiceExport to make"),
+    Mark("Azure Fleet", FLEET_EXPORTS, "annotations", hints.EXPORT_WEIGHT, "followed: what its cluster weighs"),
 )
 
 
