@@ -32,7 +32,7 @@ from xds.model.events import (
 )
 from xds.model.exports import exports_in, overruled
 from xds.model.gateways import leads_elsewhere, with_gateways
-from xds.model.hints import DISTRIBUTION, INTERNAL_POLICY
+from xds.model.hints import INTERNAL_POLICY, said_of
 from xds.model.imports import INVALID_TYPE, Exported, Import, invalid
 from xds.model.istio_objects import DestinationRule
 from xds.model.karmada_objects import MultiClusterService
@@ -484,17 +484,13 @@ class Fleet:
             known=self._membership.known,
             seen=cluster.seen.get(memory, frozenset()),
             doubted=not source and memory[:2] in cluster.doubted,
-            default_distribution=self._default_distribution(cluster, item.metadata.namespace),
+            namespace=said_of(cluster.items.get(ObjectKey("Namespace", "", item.metadata.namespace))),
             is_given_more=(sharing is not None and sharing.consumes(member.name))
             or (not source and leads_elsewhere(self.remotes.get(ServiceKey(*memory[:2], member.name)))),
         )
         result = build_local(given)
         cluster.seen[memory] = result.seen
         return result
-
-    def _default_distribution(self, cluster: Cluster, namespace: str) -> str:
-        found = cluster.items.get(ObjectKey("Namespace", "", namespace))
-        return found.metadata.annotations.get(DISTRIBUTION, "") if found else ""
 
     def _merged(self, key: ServiceKey) -> Service | None:
         exports: list[Export] = []

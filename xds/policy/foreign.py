@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from xds.model.events import FLEET, ref_of
-from xds.model.hints import GLOBAL, INTERNAL_POLICY, is_true
+from xds.model.hints import INTERNAL_POLICY, is_global
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.policy import flomesh, hints, rule_notes
 from xds.policy.acceptance import Known
@@ -130,7 +130,7 @@ class ForeignPolicies:
         made_of = given, service.traffic_distribution
         if INTERNAL_POLICY in given:
             self._enter(key, NODE_ONLY, self._read(ref, (NODE_ONLY, key), made_of, lambda: hints.node_only(ref)))
-        if is_true(given.get(GLOBAL, "")):
+        if is_global(given):
             made = self._read(ref, (CILIUM, key), made_of, lambda: hints.cilium(given, service.traffic_distribution, ref))
             self._enter(key, CILIUM, made)
 

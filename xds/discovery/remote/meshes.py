@@ -68,7 +68,7 @@ def placed(found: Mapping[str, Foreign]) -> Iterator[tuple[str, Object, tuple[st
         for item in foreign.get(SERVICES, ()):
             everywhere.setdefault(_key(item), []).append(cluster)
             annotations, labels = _part(item, "annotations"), _part(item, "labels")
-            if hints.is_true(annotations.get(hints.GLOBAL, "")) and annotations.get(hints.SHARED, "true").casefold() != "false":
+            if hints.is_shared(annotations):
                 yield "Cilium", item, (cluster,)
             if labels.get(hints.EXPORTED) in ("true", "remote-discovery") or labels.get(hints.FEDERATED) == "member":
                 yield "Linkerd", item, (cluster,)
@@ -86,7 +86,7 @@ def placed(found: Mapping[str, Foreign]) -> Iterator[tuple[str, Object, tuple[st
 def counterparts(foreign: Foreign) -> Iterator[tuple[str, str, str]]:
     """Yield (system, objects, what there is instead) of one cluster."""
     for mark in MARKS:
-        if number := sum(mark.key in _part(item, mark.part) for item in foreign.get(mark.kind, ())):
+        if number := sum(hints.written(part := _part(item, mark.part), mark.key) in part for item in foreign.get(mark.kind, ())):
             yield mark.system, f"{mark.key} of {_counted(number, mark.kind[1])}", mark.instead
     rules = [*map(_rule, foreign.get(RULES, ()))]
     if rules:
