@@ -368,6 +368,7 @@ class Fleet:
         if sources:
             self._dirty_copies()
             self._remotes.rename(self.known)
+            self._given_anew.update(key for key, remote in self.remotes.items() if leads_elsewhere(remote))
         if names:
             self._dirty_sharings(names)
         self._remotes.move(moved)
@@ -434,7 +435,7 @@ class Fleet:
         remote = self.remotes.get(key)
         if remote is None or not leads_elsewhere(remote) or key.scope not in self.members:
             return found
-        return with_gateways(found, remote, self.members[key.scope].network)
+        return with_gateways(found, remote, self.members)
 
     def _shared(self, key: ServiceKey) -> Service | None:
         """Return a cluster's own service, with what a MultiClusterService gives it."""
