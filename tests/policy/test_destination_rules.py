@@ -144,7 +144,11 @@ def test_the_share_of_a_zone_that_there_is_not_goes_to_the_others():
         ("distributed from r1/*", {"east/a": 1, "east/b": 1, "north/a": 1, "west/c": 1, "south/d": 1})
     ]
     assert of_places(setting) == [
-        ("distribute[0].from", "there is no zone 'r1/aa', so the entry is for no clients", "did you mean 'r1/a'?"),
+        (
+            "distribute[0].from",
+            "there is no zone 'r1/aa', so the entry is for no clients but those that say they are there",
+            "did you mean 'r1/a'?",
+        ),
         ("distribute[0].to", "there is no zone 'r2/cc', so its share goes to the others", "did you mean 'r2/c'?"),
         ("distribute[1].to", "there is no zone 'r2/cc', so its share goes to the others", "did you mean 'r2/c'?"),
     ]
@@ -382,6 +386,12 @@ def test_regions_of_nodes_are_known():
     setting = {"distribute": [{"from": "*", "to": {"r9/*": 50, "r9/z": 50}}]}
     fleet = world(rule(locality=setting), node("east-1", "z", "r9"))
     assert tiers(fleet)[0][0] == "distributed from *"
+    assert told(fleet, "XDS0611") == []
+
+
+def test_a_node_that_names_no_region_is_in_that_of_its_cluster():
+    setting = {"distribute": [{"from": "*", "to": {"r1/y": 50, "*": 50}}]}
+    fleet = world(rule(locality=setting), node("east-1", "y"), extra=[member("east", "r1", zones=["a", "b"])])
     assert told(fleet, "XDS0611") == []
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from xds.model.fleet import Fleet
-    from xds.model.local import NodePlace
     from xds.model.members import Member
     from xds.model.service import Locality, Service
     from xds.model.traffic_objects import StrategySpec, TierSpec, TrafficPolicy, TrafficPolicySpec, WeightSpec
@@ -48,10 +47,12 @@ class Known:
     Args:
         members: by name.
         services: whose endpoints may be in places that no member declares; looked at only when one is named.
-        nodes: the places of the members' nodes.
+        nodes: (region, zone) of the members' nodes.
     """
 
-    def __init__(self, members: Mapping[str, Member], services: Iterable[Service] = (), nodes: Iterable[NodePlace] = ()) -> None:
+    def __init__(
+        self, members: Mapping[str, Member], services: Iterable[Service] = (), nodes: Iterable[tuple[str, str]] = ()
+    ) -> None:
         self.members = members
         self._services = services
         self._nodes = nodes
@@ -59,8 +60,9 @@ class Known:
     @staticmethod
     def of(fleet: Fleet) -> Known:
         """Return what there is in a fleet."""
-        clusters = [fleet.clusters[name] for name in fleet.members if name in fleet.clusters]
-        return Known(fleet.members, fleet.services.values(), [place for one in clusters for place in one.nodes.values()])
+        there = [(fleet.clusters[name], one.region) for name, one in fleet.members.items() if name in fleet.clusters]
+        nodes = {(place.region or region, place.zone) for cluster, region in there for place in cluster.nodes.values()}
+        return Known(fleet.members, fleet.services.values(), nodes)
 
     def names(self, what: str) -> set[str]:
         """Return all names of a `cluster`, `region`, `zone`, `region/zone` or `provider`."""
@@ -76,7 +78,7 @@ class Known:
         places = {(one.region, zone) for one in found for zone in one.zones or [""]}
         return {
             "cluster": {*self.members},
-            **_named_places(places | {(one.region, one.zone) for one in self._nodes}),
+            **_named_places(places.union(self._nodes)),
             "provider": {one.provider for one in found if one.provider},
         }
 

@@ -177,7 +177,9 @@ def _of_distribution(setting: LocalityLbSetting, entries: list[Distribute], plac
             yield Note(NOT_FOLLOWED, at, f"{why}, so the entry is left out", places.hint(to))
             continue
         start = Parts.of(entry.from_)
-        yield from places.note(f"{at}.from", start and start.named, ", so the entry is for no clients")
+        yield from places.note(
+            f"{at}.from", start and start.named, ", so the entry is for no clients but those that say they are there"
+        )
         for named in dict.fromkeys(to):
             yield from places.note(f"{at}.to", named, ", so its share goes to the others")
     for field, other in (("failover", setting.failover), ("failoverPriority", setting.failover_priority)):
