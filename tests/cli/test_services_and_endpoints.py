@@ -2,7 +2,10 @@ import json
 
 import pytest
 import yaml
-from fake_plane import WEB
+from fake_plane import EAST, WEB
+
+from xds.snapshot.resource import Resource
+from xds.wire import CLUSTER, envoy, to_bytes
 
 
 def rows(result):
@@ -66,6 +69,23 @@ def test_endpoints_for_machines(asked):
             "weight": 2,
         }
     ]
+
+
+def test_endpoints_that_are_called_by_name_stand_in_their_cluster(asked, plane):
+    name = "pay.shop.svc.cluster.local:80"
+    message = envoy.Cluster(name=name, type=envoy.Cluster.STRICT_DNS)
+    message.load_assignment.cluster_name = f"{name}+gateways"
+    group = message.load_assignment.endpoints.add(
+        locality={"region": "us", "sub_zone": "west"}, load_balancing_weight={"value": 1}
+    )
+    socket = group.lb_endpoints.add(health_status="HEALTHY").endpoint.address.socket_address
+    socket.address, socket.port_value = "gw.example", 8081
+    before = plane.versions()[-1]
+    plane.store.publish(EAST, {CLUSTER: {name: Resource.of(CLUSTER, name, to_bytes(message))}}, at_s=0, trigger="shop/pay")
+    found = [f"{name}+gateways", "0", "west", "us", "gw.example:8081", "HEALTHY", "1"]
+    assert rows(asked("endpoints", "envoy-1", "--no-headers")) == [found, NEAR, GONE, [WEB, "1", "-", "-", "-", "-", "-"], FAR]
+    assert rows(asked("endpoints", "envoy-1", "pay.shop", "--no-headers")) == [found]
+    assert rows(asked("endpoints", f"envoy-1@{before}", "--cluster", "west", "--no-headers")) == [FAR]
 
 
 def test_endpoints_that_are_not_there(asked):

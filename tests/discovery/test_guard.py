@@ -114,6 +114,15 @@ def test_endpoints_emptied_in_a_mass_are_held_too(guard):
     assert guard.take(events, 10.0) == [Doubt("east", frozenset(("shop", name) for name in NAMES))]
 
 
+def test_exports_of_azure_fleet_are_exports(guard):
+    theirs = [make("ServiceExport.networking.fleet.azure.com", name) for name in NAMES]
+    assert guard.take(told(theirs), 1.0) == told(theirs)
+    assert guard.take(gone(theirs), 10.0) == gone(theirs), "those of the MCS API are left"
+    assert guard.take(told(theirs), 20.0) == told(theirs)
+    both = gone([*theirs, *(export(name) for name in NAMES)])
+    assert guard.take(both, 30.0) == [Doubt("east", frozenset(("shop", name) for name in NAMES))]
+
+
 def test_exports_deleted_in_a_mass_are_held_however_few_of_the_services_they_are():
     """As when the CRD is uninstalled."""
     guard = Guard("east", 0.5, 600.0)

@@ -48,6 +48,16 @@ def test_two_exports_are_one_import():
     assert [one.cluster for one in servers.item("east", "ServiceImport").status.clusters] == ["east", "west"]
 
 
+def test_an_export_of_azure_fleet_is_imported_and_not_written():
+    kind = "ServiceExport.networking.fleet.azure.com"
+    items = [item for item in web("10.1.0.1") if item.kind != "ServiceExport"]
+    servers = ApiServers({"east": shop(*items, make(kind, "web")), "west": shop(*web("10.2.0.1"))}).settle()
+    assert servers.copies("west") == {("east", "10.1.0.1"), ("west", "10.2.0.1")}
+    assert servers.item("east", kind).status.conditions == []
+    servers.drop("east", kind, "web")
+    assert servers.settle().copies("west") == {("west", "10.2.0.1")}
+
+
 def test_when_the_last_export_goes_everything_of_ours_goes():
     servers = ApiServers({"east": shop(*web("10.1.0.1")), "west": shop()}).settle()
     servers.drop("east", "ServiceExport", "web")

@@ -6,7 +6,7 @@ import pytest
 from fleet_world import codes, endpoint, endpoint_slice, fleet_of, make, member, service
 from flomesh_world import EAST, FSM, NORTH, WEST, gateway, imported, policy
 
-from xds.model.events import Delete, ObjectKey, Upsert
+from xds.model.events import Delete, Health, MemberState, ObjectKey, Standing, Upsert
 from xds.model.service import CLUSTERSET, Locality, Protocol, ServiceKey
 
 PAY = ServiceKey("shop", "pay", "east")
@@ -64,6 +64,18 @@ def test_ports_that_only_the_import_has_are_there_too():
     found = fleet(imported("pay", gateway(WEST), port=90), policy("FailOver"))
     assert [port.number for port in found.services[PAY].ports] == [80, 90]
     assert (gateways(found, 80), len(gateways(found, 90))) == ([], 1)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "gw.example"])
+def test_the_gateway_of_a_cluster_that_is_silent_has_its_standing(host):
+    found = fleet(imported("pay", gateway(WEST, "", host=host), gateway(NORTH, "192.0.2.2")), policy("FailOver"))
+    for standing in (Standing.DEMOTED, Standing.REMOVED, Standing.FULL):
+        change = found.apply([Health("west", MemberState.STALE, "no answer", standing=standing)])
+        assert PAY in change.endpoints | change.services
+        there = {one.locality.cluster: one.standing for one in found.services[PAY].endpoints[80] if one.gateway}
+        assert there == {"west": standing, "north": Standing.FULL}
+        assert found.services[PAY].has_degraded is bool(standing)
+    assert PAY not in found.apply([Health("west", MemberState.CONNECTED)]).endpoints
 
 
 def test_a_group_that_is_not_the_default_is_part_of_the_place():

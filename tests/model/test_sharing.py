@@ -64,7 +64,7 @@ def test_the_older_fields_count_where_the_newer_ones_are_empty():
     fleet = three(sharing(serviceProvisionClusters=["m2"], range={"clusterNames": ["m3"]}))
     assert (served(fleet, "m3"), served(fleet, "m1")) == ({"m2": ["10.2.0.1"]}, {"m1": ["10.1.0.1"]})
     fleet = three(sharing(["m1"], serviceProvisionClusters=["m2"], serviceConsumptionClusters=["m3"]))
-    assert served(fleet, "m3") == {"m1": ["10.1.0.1"]}
+    assert (served(fleet, "m3"), served(fleet, "m2")) == ({"m1": ["10.1.0.1"]}, {"m2": ["10.2.0.1"]})
 
 
 def test_a_consumer_keeps_its_own_and_prefers_it():

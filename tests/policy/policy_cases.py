@@ -96,7 +96,12 @@ GOOD: dict[str, Spec] = {
         slowStartSeconds=30,
     ),
     "checks": of(
-        outlierDetection={"consecutiveServerErrors": 5, "intervalSeconds": 0.5, "maxEjectionPercent": 50},
+        outlierDetection={
+            "consecutiveServerErrors": 5,
+            "consecutiveGatewayErrors": 3,
+            "intervalSeconds": 0.5,
+            "maxEjectionPercent": 50,
+        },
         healthCheck={"path": "/healthz?full=1", "timeoutSeconds": 0.5},
         retry={"attempts": 1, "perTryTimeoutSeconds": 0.3},
     ),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from fleet_world import endpoint, endpoint_slice, export, fleet_of, make, member, node, service
 
+from xds.model.events import Upsert
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.view import View
 from xds.policy.book import PolicyBook
-from xds.policy.destination_rules import Parts, outlier_spec, parse_duration
+from xds.policy.destination_rules import outlier_spec, parse_duration
 from xds.policy.explanation import explain
+from xds.policy.istio_places import Parts
 from xds.translate.world import Translator
 from xds.wire import CLUSTER, unpack
 
@@ -118,6 +120,80 @@ def test_a_typing_mistake_in_a_distribution_takes_no_traffic_away():
     assert (problem.field.rpartition(".")[2], problem.hint) == ("distribute[0]", "did you mean 'r3'?")
 
 
+AT = "spec.trafficPolicy.loadBalancer.localityLbSetting"
+
+
+def of_places(setting):
+    """Return (field, message, hint) of what is said of the places of a setting."""
+    found = book_of(world(rule(locality=setting, outliers={"maxEjectionPercent": 100}))).problems()
+    return [(one.field.removeprefix(f"{AT}."), one.message, one.hint) for one in found]
+
+
+def test_a_zone_that_there_is_not_takes_no_traffic_away():
+    setting = {"distribute": [{"from": "r1", "to": {"r1/lower": 60, "r2/c": 0, "r3/e/*": 40}}]}
+    assert [name for name, _ in tiers(world(rule(locality=setting)))] == ["all alike"]
+    message = "sends requests to places of which none exists, so the entry is left out"
+    assert of_places(setting) == [("distribute[0]", message, "known zones: r1/a, r1/b, r2/c, r3/d")]
+
+
+def test_the_share_of_a_zone_that_there_is_not_goes_to_the_others():
+    setting = {
+        "distribute": [{"from": "r1/aa/*", "to": {"r1/a/*": 80, "r2/cc/*": 20}}, {"from": "r1/*", "to": {"r2/cc": 1, "*": 1}}]
+    }
+    assert tiers(world(rule(locality=setting))) == [
+        ("distributed from r1/*", {"east/a": 1, "east/b": 1, "north/a": 1, "west/c": 1, "south/d": 1})
+    ]
+    assert of_places(setting) == [
+        (
+            "distribute[0].from",
+            "there is no zone 'r1/aa', so the entry is for no clients but those that say they are there",
+            "did you mean 'r1/a'?",
+        ),
+        ("distribute[0].to", "there is no zone 'r2/cc', so its share goes to the others", "did you mean 'r2/c'?"),
+        ("distribute[1].to", "there is no zone 'r2/cc', so its share goes to the others", "did you mean 'r2/c'?"),
+    ]
+
+
+def test_zones_of_one_name_are_apart_in_two_regions():
+    setting = {"distribute": [{"from": "r1", "to": {"r2/a": 100}}]}
+    assert [name for name, _ in tiers(world(rule(locality=setting)))] == ["all alike"]
+    assert of_places(setting)[0][2] == "did you mean 'r2/c'?"
+
+
+def test_a_place_counts_once_there_is_something():
+    setting = {"distribute": [{"from": "r1", "to": {"r2/z": 100}}]}
+    fleet = world(rule(locality=setting))
+    book = book_of(fleet)
+    change = fleet.apply(
+        Upsert("west", item) for item in (service("other"), endpoint_slice("other", [endpoint("10.9.0.1", zone="z")]))
+    )
+    assert book.awaits([fleet.services[key] for key in change.services if key.scope == "west"])
+    book.refresh(fleet)
+    assert [*book.problems()] == []
+    assert book.rank(fleet.services[OWN], 80, CLIENT).tiers[0].name == "distributed from r1"
+
+
+def test_values_of_failover_priority_that_there_are_not_are_told():
+    setting = {
+        "failoverPriority": [
+            "topology.istio.io/cluster=wst",
+            "topology.kubernetes.io/zone=zz",
+            "topology.kubernetes.io/region=r1",
+        ]
+    }
+    assert of_places(setting) == [
+        ("failoverPriority[0]", "there is no cluster 'wst', so no endpoint has this label", "did you mean 'west'?"),
+        ("failoverPriority[1]", "there is no zone 'zz', so no endpoint has this label", "known zones: a, b, c, d"),
+    ]
+
+
+def test_a_sub_zone_leaves_out_its_entry_alone():
+    setting = {"distribute": [{"from": "r1/a/s", "to": {"r2": 1}}, {"from": "r1/a/*", "to": {"r1/b/*": 1, "r1/a/s": 1}}]}
+    setting["distribute"] += [{"from": "r1/a/*", "to": {"r1/b/*": 1}}]
+    assert tiers(world(rule(locality=setting))) == [("distributed from r1/a/*", {"east/b": 1})]
+    assert [field for field, _, _ in of_places(setting)] == ["distribute[0]", "distribute[1]"]
+
+
 def test_locality_can_be_switched_off():
     fleet = world(rule(locality={"enabled": False}))
     assert [name for name, _ in tiers(fleet)] == ["all alike"]
@@ -177,6 +253,41 @@ def test_thresholds_are_istios_but_for_how_many_may_be_ejected():
     found = outlier_spec(rule(outliers=given).outliers)
     assert (found.consecutive_server_errors, found.consecutive_local_failures, found.interval_seconds) == (0, 3, 10)
     assert (found.base_ejection_seconds, found.max_ejection_seconds, found.max_ejection_percent) == (600, 600, 20)
+
+
+def thresholds(**given):
+    """Return the thresholds (5xx, gateway errors, connections that fail)."""
+    found = outlier_spec(rule(outliers=given).outliers)
+    return found.consecutive_server_errors, found.consecutive_gateway_errors, found.consecutive_local_failures
+
+
+def test_gateway_errors_have_a_threshold_of_their_own():
+    assert thresholds(consecutiveGatewayErrors=3) == (5, 3, 3)
+    assert thresholds(consecutiveGatewayErrors=7) == (5, 7, 5)
+    assert thresholds(consecutive5xxErrors=0, consecutiveGatewayErrors=3) == (0, 3, 3)
+    assert thresholds(consecutive5xxErrors=0, consecutiveGatewayErrors=0) == (0, 0, 0)
+    assert thresholds(consecutiveGatewayErrors=3, splitExternalLocalOriginErrors=True) == (5, 3, 5)
+    assert thresholds(consecutiveErrors=2) == (5, 0, 5)
+
+
+def test_zero_is_as_good_as_nothing_where_istio_takes_it_for_that():
+    given = {"splitExternalLocalOriginErrors": True, "consecutiveLocalOriginFailures": 0}
+    assert thresholds(**given) == (5, 0, 5)
+    fleet = world(rule(locality={}, outliers={"maxEjectionPercent": 0}))
+    assert outlier_spec(rule(outliers={"maxEjectionPercent": 0}).outliers).max_ejection_percent == 100
+    assert ("XDS0610", "spec.trafficPolicy.outlierDetection.maxEjectionPercent") in told(fleet)
+
+
+def test_outlier_detection_that_has_no_effect_with_istio_either_is_told():
+    given = {
+        "maxEjectionPercent": 100,
+        "consecutiveErrors": 2,
+        "consecutiveLocalOriginFailures": 2,
+        "consecutiveGatewayErrors": 2,
+    }
+    at = "spec.trafficPolicy.outlierDetection"
+    found = told(world(rule(locality={}, outliers=given)))
+    assert found == [("XDS0611", f"{at}.consecutiveErrors"), ("XDS0611", f"{at}.consecutiveLocalOriginFailures")]
 
 
 def test_the_panic_threshold_is_the_share_that_has_to_be_healthy():
@@ -272,9 +383,16 @@ def test_a_policy_stays_the_same_while_its_rule_does():
 
 
 def test_regions_of_nodes_are_known():
-    setting = {"distribute": [{"from": "*", "to": {"r9/*": 100}}]}
+    setting = {"distribute": [{"from": "*", "to": {"r9/*": 50, "r9/z": 50}}]}
     fleet = world(rule(locality=setting), node("east-1", "z", "r9"))
     assert tiers(fleet)[0][0] == "distributed from *"
+    assert told(fleet, "XDS0611") == []
+
+
+def test_a_node_that_names_no_region_is_in_that_of_its_cluster():
+    setting = {"distribute": [{"from": "*", "to": {"r1/y": 50, "*": 50}}]}
+    fleet = world(rule(locality=setting), node("east-1", "y"), extra=[member("east", "r1", zones=["a", "b"])])
+    assert told(fleet, "XDS0611") == []
 
 
 def test_explain_names_the_rule():

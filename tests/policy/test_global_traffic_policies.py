@@ -8,7 +8,7 @@ import pytest
 from fleet_world import endpoint, endpoint_slice, fleet_of, make, member, service, traffic_policy
 from flomesh_world import EAST, NORTH, WEST, gateway, imported, policy
 
-from xds.model.events import FLEET, Upsert
+from xds.model.events import FLEET, Health, MemberState, Standing, Upsert
 from xds.model.service import ServiceKey
 from xds.model.view import Role, View
 from xds.policy.acceptance import Known
@@ -58,6 +58,17 @@ def test_a_cluster_that_is_no_member_has_no_label_so_that_what_is_forbidden_by_t
     ranking = told(fleet, book).ranking
     assert [[share.locality.cluster for share in tier.shares] for tier in ranking.tiers] == [["east"], []]
     assert {one.locality.cluster: one.reason for one in ranking.left_out}["north"].startswith("never used")
+
+
+def test_the_gateway_of_a_cluster_that_is_silent_is_the_last_resort():
+    fleet, book = world(policy("FailOver", WEST, NORTH), ready=(False,))
+    fleet.apply([Health("west", MemberState.STALE, "no answer", standing=Standing.DEMOTED)])
+    found = told(fleet, book)
+    assert {at.cluster: share for at, share in found.forecast.shares.items() if share} == {"north": 1}
+    (share,) = [one for tier in found.ranking.tiers for one in tier.shares if one.locality.cluster == "west"]
+    assert share.endpoints[0].reasons[1] == "the last resort for clients of other clusters, as its whole cluster is"
+    fleet.apply([Health("west", MemberState.LOST, "no answer", standing=Standing.REMOVED)])
+    assert {share.locality.cluster for tier in told(fleet, book).ranking.tiers for share in tier.shares} == {"east", "north"}
 
 
 class TestTiers:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from fleet_world import endpoint, endpoint_slice, export, fleet_of, make, member, service
 
-from xds.model.events import FLEET, Upsert
-from xds.model.service import CLUSTERSET, ServiceKey
+from xds.model.events import FLEET, Delete, ObjectKey, Upsert
+from xds.model.service import CLUSTERSET, Health, ServiceKey
 from xds.model.view import View
 from xds.policy.book import PolicyBook
 from xds.policy.explanation import explain
@@ -15,6 +15,7 @@ PLACES = {"east": "r1", "north": "r1", "west": "r2"}
 CLIENT = View("east", region="r1", zone="east-a", node_name="east-1")
 OWN, SET = ServiceKey("shop", "pay", "east"), ServiceKey("shop", "pay", CLUSTERSET)
 CILIUM, WEIGHT = "service.cilium.io", "networking.fleet.azure.com/weight"
+FLEET_EXPORT = "ServiceExport.networking.fleet.azure.com"
 DISTRIBUTION = "networking.istio.io/traffic-distribution"
 
 
@@ -101,12 +102,99 @@ def test_a_service_that_becomes_global_is_widened():
     assert tiers(fleet) == [("all alike", {"east": 2, "north": 2, "west": 2})]
 
 
+def test_the_older_names_of_ciliums_annotations_count_behind_the_newer_ones():
+    older = {"io.cilium/global-service": "True", "io.cilium/service-affinity": "remote", "io.cilium/shared-service": "false"}
+    fleet = world(pay(older))
+    assert [name for name, _ in tiers(fleet)] == ["other clusters", "own cluster"]
+    assert told(fleet) == [
+        ("XDS0610", 'annotations["io.cilium/service-affinity"]'),
+        ("XDS0611", 'annotations["io.cilium/shared-service"]'),
+    ]
+    fleet = world(pay({**older, f"{CILIUM}/affinity": "local", f"{CILIUM}/shared": "true"}))
+    assert [name for name, _ in tiers(fleet)] == ["own cluster", "anywhere"]
+    assert told(fleet) == [("XDS0610", f'annotations["{CILIUM}/affinity"]')]
+
+
+def test_a_slip_in_global_is_told():
+    fleet = world(pay({f"{CILIUM}/global": "on"}))
+    assert told(fleet) == [("XDS0611", f'annotations["{CILIUM}/global"]')]
+
+
+def of_cilium(value):
+    return make("Namespace", "shop", metadata={"annotations": {"clustermesh.cilium.io/global": value}})
+
+
+@pytest.mark.parametrize(("value", "is_global"), [("true", True), ("True", True), ("False", False), ("yes", True), ("", True)])
+def test_a_namespace_may_keep_its_services_from_being_global(value, is_global):
+    fleet = world(affine("none"), of_cilium(value))
+    assert tiers(fleet) == [("all alike", {"east": 2, "north": 2, "west": 2}) if is_global else ("own cluster", {"east": 2})]
+    slip = [("XDS0611", "namespace")] if value in ("yes", "") else []
+    assert told(fleet) == (slip if is_global else [("XDS0611", f'annotations["{CILIUM}/global"]'), ("XDS0611", "namespace")])
+
+
+def test_a_namespace_that_says_otherwise_widens_its_services():
+    fleet = world(affine("none"), of_cilium("false"))
+    change = fleet.apply([Upsert("east", of_cilium("true"))])
+    assert OWN in change.services
+    assert tiers(fleet) == [("all alike", {"east": 2, "north": 2, "west": 2})]
+    assert told(fleet) == []
+
+
+def test_an_export_out_of_a_namespace_of_which_cilium_shares_nothing_is_told():
+    fleet = world(None, of_cilium("false"))
+    assert told(fleet) == [("XDS0611", "namespace")]
+    assert tiers(fleet, key=SET)[0][1] == {"east": 2}
+    assert told(world(None, of_cilium("false"), exported=["west"])) == []
+
+
+def weighed(weight):
+    annotations = {f"{CILIUM}/weight": weight}
+    return endpoint_slice("pay", [endpoint("10.1.0.9", zone="east-a")], name="pay-2", annotations=annotations)
+
+
+def test_a_slice_of_ciliums_weight_0_is_out_of_use():
+    fleet = world(None, weighed("0"))
+    found = {one.addresses[0]: one for one in fleet.services[SET].endpoints[80]}
+    assert (found["10.1.0.9"].health, found["10.1.0.1"].health) == (Health.DRAINING, Health.HEALTHY)
+    assert found["10.1.0.9"].reasons == ("in maintenance: its EndpointSlice has service.cilium.io/weight 0",)
+    assert tiers(fleet) == [("own cluster", {"east": 2})], "it is not counted"
+    assert fleet.problems() == ()
+    change = fleet.apply([Upsert("east", weighed("7"))])
+    assert change.endpoints == {OWN, SET}
+    assert tiers(fleet) == [("own cluster", {"east": 3})]
+    (problem,) = fleet.problems()
+    assert (problem.code, problem.ref.name) == ("XDS0611", "pay-2")
+
+
+def test_endpoints_that_cilium_copies_are_where_they_run():
+    labels = {"kubernetes.io/service-name": "pay", "multicluster.kubernetes.io/source-cluster": "north"}
+    copied = endpoint_slice("pay", [endpoint("10.2.0.1", zone="north-a")], name="pay-north", labels=labels)
+    fleet = world(pay(), copied)
+    assert tiers(fleet) == [("own cluster", {"east": 2}), ("same region", {"north": 1}), ("anywhere", {})]
+    assert tiers(world(affine("remote"), copied)) == [("other clusters", {"north": 1, "west": 2}), ("own cluster", {"east": 2})]
+    assert len(fleet.services[SET].endpoints[80]) == 6, "none is counted twice"
+
+
 def test_weights_of_exports_are_those_of_the_exporting_clusters():
     fleet = world(weights={"north": "3", "west": "0"})
     assert tiers(fleet, key=SET) == [("by the weights of the exports", {"east": 1, "north": 3})]
     assert tiers(fleet, View(""), SET) == tiers(fleet, key=SET), "for clients anywhere"
     assert tiers(fleet) == [("own cluster", {"east": 2})]
     assert told(fleet) == []
+
+
+def test_an_export_of_azure_fleet_counts_as_one_of_the_mcs_api():
+    fleet = world(exported=["west"])
+    fleet.apply([Upsert("north", make(FLEET_EXPORT, "pay", metadata={"annotations": {WEIGHT: "3"}}))])
+    assert tiers(fleet, key=SET) == [("by the weights of the exports", {"north": 3, "west": 1})]
+    assert [ref.kind for ref in fleet.services[SET].origins if "Export" in ref.kind] == [FLEET_EXPORT, "ServiceExport"]
+    fleet.apply([Upsert("north", make("ServiceExport", "pay")), Upsert("west", make(FLEET_EXPORT, "pay"))])
+    assert [shares for _, shares in tiers(fleet, key=SET)] == [{}, {"north": 2}, {"west": 2}]
+    (problem,) = fleet.problems()
+    assert (problem.code, problem.ref.kind, problem.ref.cluster) == ("XDS0611", FLEET_EXPORT, "north")
+    fleet.apply([Delete("north", ObjectKey("ServiceExport", "shop", "pay"))])
+    assert tiers(fleet, key=SET) == [("by the weights of the exports", {"north": 3, "west": 1})]
+    assert fleet.problems() == ()
 
 
 def test_weights_that_sum_to_nothing_do_not_count():

@@ -65,7 +65,7 @@ def ours(world, client, locality):
     item = make(
         "DestinationRule", "pay", spec={"host": "pay", "trafficPolicy": {"loadBalancer": {"localityLbSetting": locality}}}
     )
-    policy = read_rule(client.cluster, item, frozenset(REGIONS))
+    policy = read_rule(client.cluster, item, frozenset())
     endpoints = [Endpoint(at, (f"10.0.0.{number}",), 80, Health.HEALTHY) for number, at in enumerate(world, 1)]
     service = Service(
         ServiceKey("shop", "pay", "c1"), (Port(80, "http", Protocol.HTTP),), {80: tuple(endpoints)}, {}, frozenset()

@@ -10,6 +10,7 @@ from xds.admin.memory import memory_of
 from xds.admin.overrides import concerning, drains
 from xds.admin.snapshots import NotFoundError
 from xds.model.events import ObjectKey
+from xds.model.exports import EXPORTS
 from xds.model.imports import invalid
 from xds.model.service import Health
 from xds.model.view import View
@@ -92,5 +93,5 @@ def _memory_use(found: Memory) -> admin.MemoryUse:
 def _valid_exports(plane: ControlPlane, name: str) -> list[bool]:
     """Return of each ServiceExport of a cluster whether it is valid."""
     items = plane.clusters[name].items if name in plane.clusters else {}
-    exported = (ObjectKey("Service", key.namespace, key.name) for key in items if key.kind == "ServiceExport")
+    exported = {ObjectKey("Service", key.namespace, key.name) for key in items if key.kind in EXPORTS}
     return [not invalid(items.get(key)) for key in exported]

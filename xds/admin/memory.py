@@ -9,6 +9,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xds.model.events import ObjectKey
+from xds.model.exports import EXPORTS
 from xds.model.service import CLUSTERSET, ServiceKey
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 SAMPLE: Final = 64
 """Services that are measured, of all clusters together; at least LEAST of each."""
 LEAST: Final = 2
-OF_A_SERVICE: Final = ("Service", "ServiceExport", "ServiceImport")
+OF_A_SERVICE: Final = ("Service", *EXPORTS, "ServiceImport")
 _SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType, Enum)
 """What is there whether objects refer to it or not."""
 

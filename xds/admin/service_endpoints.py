@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from xds.admin.answers import object_ref
 from xds.model.events import ref_of
+from xds.model.exports import EXPORTS
 from xds.model.local import canonical_address
 from xds.model.service import Locality, ServiceKey
 from xds.model.slices import owner_of
@@ -44,7 +45,7 @@ class ServiceSlices:
         self._key = key
         imported = plane.imports.get(key)
         self._exporters = {one.cluster for one in imported.exports} if imported else set()
-        self._copied = {one.cluster for one in imported.exports if one.export.kind != "ServiceExport"} if imported else set()
+        self._copied = {one.cluster for one in imported.exports if one.export.kind not in EXPORTS} if imported else set()
         self._slices = [*self._own(), *self._copies()]
 
     def has(self, ref: Ref) -> bool:

@@ -9,6 +9,7 @@ from xds.admin.flomesh import flomesh_services
 from xds.admin.service_endpoints import ServiceSlices, created_at
 from xds.admin.snapshots import NotFoundError
 from xds.model.events import ObjectKey
+from xds.model.exports import EXPORTS, export_in
 from xds.model.fleet import SHARING
 from xds.model.imports import INVALID_TYPE, NO_SERVICE, invalid
 from xds.model.local import distribution_of
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from xds.model.sharing import Sharing
     from xds.problems import Ref
 
-KINDS = ("Service", "ServiceExport", "ServiceImport", *FLOMESH_KINDS)
+KINDS = ("Service", *EXPORTS, "ServiceImport", *FLOMESH_KINDS)
 """Of the objects that have a service's name."""
 _JOINED = "ports are joined; the clusters that have this one serve it"
 
@@ -74,7 +75,7 @@ def service(plane: ControlPlane, namespace: str, name: str) -> admin.ServiceDesc
 def _service(service: Service, known: Mapping[ServiceKey, Service]) -> admin.Service:
     key = service.key
     merged = known.get(ServiceKey(key.namespace, key.name, CLUSTERSET))
-    exporters = {ref.cluster for ref in merged.origins if ref.kind == "ServiceExport"} if merged else set()
+    exporters = {ref.cluster for ref in merged.origins if ref.kind in EXPORTS} if merged else set()
     return admin.Service(
         name=key.fqdn,
         cluster=key.scope,
@@ -102,7 +103,7 @@ def _exports(plane: ControlPlane, key: ServiceKey) -> Iterator[admin.ServiceExpo
     }
     for member in sorted(plane.members.keys() & plane.clusters.keys()):
         items = plane.clusters[member].items
-        if export := items.get(ObjectKey("ServiceExport", key.namespace, key.name)):
+        if export := export_in(items, key.namespace, key.name):
             reason = invalid(items.get(ObjectKey("Service", key.namespace, key.name)))
             yield admin.ServiceExport(
                 cluster=member,
@@ -113,7 +114,7 @@ def _exports(plane: ControlPlane, key: ServiceKey) -> Iterator[admin.ServiceExpo
             )
     imported = plane.imports.get(key)
     for one in imported.exports if imported else ():
-        if one.export.kind != "ServiceExport":
+        if one.export.kind not in EXPORTS:
             yield admin.ServiceExport(cluster=one.cluster, valid=True, copied=True)
 
 

@@ -49,7 +49,7 @@ class World:
             fleet = Offline(clusters).fleet
             # Of a cluster that is only declared there, API servers tell the control plane what the directory does not know.
             if fleet.members and fleet.members.keys() <= fleet.clusters.keys():
-                known = Known(fleet.members, fleet.services.values())
+                known = Known.of(fleet)
                 self._clusters = clusters
                 self._members = {*fleet.members}
                 self._places = known.places

@@ -37,8 +37,7 @@ def endpoints(  # noqa: PLR0913 - an argument for each option
 
     SERVICE is the name of one, or its first parts: web, web.shop, web.shop.svc.clusterset.local:80.
     """
-    found = client.snapshot(node, type_name="eds")
-    assignments = [item["resource"] for held in found["types"] for item in held.get("resources", [])]
+    assignments = _assignments(client, node)
     if service:
         assignments = _named(assignments, service, node)
     items = [item for assignment in assignments for item in _items(assignment)]
@@ -50,6 +49,18 @@ def endpoints(  # noqa: PLR0913 - an argument for each option
     print_table(headers, map(_row, items), show_headers=not no_headers)
     if not items:
         note("no such endpoint" if assignments else f"{node} has not been given endpoints of any service")
+
+
+def _assignments(client: Client, node: str) -> list[Json]:
+    """Return what a node is given, by service: endpoints that are called by name stand in their clusters."""
+    found = client.snapshot(node, type_name="eds")
+    clusters = client.snapshot(found["view"], version=found["version"], type_name="cds")
+    assignments = [*_resources(found), *(one["load_assignment"] for one in _resources(clusters) if "load_assignment" in one)]
+    return sorted(assignments, key=lambda one: str(one["cluster_name"]))
+
+
+def _resources(snapshot: Json) -> list[Json]:
+    return [item["resource"] for held in snapshot["types"] for item in held.get("resources", [])]
 
 
 def _named(assignments: list[Json], service: str, node: str) -> list[Json]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from xds.model.events import Delete, Doubt, Upsert
+from xds.model.exports import EXPORTS
 from xds.model.objects import EndpointSlice
 from xds.model.slices import MANAGED_BY_LABEL, MCS_MANAGER, owner_of
 
@@ -187,8 +188,8 @@ class Guard:
             name = (key.namespace, key.name)
             if key.kind == "Service":
                 lost.add(name)
-            elif key.kind == "ServiceExport":
-                exports[name] = {key.name}
+            elif key.kind in EXPORTS:
+                exports.setdefault(name, set()).add(key.kind)
             elif owner := self._service_of(key):
                 slices.setdefault(owner, set()).add(key.name)
         return self._services.having(lost) | self._services.without(slices), self._exports.without(exports)
@@ -212,12 +213,12 @@ class Guard:
                 self.objects[event.key] = event.object
 
     def _index(self, key: ObjectKey, new: KubernetesObject | None, now_s: float | None) -> None:
-        if key.kind == "ServiceExport":
+        if key.kind in EXPORTS:
             name = (key.namespace, key.name)
             if new:
-                self._exports.add(name, key.name)
+                self._exports.add(name, key.kind)
             else:
-                self._exports.remove(name, key.name, now_s)
+                self._exports.remove(name, key.kind, now_s)
         elif key.kind == "EndpointSlice":
             old, owner = self._service_of(key), _owner(key, new) if _endpoints(new) else None
             if owner:

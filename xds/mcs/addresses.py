@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from xds.mcs.world import exports_of, has_namespace, is_ours, stands_for
 from xds.model import objects
 from xds.model.events import FLEET, ObjectKey
+from xds.model.exports import EXPORTS
 from xds.problems import Problem, Ref
 from xds.ranges import Network, within
 
@@ -169,7 +170,7 @@ def _of_range(
 
 def _wanted(world: World) -> list[Name]:
     """Return every name whose import has addresses, the oldest first."""
-    exported = {(key.namespace, key.name) for one in world.clusters.values() for key in one.items if key.kind == "ServiceExport"}
+    exported = {(key.namespace, key.name) for one in world.clusters.values() for key in one.items if key.kind in EXPORTS}
     found: list[tuple[str, Name]] = []
     for name in exported:
         oldest = min(exports_of(world.clusters, *name), key=lambda one: one.age_key, default=None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xds.model import objects
 from xds.model.events import ObjectKey
+from xds.model.exports import EXPORTS, export_in
 from xds.model.imports import Exported, invalid
 from xds.model.slices import MCS_SERVICE_LABEL
 
@@ -35,7 +36,7 @@ class World(NamedTuple):
 
 def names_of(clusters: Mapping[str, Cluster], target: str) -> set[Name]:
     """Return the (namespace, name) of everything that may have to be written in a cluster, or taken back there."""
-    found = {(key.namespace, key.name) for cluster in clusters.values() for key in cluster.items if key.kind == "ServiceExport"}
+    found = {(key.namespace, key.name) for cluster in clusters.values() for key in cluster.items if key.kind in EXPORTS}
     for key, item in clusters[target].items.items():
         if key.kind == "ServiceImport":
             found.add((key.namespace, key.name))
@@ -47,9 +48,9 @@ def names_of(clusters: Mapping[str, Cluster], target: str) -> set[Name]:
 def exports_of(clusters: Mapping[str, Cluster], namespace: str, name: str) -> Iterator[Exported]:
     """Yield what each cluster exports of a name, as far as it is valid."""
     for cluster in clusters.values():
-        export = cluster.items.get(ObjectKey("ServiceExport", namespace, name))
+        export = export_in(cluster.items, namespace, name)
         service = cluster.items.get(ObjectKey("Service", namespace, name))
-        if isinstance(export, objects.ServiceExport) and isinstance(service, objects.Service) and not invalid(service):
+        if export is not None and isinstance(service, objects.Service) and not invalid(service):
             yield Exported(cluster.name, export, service.spec)
 
 

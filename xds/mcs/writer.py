@@ -17,6 +17,7 @@ from xds.mcs.campaign import Campaign, LeaseClient
 from xds.mcs.conditions import stamped
 from xds.mcs.plan import Put, plan
 from xds.mcs.world import names_of
+from xds.model import exports
 from xds.model.cluster import CLUSTER_ID
 from xds.model.events import Upsert
 from xds.model.objects import EndpointSlice, ServiceImport
@@ -40,7 +41,7 @@ RETRY_S: Final = (1.0, 30.0)
 """How long a name waits after a write of it failed, at first and at most."""
 AT_ONCE: Final = 8
 """Names that are written at a time."""
-ADDRESSED: Final = frozenset(("Service", "ServiceExport", "ServiceImport", "Namespace"))
+ADDRESSED: Final = frozenset(("Service", *exports.EXPORTS, "ServiceImport", "Namespace"))
 """What addresses of a range depend on; of slices, of which most is told, they do not."""
 PLANS: Final = 32
 """After so many plans others have their turn in the event loop."""
@@ -218,7 +219,7 @@ def touched_by(event: Upsert | Delete) -> set[Name] | None:
     """Return the (namespace, name) of the exported services that an object may be about; None for any."""
     key = event.key
     match key.kind:
-        case "Service" | "ServiceExport" | "ServiceImport":
+        case "Service" | "ServiceImport" | exports.MCS_EXPORT | exports.FLEET_EXPORT:
             found = {(key.namespace, key.name), (key.namespace, key.name.removeprefix("clusterset-"))}
             if isinstance(event, Upsert) and (stands_for := event.object.metadata.labels.get(MCS_SERVICE_LABEL)):
                 found.add((key.namespace, stands_for))

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from xds.model import objects
+from xds.model import exports, objects
 from xds.model.events import MemberState, ObjectKey, Standing
-from xds.model.hints import DISTRIBUTION
+from xds.model.hints import said_of
 from xds.model.local import NodePlace
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.slices import owner_of
@@ -96,14 +96,14 @@ class Cluster:
 
     def _index(self, key: ObjectKey, old: objects.KubernetesObject | None, new: objects.KubernetesObject | None) -> Touched:
         match key.kind:
-            case "Service" | "ServiceExport" | "ServiceImport":
+            case "Service" | "ServiceImport" | exports.MCS_EXPORT | exports.FLEET_EXPORT:
                 scope = self.name if key.kind == "Service" else CLUSTERSET
                 return Touched(frozenset((ServiceKey(key.namespace, key.name, scope),)))
             case "EndpointSlice":
                 found = [item for item in (old, new) if isinstance(item, objects.EndpointSlice)]
                 return Touched(frozenset().union(*[self._place_slice(item, is_new=item is new) for item in found]))
             case "Namespace":
-                return Touched(self._distributed(key.name, old, new))
+                return Touched(self._in_namespace(key.name, old, new))
             case "Node":
                 return self._place_node(key.name, new)
             case "ClusterProperty" if key.name == CLUSTER_ID:
@@ -111,12 +111,11 @@ class Cluster:
                 return Touched(members=True)
         return Touched(gateways=key.kind in GATEWAY_KINDS)
 
-    def _distributed(
+    def _in_namespace(
         self, namespace: str, old: objects.KubernetesObject | None, new: objects.KubernetesObject | None
     ) -> frozenset[ServiceKey]:
-        """Return the services for which a Namespace says what is preferred, if it says something else than before."""
-        before, now = (item.metadata.annotations.get(DISTRIBUTION, "") if item else "" for item in (old, new))
-        if before == now:
+        """Return the services for which a Namespace says something, if it says something else than before."""
+        if said_of(old) == said_of(new):
             return frozenset()
         keys = (key for key in self.items if key.kind == "Service" and key.namespace == namespace)
         return frozenset(ServiceKey(key.namespace, key.name, self.name) for key in keys)

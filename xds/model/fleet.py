@@ -30,8 +30,9 @@ from xds.model.events import (
     Upsert,
     ref_of,
 )
+from xds.model.exports import exports_in, overruled
 from xds.model.gateways import leads_elsewhere, with_gateways
-from xds.model.hints import DISTRIBUTION, INTERNAL_POLICY
+from xds.model.hints import INTERNAL_POLICY, said_of
 from xds.model.imports import INVALID_TYPE, Exported, Import, invalid
 from xds.model.istio_objects import DestinationRule
 from xds.model.karmada_objects import MultiClusterService
@@ -377,6 +378,7 @@ class Fleet:
         if sources:
             self._dirty_copies()
             self._remotes.rename(self.known)
+            self._given_anew.update(key for key, remote in self.remotes.items() if leads_elsewhere(remote))
         if names:
             self._dirty_sharings(names)
         self._remotes.move(moved)
@@ -443,7 +445,7 @@ class Fleet:
         remote = self.remotes.get(key)
         if remote is None or not leads_elsewhere(remote) or key.scope not in self.members:
             return found
-        return with_gateways(found, remote, self.members[key.scope].network)
+        return with_gateways(found, remote, self.members)
 
     def _shared(self, key: ServiceKey) -> Service | None:
         """Return a cluster's own service, with what a MultiClusterService gives it."""
@@ -493,17 +495,13 @@ class Fleet:
             known=self._membership.known,
             seen=cluster.seen.get(memory, frozenset()),
             doubted=not source and memory[:2] in cluster.doubted,
-            default_distribution=self._default_distribution(cluster, item.metadata.namespace),
+            namespace=said_of(cluster.items.get(ObjectKey("Namespace", "", item.metadata.namespace))),
             is_given_more=(sharing is not None and sharing.consumes(member.name))
             or (not source and leads_elsewhere(self.remotes.get(ServiceKey(*memory[:2], member.name)))),
         )
         result = build_local(given)
         cluster.seen[memory] = result.seen
         return result
-
-    def _default_distribution(self, cluster: Cluster, namespace: str) -> str:
-        found = cluster.items.get(ObjectKey("Namespace", "", namespace))
-        return found.metadata.annotations.get(DISTRIBUTION, "") if found else ""
 
     def _merged(self, key: ServiceKey) -> Service | None:
         exports: list[Export] = []
@@ -519,8 +517,9 @@ class Fleet:
             item = cluster.items.get(ObjectKey("ServiceImport", key.namespace, key.name))
             if isinstance(item, objects.ServiceImport):
                 imports.append((name, item))
-            export = cluster.items.get(ObjectKey("ServiceExport", key.namespace, key.name))
-            if isinstance(export, objects.ServiceExport):
+            if found := exports_in(cluster.items, key.namespace, key.name):
+                export, *others = found
+                problems += (problem for one in others for problem in overruled(name, one, export))
                 local = self._own.get(ServiceKey(key.namespace, key.name, name))
                 source = cluster.items.get(ObjectKey("Service", key.namespace, key.name))
                 if local is None or not isinstance(source, objects.Service):

@@ -10,14 +10,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from xds.model.events import ref_of
+from xds.model.events import Standing, ref_of
 from xds.model.local import canonical_address
 from xds.model.objects import UNDATED
 from xds.model.service import Endpoint, Health, Port, Protocol, Service
 
 if TYPE_CHECKING:
-    from xds.model.flomesh import GatewayTarget, Remote
-    from xds.problems import Ref
+    from collections.abc import Iterator, Mapping
+
+    from xds.model.flomesh import Remote
+    from xds.model.members import Member
 
 
 NOTE: Final = "a gateway; nobody tells whether it is well"
@@ -28,21 +30,19 @@ def leads_elsewhere(remote: Remote | None) -> bool:
     return remote is not None and bool(remote.gateways) and remote.policy is not None and remote.policy.leads_elsewhere
 
 
-def with_gateways(own: Service | None, remote: Remote, network: str) -> Service:
+def with_gateways(own: Service | None, remote: Remote, members: Mapping[str, Member]) -> Service:
     """Return what clients in a cluster are given under the name.
 
     Args:
         own: what their cluster has itself, if it has a Service of the name.
         remote: an import that they may use.
-        network: theirs, from which gateways are reached.
+        members: theirs, from whose network gateways are reached, and those that the gateways are of.
     """
     found = own or _empty(remote)
-    origin = ref_of(remote.key.scope, remote.imports[0])
     ports = {port.number: port for port in remote.ports}
     ports |= {port.number: _as_http(port) if port.number in remote.gateways else port for port in found.ports}
     endpoints = {
-        number: (*found.endpoints.get(number, ()), *_endpoints(remote.gateways.get(number, ()), found, number, network, origin))
-        for number in sorted(ports)
+        number: (*found.endpoints.get(number, ()), *_endpoints(remote, found, number, members)) for number in sorted(ports)
     }
     resolved = frozenset(
         number for number, targets in remote.gateways.items() if any(not canonical_address(one.address) for one in targets)
@@ -53,6 +53,7 @@ def with_gateways(own: Service | None, remote: Remote, network: str) -> Service:
         ports=tuple(ports[number] for number in sorted(ports)),
         endpoints=endpoints,
         has_gateways=True,
+        has_degraded=found.has_degraded or any(one.standing for listed in endpoints.values() for one in listed),
         resolved=resolved,
         origins=tuple(sorted(origins)),
     )
@@ -69,10 +70,20 @@ def _as_http(port: Port) -> Port:
     return port if port.protocol.is_http else replace(port, protocol=Protocol.HTTP)
 
 
-def _endpoints(targets: tuple[GatewayTarget, ...], own: Service, port: int, network: str, origin: Ref) -> tuple[Endpoint, ...]:
+def _endpoints(remote: Remote, own: Service, port: int, members: Mapping[str, Member]) -> Iterator[Endpoint]:
     taken = {(address, one.port) for one in own.endpoints.get(port, ()) for address in one.addresses}
-    return tuple(
-        Endpoint(one.locality, (one.address,), one.port, Health.HEALTHY, network, note=NOTE, gateway=one.path, origin=origin)
-        for one in targets
-        if (one.address, one.port) not in taken
-    )
+    network, origin = members[remote.key.scope].network, ref_of(remote.key.scope, remote.imports[0])
+    for one in remote.gateways.get(port, ()):
+        if (one.address, one.port) not in taken:
+            standing = members[one.cluster].standing if one.cluster in members else Standing.FULL
+            yield Endpoint(
+                locality=one.locality,
+                addresses=(one.address,),
+                port=one.port,
+                health=Health.HEALTHY,
+                network=network,
+                standing=standing,
+                gateway=one.path,
+                note=NOTE,
+                origin=origin,
+            )

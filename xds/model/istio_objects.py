@@ -55,12 +55,12 @@ class LoadBalancer(Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class OutlierDetection(Struct, frozen=True, rename="camel", kw_only=True):
-    """`spec.trafficPolicy.outlierDetection`; None is Istio's default."""
+    """`spec.trafficPolicy.outlierDetection`; None is Istio's default, and so is 0 of a percentage."""
 
     consecutive_5xx_errors: int | None = field(default=None, name="consecutive5xxErrors")
     consecutive_gateway_errors: int | None = None
     consecutive_errors: int | None = None
-    """An older name of `consecutiveGatewayErrors`."""
+    """Without effect in Istio, too."""
     split_external_local_origin_errors: bool = False
     consecutive_local_origin_failures: int | None = None
     interval: str | None = None

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from enum import Flag, auto
 from functools import lru_cache
 
-from xds.model import flomesh_objects, gateway_objects, istio_objects, karmada_objects, objects, traffic_objects
+from xds.model import exports, flomesh_objects, gateway_objects, istio_objects, karmada_objects, objects, traffic_objects
 
 
 class Level(Flag):
@@ -56,6 +56,7 @@ KINDS = {
         Kind("Pod", "", ("v1",), objects.Pod),
         Kind("EndpointSlice", "discovery.k8s.io", ("v1",), objects.EndpointSlice),
         Kind("ServiceExport", "multicluster.x-k8s.io", ("v1alpha1", "v1beta1"), objects.ServiceExport),
+        Kind("ServiceExport", exports.FLEET_GROUP, ("v1beta1", "v1alpha1"), objects.ServiceExport, is_qualified=True),
         Kind("ServiceImport", "multicluster.x-k8s.io", ("v1alpha1", "v1beta1"), objects.ServiceImport),
         Kind("ClusterProperty", "about.k8s.io", ("v1alpha1", "v1beta1"), objects.ClusterProperty, namespaced=False),
         Kind("Gateway", "gateway.networking.k8s.io", ("v1", "v1beta1"), gateway_objects.Gateway),

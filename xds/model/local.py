@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from xds.model.events import ref_of
-from xds.model.hints import DISTRIBUTION, hints_of
+from xds.model.hints import DISTRIBUTION, SLICE_WEIGHT, hints_of
 from xds.model.protocols import protocol_of
 from xds.model.service import Endpoint, Health, Locality, Port, Service, ServiceKey
 from xds.model.slices import SERVICE_NAME_LABEL, owner_of
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CAPACITY: Final = "traffic.isthmus.dev/endpoint-capacity"
 """Annotation of a Service: what one of its endpoints can bear, in requests a second."""
+MAINTAINED: Final = f"in maintenance: its EndpointSlice has {SLICE_WEIGHT} 0"
 TRAFFIC_DISTRIBUTIONS = {
     "PreferSameZone": "PreferSameZone",
     "PreferClose": "PreferSameZone",
@@ -64,8 +65,8 @@ class LocalInput:
     """Endpoints that have been ready before (memory of the fleet), by identity."""
     doubted: bool = False
     """Whether all of them may be gone."""
-    default_distribution: str = ""
-    """What its namespace says of `trafficDistribution`, for Services that say nothing (`xds.model.hints.DISTRIBUTION`)."""
+    namespace: Mapping[str, str] = field(default_factory=dict)
+    """What its Namespace says for the Services in it (`xds.model.hints.said_of`)."""
     is_given_more: bool = False
     """Whether other clusters share their endpoints with it, so that it needs none of its own."""
 
@@ -106,6 +107,8 @@ class _Found:
     origin: Ref
     cluster: str
     """Where it runs."""
+    is_maintained: bool
+    """It is in maintenance, so it is not to be used."""
 
 
 @dataclass(slots=True)
@@ -144,7 +147,7 @@ class _Builder:
             traffic_distribution=self.distribution(),
             age=given.service.metadata.age,
             capacities=self.capacities(),
-            hints=hints_of(given.service),
+            hints=hints_of(given.service, given.namespace),
             origins=(self.ref,),
         )
         return LocalResult(service, frozenset(self.seen), tuple(self.problems))
@@ -167,7 +170,7 @@ class _Builder:
             if text:
                 known = ", ".join((*TRAFFIC_DISTRIBUTIONS, *(["Any"] if at == annotation else [])))
                 self.problem("XDS0213", f"{text!r} is unknown", at=at, hint=f"use one of {known}")
-        return _ANNOTATED.get(self.given.default_distribution.casefold(), "")
+        return _ANNOTATED.get(self.given.namespace.get(DISTRIBUTION, "").casefold(), "")
 
     def capacities(self) -> dict[str, float]:
         """Return what one endpoint can bear, where its Service says so."""
@@ -217,6 +220,7 @@ class _Builder:
             if item.address_type == "FQDN":
                 self.problem("XDS0205", "addressType FQDN is not served", at="addressType", hint="use IPv4 or IPv6", ref=origin)
                 continue
+            is_maintained = self.is_maintained(item, origin)
             where = "" if cluster == self.given.member.name else f"{cluster}:"  # clusters have pods of one name
             usable = [
                 (where + name, entry)
@@ -229,8 +233,16 @@ class _Builder:
                     continue
                 named = found[port.name or ""]  # there is a port of that name, even if no endpoint has it yet
                 for identity, entry in usable:
-                    self.merge(named, _Found([], port.port, entry, origin, cluster), identity)
+                    self.merge(named, _Found([], port.port, entry, origin, cluster, is_maintained), identity)
         return found
+
+    def is_maintained(self, item: objects.EndpointSlice, origin: Ref) -> bool:
+        """Return whether a slice takes its endpoints out of use, by Cilium's weight 0."""
+        weight = item.metadata.annotations.get(SLICE_WEIGHT)
+        if weight is not None and weight != "0":
+            message, hint = f"{weight!r} is not followed: only 0 is, which takes the endpoints out of use", "use a TrafficPolicy"
+            self.problem("XDS0611", message, at=f'metadata.annotations["{SLICE_WEIGHT}"]', hint=hint, ref=origin)
+        return weight == "0"
 
     def identity(self, entry: objects.SliceEndpoint, index: int, origin: Ref) -> list[str]:
         """Return [identity] of an endpoint: its target where it has one, as both families name it; [] if it is unusable."""
@@ -287,6 +299,8 @@ class _Builder:
         health = self.health(identity, item.source.conditions)
         if health is None:
             return None
+        if item.is_maintained:
+            health = Health.DRAINING
         return Endpoint(
             locality=self.locality(item),
             addresses=tuple(sorted(item.addresses, key=lambda address: ":" in address)),
@@ -296,6 +310,7 @@ class _Builder:
             node=item.source.node_name or "",
             hostname=item.source.hostname or "",
             standing=self.given.known.get(item.cluster, self.given.member).standing,
+            note=MAINTAINED if item.is_maintained else "",
             origin=item.origin,
         )
 

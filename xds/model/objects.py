@@ -171,7 +171,7 @@ class ExportSpec(Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class ServiceExport(KubernetesObject, frozen=True, rename="camel", kw_only=True):
-    """multicluster.x-k8s.io ServiceExport: exports the Service of its own name (KEP-1645)."""
+    """multicluster.x-k8s.io ServiceExport: exports the Service of its own name (KEP-1645); Azure Fleet's, too."""
 
     spec: ExportSpec = ExportSpec()
     status: ExportStatus = ExportStatus()

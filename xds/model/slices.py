@@ -5,6 +5,7 @@
   cluster exports; a Service of the holder may be named, too, that stands for it.
 - Karmada, for a MultiClusterService: the annotation `endpointslice.karmada.io/provision-cluster` names where the endpoints of a
   Service of the holder run.
+- Cilium, for a global Service whose endpoints it copies: the label `multicluster.kubernetes.io/source-cluster` alone does that.
 - Karmada, for a ServiceImport: the slice is named `imported-<cluster>-<slice>`, and belongs to a Service `derived-<name>`.
 """
 
@@ -47,4 +48,4 @@ def owner_of(item: EndpointSlice) -> Owner:
         # The slice's own name, at the end, begins with the service's.
         source, _, _ = meta.name.removeprefix("imported-").partition(f"-{exported}-")
         return Owner(service, exported, source)
-    return Owner(service, source=meta.annotations.get(KARMADA_PROVIDER, ""))
+    return Owner(service, source=meta.annotations.get(KARMADA_PROVIDER) or meta.labels.get(MCS_CLUSTER_LABEL, ""))

@@ -104,6 +104,8 @@ class OutlierSpec(Struct, frozen=True, rename="camel", kw_only=True, omit_defaul
     """Connections that fail in a row; 0: never."""
     consecutive_server_errors: Annotated[int, Meta(ge=0, le=1000)] = 0
     """Answers 5xx in a row; 0: never, since an application may mean them."""
+    consecutive_gateway_errors: Annotated[int, Meta(ge=0, le=1000)] = 0
+    """Answers 502, 503 and 504 in a row, which are more often those of a proxy in front of a dead application; 0: never."""
     interval_seconds: Annotated[float, Meta(ge=0.001, le=3600)] = 5
     base_ejection_seconds: Annotated[float, Meta(ge=0.001, le=3600)] = 5
     max_ejection_seconds: Annotated[float, Meta(ge=0.001, le=86_400)] = 60

@@ -92,7 +92,7 @@ def named_by(item: KubernetesObject | None) -> frozenset[Name]:
         case DestinationRule():
             host = item.service
             return frozenset({(host.namespace, host.name)} if host and host.kind == "Service" else ())
-        case Service() if is_global(item):
+        case Service() if is_global(item.metadata.annotations):
             return frozenset(((item.metadata.namespace, item.metadata.name),))
     return frozenset()
 

@@ -20,6 +20,7 @@ from xds.problems import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from xds.model.fleet import Fleet
     from xds.model.members import Member
     from xds.model.service import Locality, Service
     from xds.model.traffic_objects import StrategySpec, TierSpec, TrafficPolicy, TrafficPolicySpec, WeightSpec
@@ -49,14 +50,25 @@ class Known:
     Args:
         members: by name.
         services: whose endpoints may be in places that no member declares; looked at only when one is named.
+        nodes: (region, zone) of the members' nodes.
     """
 
-    def __init__(self, members: Mapping[str, Member], services: Iterable[Service] = ()) -> None:
+    def __init__(
+        self, members: Mapping[str, Member], services: Iterable[Service] = (), nodes: Iterable[tuple[str, str]] = ()
+    ) -> None:
         self.members = members
         self._services = services
+        self._nodes = nodes
+
+    @staticmethod
+    def of(fleet: Fleet) -> Known:
+        """Return what there is in a fleet."""
+        there = [(fleet.clusters[name], one.region) for name, one in fleet.members.items() if name in fleet.clusters]
+        nodes = {(place.region or region, place.zone) for cluster, region in there for place in cluster.nodes.values()}
+        return Known(fleet.members, fleet.services.values(), nodes)
 
     def names(self, what: str) -> set[str]:
-        """Return all names of a `cluster`, `region`, `zone` or `provider`."""
+        """Return all names of a `cluster`, `region`, `zone`, `region/zone` or `provider`."""
         return self._declared[what] | self._seen[what]
 
     def has(self, what: str, name: str) -> bool:
@@ -90,10 +102,10 @@ class Known:
     @cached_property
     def _declared(self) -> dict[str, set[str]]:
         found = self.members.values()
+        places = {(one.region, zone) for one in found for zone in one.zones or [""]}
         return {
             "cluster": {*self.members},
-            "region": {one.region for one in found if one.region},
-            "zone": {zone for one in found for zone in one.zones},
+            **_named_places(places.union(self._nodes)),
             "provider": {one.provider for one in found if one.provider},
         }
 
@@ -114,10 +126,18 @@ class Known:
     def _seen(self) -> dict[str, set[str]]:
         return {
             "cluster": {at.cluster for at in self._places},
-            "region": {at.region for at in self._places if at.region},
-            "zone": {at.zone for at in self._places if at.zone},
+            **_named_places({(at.region, at.zone) for at in self._places}),
             "provider": set(),
         }
+
+
+def _named_places(places: set[tuple[str, str]]) -> dict[str, set[str]]:
+    """Return the names of (region, zone)."""
+    return {
+        "region": {region for region, _ in places if region},
+        "zone": {zone for _, zone in places if zone},
+        "region/zone": {f"{region}/{zone}" for region, zone in places if region and zone},
+    }
 
 
 def faults(cluster: str, item: TrafficPolicy, known: Known) -> Iterator[Fault]:

@@ -116,7 +116,7 @@ class PolicyBook:
         for key, service in services.items():
             named[key.namespace, key.name].append(service)
         self._names = _by_namespace(named, self._names)
-        known = Known(members, services.values())
+        known = Known.of(fleet)
         for cluster, item in fleet.policies():
             identity = _identity(cluster, item)
             entry = before.get(identity)
@@ -140,7 +140,7 @@ class PolicyBook:
         self._awaited = tuple(place for entry in self._entries.values() for fault in entry.faults for place in fault.awaited)
         self._override_problems = tuple(problems(overriding, known, self._items))
         fleet.keep_targets(self._in_force)
-        self._foreign.refresh(fleet)
+        self._foreign.refresh(fleet, known)
         self._find_subjects()
         self.soaks_s = frozenset(one.fail_back_s for one in self._subjects.values() if one.fail_back_s)
         in_force = {one.policy for one in self._entries.values() if one.policy} | {*NO_POLICY.values()}
@@ -156,9 +156,10 @@ class PolicyBook:
 
     def awaits(self, services: Iterable[Service]) -> bool:
         """Return whether endpoints of services are at places that policies name and that there were not: judge those anew."""
-        if not self._awaited:
+        if not (self._awaited or self._foreign.awaited):
             return False
-        return any(map(Known(self._members, services).sees, self._awaited))
+        known = Known(self._members, services)
+        return any(map(known.sees, self._awaited)) or any(known.has(*named) for named in self._foreign.awaited)
 
     def governing(self, service: Service, port: int, cluster: str) -> Governance:
         """Return what governs a port of a service for clients in a cluster."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from xds.model.events import ref_of
 from xds.model.istio_objects import NODE_LABEL
 from xds.model.traffic_objects import OWN, OutlierSpec, PlaceSpec, WeightSpec
+from xds.policy.istio_places import CLUSTER_LABEL, REGION_LABEL, ZONE_LABEL, Parts, is_region, label_of
 from xds.policy.policies import (
     ALL_ALIKE,
     ANYWHERE,
@@ -30,11 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from xds.model.istio_objects import DestinationRule, Distribute, LocalityLbSetting, OutlierDetection
+    from xds.policy.istio_places import Named
 
-CLUSTER_LABEL: Final = "topology.istio.io/cluster"
 NETWORK_LABEL: Final = "topology.istio.io/network"
-REGION_LABEL: Final = "topology.kubernetes.io/region"
-ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 
 CONSECUTIVE: Final = 5
 INTERVAL_S: Final = 10.0
@@ -53,23 +52,6 @@ _PART: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ms|us|µs|ns|h|m|s)")
 OWN_REGION: Final = Rung("own region", (Selector(PlaceSpec(regions=[OWN])),))
 
 
-class Parts(NamedTuple):
-    """A place as Istio writes it; "" is any."""
-
-    region: str
-    zone: str
-    subzone: str
-
-    @staticmethod
-    def of(text: str) -> Parts | None:
-        """Return what a text means; None if Istio would not take it."""
-        parts = [("" if part == "*" else part) for part in text.split("/")]
-        if not text or len(parts) > 3 or "" in text.split("/"):
-            return None
-        found = Parts(*parts, *[""] * (3 - len(parts)))
-        return None if (found.zone and not found.region) or (found.subzone and not found.zone) else found
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What a `localityLbSetting` comes to, entry by entry."""
@@ -78,17 +60,17 @@ class Rules:
     by_client: tuple[ForClients, ...] = ()
 
 
-def read_rule(cluster: str, item: DestinationRule, regions: frozenset[str], *, node_only: bool = False) -> Policy:
+def read_rule(cluster: str, item: DestinationRule, missing: frozenset[Named], *, node_only: bool = False) -> Policy:
     """Return the policy of a rule from which something follows.
 
     Args:
         cluster: that holds it.
         item: the object.
-        regions: those that are known: requests are not distributed to places of which none is in one of them.
+        missing: places that it names and that there are not: requests are not distributed to these alone.
         node_only: whether the service is used on the client's node alone, which counts whatever the rule says of places.
     """
     ref, places, outliers = ref_of(cluster, item), item.locality, item.outliers
-    rules = Rules(()) if places is None else _rules(places, regions)  # none: the default ladder
+    rules = Rules(()) if places is None else _rules(places, missing)  # none: the default ladder
     if node_only:
         rules = Rules(*NODE_ONLY)
     settings = ClusterSettings()
@@ -98,11 +80,11 @@ def read_rule(cluster: str, item: DestinationRule, regions: frozenset[str], *, n
     return Policy(name=str(ref), rungs=rules.rungs, by_client=rules.by_client, cluster=settings, origin=ref)
 
 
-def _rules(setting: LocalityLbSetting, regions: frozenset[str]) -> Rules:
+def _rules(setting: LocalityLbSetting, missing: frozenset[Named]) -> Rules:
     if setting.enabled is False:
         return Rules((ALL_ALIKE,))
     if setting.distribute:
-        return Rules((ALL_ALIKE,), tuple(_distributed(one) for one in setting.distribute if not unusable(one, regions)))
+        return Rules((ALL_ALIKE,), tuple(_distributed(one) for one in setting.distribute if not unusable(one, missing)))
     if setting.failover_priority:
         return Rules((*_by_labels(setting.failover_priority), ANYWHERE))
     others = [
@@ -113,26 +95,22 @@ def _rules(setting: LocalityLbSetting, regions: frozenset[str]) -> Rules:
     return Rules((OWN_ZONE, OWN_REGION, ANYWHERE), tuple(others))
 
 
-def is_region(name: str) -> bool:
-    """Return whether a name can be one of a region: `failover` goes from region to region."""
-    return bool(name) and "/" not in name and "*" not in name
-
-
 def _towards(region: str) -> Rung:
     return Rung(f"region {region}", (Selector(PlaceSpec(regions=[region])),))
 
 
-def unusable(entry: Distribute, regions: frozenset[str]) -> str:
+def unusable(entry: Distribute, missing: frozenset[Named]) -> str:
     """Return why nothing can be distributed by an entry, "" if it can."""
     at, to = Parts.of(entry.from_), [Parts.of(place) for place in entry.to]
     if at is None or None in to or not to:
         return "has a place that is none"
     if at.subzone or any(place.subzone for place in to if place):
         return "names sub-zones, which are not read of nodes"
-    if regions and not any(place.region in ("", *regions) for place in to if place):
-        return "sends requests to regions of which none exists"
-    if not any(weight > 0 for weight in entry.to.values()):
+    used = [place for place, weight in zip(to, entry.to.values(), strict=True) if place and weight > 0]
+    if not used:
         return "sends requests nowhere"
+    if all(place.named in missing for place in used):
+        return "sends requests to places of which none exists"
     return ""
 
 
@@ -146,12 +124,6 @@ def _distributed(entry: Distribute) -> ForClients:
     assert at is not None, "looked at before"
     rung = Rung(f"distributed from {entry.from_}", ANYWHERE.selectors, weights=tuple(weights))
     return ForClients(at.region, at.zone, (rung,))
-
-
-def label_of(priority: str) -> tuple[str, str]:
-    """Return the key of a `failoverPriority`, and the value that takes the place of the client's, "" for none."""
-    key, _, value = priority.partition("=")
-    return key, value
 
 
 def is_followed(priority: str) -> bool:
@@ -188,21 +160,25 @@ def _by_labels(priorities: Iterable[str]) -> tuple[Rung, ...]:
 def outlier_spec(given: OutlierDetection) -> OutlierSpec:
     """Return outlier detection as Istio has it, but that all endpoints may be ejected if it does not say how many.
 
-    Istio counts connections that fail as answers 5xx unless it is told to split them; here they are always counted apart, so
-    they get the same threshold.
+    `istio/istio: pilot/pkg/networking/core/cluster_traffic_policy.go`: 0 switches off `consecutive5xxErrors` and
+    `consecutiveGatewayErrors`; of the other counts it is as good as nothing. Istio counts connections that fail as answers 503
+    unless it is told to split them; here they are always counted apart, so they get the lower one of both thresholds.
     """
     answers = CONSECUTIVE if given.consecutive_5xx_errors is None else given.consecutive_5xx_errors
-    local = answers
+    gateway = given.consecutive_gateway_errors or 0
     if given.split_external_local_origin_errors:
-        local = CONSECUTIVE if given.consecutive_local_origin_failures is None else given.consecutive_local_origin_failures
+        local = given.consecutive_local_origin_failures or CONSECUTIVE
+    else:
+        local = min((one for one in (answers, gateway) if one > 0), default=0)
     base_s = _seconds(given.base_ejection_time, BASE_EJECTION_S)
     return OutlierSpec(
         consecutive_local_failures=min(MOST, max(0, local)),
         consecutive_server_errors=min(MOST, max(0, answers)),
+        consecutive_gateway_errors=min(MOST, max(0, gateway)),
         interval_seconds=_seconds(given.interval, INTERVAL_S),
         base_ejection_seconds=base_s,
         max_ejection_seconds=max(base_s, MAX_EJECTION_S),
-        max_ejection_percent=100 if given.max_ejection_percent is None else min(100, max(0, given.max_ejection_percent)),
+        max_ejection_percent=min(100, max(0, given.max_ejection_percent or 0)) or 100,
     )
 
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from xds.model.events import FLEET, ref_of
-from xds.model.hints import GLOBAL, INTERNAL_POLICY, is_true
+from xds.model.hints import INTERNAL_POLICY, is_global
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.policy import flomesh, hints, rule_notes
+from xds.policy.acceptance import Known
 from xds.policy.destination_rules import read_rule
+from xds.policy.istio_places import missing
 from xds.policy.subjects import CILIUM, FLOMESH, NODE_ONLY, RULE, WEIGHTS, Subject
 from xds.problems import Problem
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from xds.model.flomesh import Remote
     from xds.model.istio_objects import DestinationRule, Host
     from xds.model.service import Service
+    from xds.policy.istio_places import Named
     from xds.policy.notes import Note
     from xds.policy.policies import Policy
     from xds.problems import Ref
@@ -48,18 +51,20 @@ class ForeignPolicies:
         self._refs: dict[Name, Ref] = {}
         """The objects that policies are written in, as they are now."""
         self._fleet: Fleet | None = None
-        self._regions: frozenset[str] = frozenset()
+        self._known = Known({})
+        self.awaited: frozenset[Named] = frozenset()
+        """Places that are named and that there are not."""
         self._lost: list[tuple[Ref, Subject, Policy]] = []
         """What an older rule governs."""
         self._readings: dict[Hashable, _Reading] = {}
         self._before: Mapping[Hashable, _Reading] = {}
 
-    def refresh(self, fleet: Fleet) -> None:
-        """Read what a fleet has anew."""
+    def refresh(self, fleet: Fleet, known: Known) -> None:
+        """Read what a fleet has anew, where there is what is known."""
+        self._known, self.awaited = known, frozenset()
         self._fleet, self.subjects, self._refs, self._lost = fleet, {}, {}, []
         self._before, self._readings = self._readings, {}
         rules = sorted(fleet.destination_rules(), key=lambda pair: (pair[1].metadata.age, pair[0], pair[1].metadata.name))
-        self._regions = _regions(fleet) if rules else frozenset()
         for cluster, item in rules:
             if item.service is not None:
                 self._read_rule(fleet, cluster, item, item.service)
@@ -90,7 +95,7 @@ class ForeignPolicies:
 
     def _notes(self, fleet: Fleet) -> Iterator[tuple[Ref, Iterable[Note]]]:
         for cluster, item in fleet.destination_rules():
-            yield ref_of(cluster, item), rule_notes.notes(cluster, item, _surroundings(fleet, cluster, item, self._regions))
+            yield ref_of(cluster, item), rule_notes.notes(cluster, item, _surroundings(fleet, cluster, item, self._known))
         for service in fleet.services.values():
             if service.hints:
                 yield _own_ref(service), hints.notes(service, _exports(fleet, service.key))
@@ -109,9 +114,11 @@ class ForeignPolicies:
         return found.policy
 
     def _read_rule(self, fleet: Fleet, cluster: str, item: DestinationRule, host: Host) -> None:
-        regions, alone, ref = self._regions, _is_node_only(fleet, cluster, host), ref_of(cluster, item)
-        key, made_of = (RULE, _name(ref)), (item.spec, regions, alone)
-        policy = self._read(ref, key, made_of, lambda: read_rule(cluster, item, regions, node_only=alone))
+        there_is_no = missing(item.locality, self._known)
+        self.awaited |= there_is_no
+        alone, ref = _is_node_only(fleet, cluster, host), ref_of(cluster, item)
+        key, made_of = (RULE, _name(ref)), (item.spec, there_is_no, alone)
+        policy = self._read(ref, key, made_of, lambda: read_rule(cluster, item, there_is_no, node_only=alone))
         assert policy is not None, "something follows from a rule that governs a service"
         subject = Subject(cluster, host.kind, host.namespace, host.name, system=RULE)
         winner = self.subjects.setdefault(subject, policy)
@@ -123,7 +130,7 @@ class ForeignPolicies:
         made_of = given, service.traffic_distribution
         if INTERNAL_POLICY in given:
             self._enter(key, NODE_ONLY, self._read(ref, (NODE_ONLY, key), made_of, lambda: hints.node_only(ref)))
-        if is_true(given.get(GLOBAL, "")):
+        if is_global(given):
             made = self._read(ref, (CILIUM, key), made_of, lambda: hints.cilium(given, service.traffic_distribution, ref))
             self._enter(key, CILIUM, made)
 
@@ -161,23 +168,17 @@ def _is_node_only(fleet: Fleet, cluster: str, host: Host) -> bool:
     return service is not None and INTERNAL_POLICY in service.hints
 
 
-def _surroundings(fleet: Fleet, cluster: str, item: DestinationRule, regions: frozenset[str]) -> rule_notes.Surroundings:
+def _surroundings(fleet: Fleet, cluster: str, item: DestinationRule, known: Known) -> rule_notes.Surroundings:
     host = item.service
     if host is None:
-        return rule_notes.Surroundings(regions, exists=False, exports=hints.Exports(own=False, others=False, apart=()))
+        return rule_notes.Surroundings(known, exists=False, exports=hints.Exports(own=False, others=False, apart=()))
     own = ServiceKey(host.namespace, host.name, cluster)
     return rule_notes.Surroundings(
-        regions,
+        known,
         exists=(own if host.kind == "Service" else replace(own, scope=CLUSTERSET)) in fleet.services,
         exports=_exports(fleet, own),
         node_only=_is_node_only(fleet, cluster, host),
     )
-
-
-def _regions(fleet: Fleet) -> frozenset[str]:
-    """Return the regions that members and their nodes are in."""
-    of_nodes = {place.region for name in fleet.members if name in fleet.clusters for place in fleet.clusters[name].nodes.values()}
-    return frozenset(filter(None, {*of_nodes, *(member.region for member in fleet.members.values())}))
 
 
 def _exports(fleet: Fleet, key: ServiceKey) -> hints.Exports:

@@ -104,7 +104,7 @@ def apart_note(system: str, field: str, service: tuple[str, str], exports: Expor
 
 
 def _affinity(given: Mapping[str, str]) -> str:
-    return given.get(hints.AFFINITY, "none").casefold()
+    return given.get(hints.written(given, hints.AFFINITY), "none").casefold() or "none"
 
 
 def _weight(text: str) -> int | None:
@@ -112,30 +112,60 @@ def _weight(text: str) -> int | None:
 
 
 def _of_cilium(service: Service, exports: Exports) -> Iterator[Note]:
-    given, at = service.hints, annotation(hints.AFFINITY)
-    affinity, is_global = _affinity(given), hints.is_true(given.get(hints.GLOBAL, ""))
-    if affinity not in AFFINITIES:
-        hint = did_you_mean(affinity, AFFINITIES) or f"use one of {', '.join(AFFINITIES)}"
-        yield Note(NOT_FOLLOWED, at, f"{given[hints.AFFINITY]!r} is unknown; all clusters count alike", hint)
-    elif affinity != "none" and not is_global:
-        yield Note(NOT_FOLLOWED, at, f"has no effect without {hints.GLOBAL}: true, as with Cilium")
-    elif affinity != "none":
-        message = "Cilium leaves the preferred clusters when their last endpoint is gone; here they pass on what they cannot bear"
-        yield Note(DIFFERS, at, message)
+    given = service.hints
+    is_global, at = hints.is_global(given), hints.written(given, hints.GLOBAL)
+    yield from _of_namespace(service, exports)
+    if not (hints.is_true(given.get(at, "true")) or hints.is_false(given[at])):
+        yield Note(NOT_FOLLOWED, annotation(at), f"{given[at]!r} counts as false, as with Cilium", "set it to true or false")
+    yield from _of_affinity(given, is_global=is_global)
     if is_global:
-        yield from apart_note("Cilium", annotation(hints.GLOBAL), (service.key.namespace, service.key.name), exports)
-    is_shared = is_global and given.get(hints.SHARED, "true").casefold() != "false"
-    if is_shared and not exports.own and exports.apart:
-        message = "Cilium would let other clusters use its endpoints; here they do once it is exported"
-        hint = f"create a ServiceExport {service.key.namespace}/{service.key.name} in {service.key.scope}"
-        yield Note(NOT_FOLLOWED, annotation(hints.SHARED if hints.SHARED in given else hints.GLOBAL), message, hint)
-    elif exports.own and not is_shared and hints.SHARED in given:
-        message = "it is exported, so other clusters use its endpoints all the same"
-        yield Note(
-            NOT_FOLLOWED, annotation(hints.SHARED), message, "delete the ServiceExport, or give a TrafficPolicy sovereignty"
-        )
+        yield from apart_note("Cilium", annotation(at), (service.key.namespace, service.key.name), exports)
+    yield from _of_sharing(service, exports)
     if hints.ALGORITHM in given:
         yield Note(NOT_FOLLOWED, annotation(hints.ALGORITHM), "is not followed: endpoints take turns")
+
+
+def _of_namespace(service: Service, exports: Exports) -> Iterator[Note]:
+    """Yield what follows from a Namespace of which Cilium shares nothing."""
+    given, key = service.hints, hints.GLOBAL_NAMESPACE
+    if key not in given:
+        return
+    says = f"its Namespace says {key}: {given[key]!r}"
+    if not hints.is_false(given[key]):
+        message = f"{says}, which Cilium takes for false; here a slip takes nothing away"
+        yield Note(NOT_FOLLOWED, "metadata.namespace", message, "set it to true or false")
+        return
+    at = hints.written(given, hints.GLOBAL)
+    if hints.is_true(given.get(at, "")):
+        yield Note(NOT_FOLLOWED, annotation(at), f"has no effect, as with Cilium: {says}")
+    if exports.own:
+        message = f"{says}, so Cilium would not export it; here it is exported, so other clusters use its endpoints"
+        yield Note(NOT_FOLLOWED, "metadata.namespace", message, "delete the ServiceExport")
+
+
+def _of_affinity(given: Mapping[str, str], *, is_global: bool) -> Iterator[Note]:
+    affinity, key = _affinity(given), hints.written(given, hints.AFFINITY)
+    if affinity not in AFFINITIES:
+        hint = did_you_mean(affinity, AFFINITIES) or f"use one of {', '.join(AFFINITIES)}"
+        yield Note(NOT_FOLLOWED, annotation(key), f"{given[key]!r} is unknown; all clusters count alike", hint)
+    elif affinity != "none" and not is_global:
+        yield Note(NOT_FOLLOWED, annotation(key), f"has no effect without {hints.GLOBAL}: true, as with Cilium")
+    elif affinity != "none":
+        message = "Cilium leaves the preferred clusters when their last endpoint is gone; here they pass on what they cannot bear"
+        yield Note(DIFFERS, annotation(key), message)
+
+
+def _of_sharing(service: Service, exports: Exports) -> Iterator[Note]:
+    given, key = service.hints, service.key
+    at, is_shared = hints.written(given, hints.SHARED), hints.is_shared(given)
+    if is_shared and not exports.own and exports.apart:
+        message = "Cilium would let other clusters use its endpoints; here they do once it is exported"
+        hint = f"create a ServiceExport {key.namespace}/{key.name} in {key.scope}"
+        yield Note(NOT_FOLLOWED, annotation(at if at in given else hints.written(given, hints.GLOBAL)), message, hint)
+    elif exports.own and not is_shared and at in given:
+        message = "it is exported, so other clusters use its endpoints all the same"
+        hint = "delete the ServiceExport, or give a TrafficPolicy sovereignty"
+        yield Note(NOT_FOLLOWED, annotation(at), message, hint)
 
 
 def _of_linkerd(service: Service, exports: Exports) -> Iterator[Note]:

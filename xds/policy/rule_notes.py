@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xds.model.istio_objects import OWN_DOMAIN, LoadBalancer, RuleTraffic, host_of
-from xds.policy.destination_rules import NETWORK_LABEL, Parts, is_followed, is_region, label_of, parse_duration, unusable
+from xds.policy.destination_rules import NETWORK_LABEL, is_followed, parse_duration, unusable
 from xds.policy.hints import Exports, apart_note
+from xds.policy.istio_places import Parts, is_region, label_of, labelled, missing
 from xds.policy.notes import DIFFERS, NO_TARGET, NOT_FOLLOWED, Note
 from xds.problems import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from msgspec import Struct
 
     from xds.model.istio_objects import DestinationRule, Distribute, LocalityLbSetting, OutlierDetection
+    from xds.policy.acceptance import Known
+    from xds.policy.istio_places import Named
 
 _LOCALITY: Final = "spec.trafficPolicy.loadBalancer.localityLbSetting"
 _OUTLIERS: Final = "spec.trafficPolicy.outlierDetection"
@@ -40,7 +43,8 @@ _BALANCER: Final = {
 class Surroundings(NamedTuple):
     """What is known around a rule."""
 
-    regions: frozenset[str]
+    known: Known | None
+    """None: which places there are is told otherwise."""
     exists: bool
     """Whether its service exists."""
     exports: Exports
@@ -73,7 +77,7 @@ def notes(cluster: str, item: DestinationRule, around: Surroundings) -> Iterator
     if item.locality is not None and around.node_only:
         yield Note(NOT_FOLLOWED, _LOCALITY, "has no effect beside internalTrafficPolicy: Local of its Service")
     elif item.locality is not None:
-        yield from _of_locality(item.locality, around.regions, has_outliers=item.outliers is not None)
+        yield from _of_locality(item.locality, _Places.of(item.locality, around.known), has_outliers=item.outliers is not None)
     elif item.outliers is not None:
         message = "makes Istio prefer the client's zone and region, too; here it does not change the order of places"
         yield Note(DIFFERS, _OUTLIERS, message, "say which places are preferred in localityLbSetting, or in a TrafficPolicy")
@@ -121,53 +125,84 @@ def _aimless(item: DestinationRule) -> Iterator[Note]:
         yield Note(NOT_FOLLOWED, "spec.workloadSelector", message, "take it out, or write a TrafficPolicy")
 
 
-def _of_locality(setting: LocalityLbSetting, regions: frozenset[str], *, has_outliers: bool) -> Iterator[Note]:
+class _Places(NamedTuple):
+    """What a setting names that there is not, and what was probably meant."""
+
+    missing: frozenset[Named]
+    known: Known | None
+
+    @staticmethod
+    def of(setting: LocalityLbSetting, known: Known | None) -> _Places:
+        return _Places(missing(setting, known) if known else frozenset(), known)
+
+    def note(self, at: str, named: Named | None, consequence: str = "") -> Iterator[Note]:
+        """Yield that a place is missing, if it is."""
+        if named is not None and named in self.missing:
+            what, name = named
+            yield Note(NOT_FOLLOWED, at, f"there is no {what.rpartition('/')[2]} {name!r}{consequence}", self.hint([named]))
+
+    def hint(self, places: Iterable[Named | None]) -> str:
+        """Return what was probably meant by the first of some places that is missing."""
+        for what, name in (one for one in places if one and one in self.missing and self.known):
+            assert self.known is not None, "else nothing would be missing"
+            there = self.known.names(what)
+            few = f"known {what.rpartition('/')[2]}s: {', '.join(sorted(there))}" if there else ""
+            return did_you_mean(name, there) or few
+        return ""
+
+
+def _of_locality(setting: LocalityLbSetting, places: _Places, *, has_outliers: bool) -> Iterator[Note]:
     if setting.enabled is False:
         return
     if setting.distribute:
-        yield from _of_distribution(setting, setting.distribute, regions)
+        yield from _of_distribution(setting, setting.distribute, places)
         return
     if not has_outliers:
         message = "Istio would not fail over without outlierDetection; here the readiness of endpoints is enough"
         yield Note(DIFFERS, _LOCALITY, message)
     if setting.failover_priority:
-        yield from _of_labels(setting.failover_priority)
+        yield from _of_labels(setting.failover_priority, places)
         if setting.failover:
             message = "is not followed beside failoverPriority: places with equally many labels are one tier"
             yield Note(NOT_FOLLOWED, f"{_LOCALITY}.failover", message, "use one of them, or a TrafficPolicy with these tiers")
         return
-    yield from _of_failover(setting, regions)
+    yield from _of_failover(setting, places)
 
 
-def _of_distribution(setting: LocalityLbSetting, entries: list[Distribute], regions: frozenset[str]) -> Iterator[Note]:
+def _of_distribution(setting: LocalityLbSetting, entries: list[Distribute], places: _Places) -> Iterator[Note]:
     for index, entry in enumerate(entries):
         at = f"{_LOCALITY}.distribute[{index}]"
-        if why := unusable(entry, regions):
-            yield Note(NOT_FOLLOWED, at, f"{why}, so the entry is left out", _nearest([*entry.to], regions))
-        elif unknown := [text for text in entry.to if _is_unknown(text, regions)]:
-            message = f"there is no region of {unknown[0]!r}, so its share goes to the others"
-            yield Note(NOT_FOLLOWED, f"{at}.to", message, _nearest(unknown, regions))
+        to = [(part := Parts.of(text)) and part.named for text in entry.to]
+        if why := unusable(entry, places.missing):
+            yield Note(NOT_FOLLOWED, at, f"{why}, so the entry is left out", places.hint(to))
+            continue
+        start = Parts.of(entry.from_)
+        yield from places.note(
+            f"{at}.from", start and start.named, ", so the entry is for no clients but those that say they are there"
+        )
+        for named in dict.fromkeys(to):
+            yield from places.note(f"{at}.to", named, ", so its share goes to the others")
     for field, other in (("failover", setting.failover), ("failoverPriority", setting.failover_priority)):
         if other:
             message, hint = "has no effect beside distribute, as with Istio", "a TrafficPolicy can have both: tiers with weights"
             yield Note(NOT_FOLLOWED, f"{_LOCALITY}.{field}", message, hint)
 
 
-def _of_failover(setting: LocalityLbSetting, regions: frozenset[str]) -> Iterator[Note]:
+def _of_failover(setting: LocalityLbSetting, places: _Places) -> Iterator[Note]:
     seen: set[str] = set()
     for index, entry in enumerate(setting.failover or ()):
         at = f"{_LOCALITY}.failover[{index}]"
         for field, name in (("from", entry.from_), ("to", entry.to)):
             if not is_region(name):
                 yield Note(NOT_FOLLOWED, f"{at}.{field}", f"{name!r} is no region, so the entry is left out")
-            elif regions and name not in regions:
-                yield Note(NOT_FOLLOWED, f"{at}.{field}", f"there is no region {name!r}", _nearest([name], regions))
+            else:
+                yield from places.note(f"{at}.{field}", ("region", name))
         if entry.from_ in seen:
             yield Note(NOT_FOLLOWED, at, f"an entry before is for clients in {entry.from_!r} already, and counts")
         seen.add(entry.from_)
 
 
-def _of_labels(priorities: list[str]) -> Iterator[Note]:
+def _of_labels(priorities: list[str], places: _Places) -> Iterator[Note]:
     for index, priority in enumerate(priorities):
         key, _ = label_of(priority)
         at = f"{_LOCALITY}.failoverPriority[{index}]"
@@ -177,11 +212,13 @@ def _of_labels(priorities: list[str]) -> Iterator[Note]:
             message = f"{priority!r} is not known of endpoints here, so it is left out of the order"
             hint = "region, zone and cluster are known, and the client's own node; for labels of clusters use a TrafficPolicy"
             yield Note(NOT_FOLLOWED, at, message, hint)
+        else:
+            yield from places.note(at, labelled(priority), ", so no endpoint has this label")
 
 
 def _of_outliers(given: OutlierDetection) -> Iterator[Note]:
     at = f"{_OUTLIERS}.maxEjectionPercent"
-    if given.max_ejection_percent is None:
+    if not given.max_ejection_percent:  # Istio cannot tell 0 from nothing
         message = (
             "is not given: Istio would eject at most 10 % of the endpoints, so most of a dead region would stay in use; "
             "here all that fail may be ejected"
@@ -193,28 +230,14 @@ def _of_outliers(given: OutlierDetection) -> Iterator[Note]:
             "longer ready"
         )
         yield Note(DIFFERS, at, message, "100 lets clients leave a dead region by what they see themselves")
-    for field, value in (
-        ("consecutiveGatewayErrors", given.consecutive_gateway_errors),
-        ("consecutiveErrors", given.consecutive_errors),
-    ):
-        if value:
-            message = "is not followed: answers 5xx are counted together, and connections that fail apart"
-            yield Note(NOT_FOLLOWED, f"{_OUTLIERS}.{field}", message, "use consecutive5xxErrors")
+    if given.consecutive_errors:
+        hint = "use consecutiveGatewayErrors, or consecutive5xxErrors"
+        yield Note(NOT_FOLLOWED, f"{_OUTLIERS}.consecutiveErrors", "has no effect, as with Istio", hint)
+    if given.consecutive_local_origin_failures and not given.split_external_local_origin_errors:
+        message, hint = "has no effect, as with Istio", "set splitExternalLocalOriginErrors"
+        yield Note(NOT_FOLLOWED, f"{_OUTLIERS}.consecutiveLocalOriginFailures", message, hint)
     for field, text in (("interval", given.interval), ("baseEjectionTime", given.base_ejection_time)):
         if text and parse_duration(text) is None:
             yield Note(
                 NOT_FOLLOWED, f"{_OUTLIERS}.{field}", f"{text!r} is no duration above 0; Istio's default counts", "e.g. 30s"
             )
-
-
-def _is_unknown(text: str, regions: frozenset[str]) -> bool:
-    place = Parts.of(text)
-    return bool(place and place.region and regions and place.region not in regions)
-
-
-def _nearest(places: list[str], regions: frozenset[str]) -> str:
-    for text in places:
-        region = text.partition("/")[0]
-        if region not in regions and (hint := did_you_mean(region, regions)):
-            return hint
-    return f"known regions: {', '.join(sorted(regions))}" if regions else ""

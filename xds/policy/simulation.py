@@ -93,7 +93,7 @@ class World:
     @property
     def known(self) -> Known:
         """The places that there are."""
-        return Known(self.fleet.members, self.fleet.services.values())
+        return Known.of(self.fleet)
 
     def views(self) -> list[View]:
         """Return one view for each place that clients may be at."""

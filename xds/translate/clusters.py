@@ -133,18 +133,19 @@ def _outlier_detection(spec: OutlierSpec) -> envoy.OutlierDetection:
     success rates on by default.
     """
     zero, always = envoy.UInt32Value(value=0), envoy.UInt32Value(value=100)
-    local, answers = spec.consecutive_local_failures, spec.consecutive_server_errors
+    local, answers, gateway = spec.consecutive_local_failures, spec.consecutive_server_errors, spec.consecutive_gateway_errors
     return envoy.OutlierDetection(
         interval=duration(spec.interval_seconds),
         base_ejection_time=duration(spec.base_ejection_seconds),
         max_ejection_time=duration(spec.max_ejection_seconds),
         split_external_local_origin_errors=True,
-        consecutive_local_origin_failure=envoy.UInt32Value(value=spec.consecutive_local_failures) if local else None,
+        consecutive_local_origin_failure=envoy.UInt32Value(value=local) if local else None,
         enforcing_consecutive_local_origin_failure=always if local else zero,
         enforcing_local_origin_success_rate=zero,
-        consecutive_5xx=envoy.UInt32Value(value=spec.consecutive_server_errors) if answers else None,
+        consecutive_5xx=envoy.UInt32Value(value=answers) if answers else None,
         enforcing_consecutive_5xx=always if answers else zero,
-        enforcing_consecutive_gateway_failure=zero,
+        consecutive_gateway_failure=envoy.UInt32Value(value=gateway) if gateway else None,
+        enforcing_consecutive_gateway_failure=always if gateway else zero,
         enforcing_success_rate=zero,
         enforcing_failure_percentage=zero,
         enforcing_failure_percentage_local_origin=zero,

@@ -47,9 +47,11 @@ BUILT_IN = (
     Resource("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices", built_in=True),
 )
 MCS, GATEWAY = "multicluster.x-k8s.io", "gateway.networking.k8s.io"
+FLEET_EXPORT = "ServiceExport.networking.fleet.azure.com"
 CUSTOM = {
     "ServiceExport": Resource("ServiceExport", MCS, "v1beta1", "serviceexports"),
     "ServiceImport": Resource("ServiceImport", MCS, "v1beta1", "serviceimports"),
+    FLEET_EXPORT: Resource(FLEET_EXPORT, "networking.fleet.azure.com", "v1beta1", "serviceexports"),
     "Gateway": Resource("Gateway", GATEWAY, "v1", "gateways"),
     "HTTPRoute": Resource("HTTPRoute", GATEWAY, "v1", "httproutes"),
     "DestinationRule": Resource("DestinationRule", "networking.istio.io", "v1", "destinationrules"),

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
-from fake_store import CUSTOM
+from fake_store import CUSTOM, FLEET_EXPORT
 
 from xds.discovery.live import member as member_module
 from xds.discovery.live.scope import MAX_SELECTOR_BYTES, NOTHING, Scope
@@ -97,6 +97,17 @@ async def test_namespaces_are_chosen_by_their_labels(several, following):
         assert namespaces(follower, "EndpointSlice") == {"shop", "other"}
         assert follower.states[-1] == ("east", MemberState.CONNECTED)
         assert follower.found() == {}
+
+
+@pytest.mark.parametrize("kind", ["ServiceExport", FLEET_EXPORT])
+async def test_what_is_exported_is_read_whichever_kind_says_so(several, following, kind):
+    several.store.put(kind, "web", "pay")
+    async with following(**EXPORTED) as follower:
+        assert namespaces(follower, "Service") == namespaces(follower, "EndpointSlice") == {"pay"}
+        several.store.put(kind, "web", "other")
+        await follower.until(lambda: namespaces(follower, "Service") == {"pay", "other"})
+        several.store.delete(kind, "web", "pay")
+        await follower.until(lambda: namespaces(follower, "EndpointSlice") == {"other"})
 
 
 async def test_a_namespace_that_is_new_is_read_if_it_is_chosen(several, following):

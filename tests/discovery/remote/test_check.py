@@ -21,7 +21,7 @@ from xds.ranges import parsed
 
 SERVICE_CIDR = Resource("ServiceCIDR", "networking.k8s.io", "v1", "servicecidrs", namespaced=False, built_in=True)
 PROPERTY = Resource("ClusterProperty", "about.k8s.io", "v1beta1", "clusterproperties", namespaced=False)
-ABSENT = "flomesh.io, multicluster.flomesh.io, networking.istio.io, traffic.isthmus.dev"
+ABSENT = "flomesh.io, multicluster.flomesh.io, networking.fleet.azure.com, networking.istio.io, traffic.isthmus.dev"
 
 
 @pytest.fixture
@@ -107,11 +107,11 @@ async def test_rights_that_are_missing(start, tmp_path):
     server = await start()
     server.forbidden |= {"list services", "watch services", "patch serviceexports/status", "create leases"}
     found = (await checked(tmp_path, east=server))["east", "rights"]
-    assert (found.result, found.found) == (Result.FAILED, "2 of 34 are missing: may not list, watch services")
+    assert (found.result, found.found) == (Result.FAILED, "2 of 36 are missing: may not list, watch services")
     assert "deploy/remote/read-only.yaml and bind it" in found.remedy
     found = (await checked(tmp_path, east=server, mcs=True))["east", "rights"]
     assert found.found == (
-        "4 of 49 are missing: may not list, watch services; patch serviceexports/status.multicluster.x-k8s.io; "
+        "4 of 51 are missing: may not list, watch services; patch serviceexports/status.multicluster.x-k8s.io; "
         "create leases.coordination.k8s.io in isthmus-system"
     )
     server.forbidden |= {"list nodes", "watch nodes", "list endpointslices"}

@@ -153,14 +153,15 @@ def test_marks_of_cilium_linkerd_and_azure_fleet_are_places_of_services():
     assert [(one.system, one.name, one.exports) for one in moves(found)] == [
         ("Linkerd", "all", ("c1",)),
         ("Linkerd", "cart", ("c1",)),
-        ("Azure Fleet", "pay", ("c1",)),
-        ("Cilium", "pay", ("c1",)),
+        ("Azure Fleet", "pay", ()),
+        ("Cilium", "pay", ()),
     ]
     told = {one.objects: one.instead for one in differences(found.values())}
     assert told["service.cilium.io/global of 2 Services"].startswith("followed")
     assert told["mirror.linkerd.io/exported of 1 Service"] == "NAME.NAMESPACE.svc.clusterset.local instead of NAME-CLUSTER"
-    assert told["networking.fleet.azure.com/weight of 1 ServiceExport"] == "the same annotation of the ServiceExport to make"
-    assert len(told) == 7
+    assert told["networking.fleet.azure.com/weight of 1 ServiceExport"] == "followed: what its cluster weighs"
+    assert told["1 ServiceExport"].startswith("read as they are")
+    assert len(told) == 8
 
 
 @pytest.fixture

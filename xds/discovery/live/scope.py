@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from xds.model.events import Delete, ObjectKey, Upsert
+from xds.model.exports import EXPORTS
 from xds.model.objects import EndpointSlice, ScopeSpec, Service
 from xds.model.slices import SERVICE_NAME_LABEL, owner_of
 
@@ -25,7 +26,7 @@ Name = tuple[str, str]
 NAMESPACE: Final = "Namespace"
 EXPORT: Final = "ServiceExport"
 """Begins the name of each system's kind."""
-DECIDING: Final = frozenset((NAMESPACE, EXPORT))
+DECIDING: Final = frozenset((NAMESPACE, *EXPORTS))
 """Kinds from which follows what is read of the others."""
 BY_NAME: Final = frozenset(("Service", "EndpointSlice"))
 """Kinds of which only what is exported may be wanted."""

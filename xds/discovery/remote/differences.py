@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from xds.discovery.remote.foreign import KUBEFED_V1
-from xds.discovery.remote.meshes import counterparts
+from xds.discovery.remote.meshes import FLEET_EXPORTS, counterparts
 from xds.discovery.remote.migration import KUBEFED, placement_of
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ SELECTOR: Final = "federation.alpha.kubernetes.io/cluster-selector"
 BY_NAME: Final = "none: an export is made in each cluster by name"
 MEMBERS: Final = "`serve --hub` makes these clusters members"
 SHARED: Final = "`serve --hub` reads them: names under cluster.local; one under clusterset.local needs exports"
+EXPORTED: Final = "read as they are: each exports the Service of its name, under clusterset.local"
 OBEYED: Final = "obeyed as they are: gateways of imports become tiers, under cluster.local"
 COUNTERPARTS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("core.kubefed.io", "KubeFedCluster", "KubeFed", MEMBERS),
@@ -38,6 +39,9 @@ COUNTERPARTS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("flomesh.io", "GlobalTrafficPolicy", "Flomesh", OBEYED),
     ("multicluster.flomesh.io", "Cluster", "Flomesh", MEMBERS),
     ("flomesh.io", "Cluster", "Flomesh", MEMBERS),
+    (*FLEET_EXPORTS, "Azure Fleet", EXPORTED),
+    (FLEET_EXPORTS[0], "MultiClusterService", "Azure Fleet", "none: Isthmus makes no load balancers; a Gateway and HTTPRoutes"),
+    (FLEET_EXPORTS[0], "TrafficManagerProfile", "Azure Fleet", "none: Isthmus writes no public DNS"),
 )
 """(API group, kind, system, what there is instead)."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from xds.model import hints
+from xds.model.exports import FLEET_GROUP, MCS_EXPORT
 from xds.model.istio_objects import DestinationRule
 from xds.policy.hints import Exports
 from xds.policy.notes import DIFFERS
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 RULES: Final = ("networking.istio.io", "DestinationRule")
 SERVICES: Final = ("", "Service")
-FLEET_EXPORTS: Final = ("networking.fleet.azure.com", "ServiceExport")
+FLEET_EXPORTS: Final = (FLEET_GROUP, MCS_EXPORT)
 SAME_NAME: Final = "NAME.NAMESPACE.svc.clusterset.local"
-_ANYWHERE: Final = Surroundings(frozenset(), exists=True, exports=Exports(own=True, others=True, apart=()))
-"""Regions and exports are told otherwise."""
+_ANYWHERE: Final = Surroundings(None, exists=True, exports=Exports(own=True, others=True, apart=()))
+"""Places and exports are told otherwise."""
 
 
 class Mark(NamedTuple):
@@ -52,7 +53,7 @@ MARKS: Final = (
     Mark("Linkerd", SERVICES, "labels", hints.EXPORTED, f"{SAME_NAME} instead of NAME-CLUSTER"),
     Mark("Linkerd", SERVICES, "labels", hints.FEDERATED, f"{SAME_NAME} instead of NAME-federated"),
     Mark("Linkerd", SERVICES, "labels", hints.MIRRORED, f"{SAME_NAME} instead of mirrors"),
-    Mark("Azure Fleet", FLEET_EXPORTS, "annotations", hints.EXPORT_WEIGHT, "the same annotation of the ServiceExport to make"),
+    Mark("Azure Fleet", FLEET_EXPORTS, "annotations", hints.EXPORT_WEIGHT, "followed: what its cluster weighs"),
 )
 
 
@@ -67,7 +68,7 @@ def placed(found: Mapping[str, Foreign]) -> Iterator[tuple[str, Object, tuple[st
         for item in foreign.get(SERVICES, ()):
             everywhere.setdefault(_key(item), []).append(cluster)
             annotations, labels = _part(item, "annotations"), _part(item, "labels")
-            if hints.is_true(annotations.get(hints.GLOBAL, "")) and annotations.get(hints.SHARED, "true").casefold() != "false":
+            if hints.is_shared(annotations):
                 yield "Cilium", item, (cluster,)
             if labels.get(hints.EXPORTED) in ("true", "remote-discovery") or labels.get(hints.FEDERATED) == "member":
                 yield "Linkerd", item, (cluster,)
@@ -85,7 +86,7 @@ def placed(found: Mapping[str, Foreign]) -> Iterator[tuple[str, Object, tuple[st
 def counterparts(foreign: Foreign) -> Iterator[tuple[str, str, str]]:
     """Yield (system, objects, what there is instead) of one cluster."""
     for mark in MARKS:
-        if number := sum(mark.key in _part(item, mark.part) for item in foreign.get(mark.kind, ())):
+        if number := sum(hints.written(part := _part(item, mark.part), mark.key) in part for item in foreign.get(mark.kind, ())):
             yield mark.system, f"{mark.key} of {_counted(number, mark.kind[1])}", mark.instead
     rules = [*map(_rule, foreign.get(RULES, ()))]
     if rules:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from xds.discovery.remote.meshes import placed
+from xds.discovery.remote.meshes import FLEET_EXPORTS, placed
 from xds.model.labels import LabelSelector
 
 if TYPE_CHECKING:
@@ -50,7 +50,10 @@ def moves(found: Mapping[str, Foreign]) -> list[Move]:
         found: cluster -> its objects; exports that are there already count for the cluster of that name.
     """
     exported = {
-        (cluster, *_key(item)) for cluster, foreign in found.items() for item in foreign.get(MCS, ())
+        (cluster, *_key(item))
+        for cluster, foreign in found.items()
+        for exports in (MCS, FLEET_EXPORTS)
+        for item in foreign.get(exports, ())
     }  # (cluster, namespace, name)
     result: set[Move] = set()
     federated = (one for cluster, foreign in found.items() for one in _placed(cluster, foreign))
