@@ -86,6 +86,11 @@ class PolicyBook:
         """What operators override."""
         return self._overrides
 
+    @property
+    def sovereignty(self) -> Mapping[Subject, tuple[Policy, ...]]:
+        """Whose sovereignty holds over what; equal as long as that is the same."""
+        return self._sovereign
+
     def remember(self, events: Iterable[Event]) -> None:
         """Take what events say of versions that were accepted before: the next `refresh` needs it, if the objects are there."""
         for event in events:
@@ -238,6 +243,15 @@ class PolicyBook:
     def rank(self, service: Service, port: int, view: View) -> Ranking:
         """Return the tiers of a service port for the clients of a view, and what is left out."""
         return self.ladder(service, port, view).rank(service, port)
+
+    def allowed(self, service: Service, port: int, cluster: str) -> tuple[Endpoint, ...]:
+        """Return the endpoints of a port that no sovereignty forbids to the clients of a cluster, in whichever of its zones."""
+        sovereign, found = self._sovereign_over(service, port, cluster), service.endpoints[port]
+        member = self._members.get(cluster)
+        if not sovereign or member is None:
+            return found
+        place = Place(member.network, cluster, member.region)
+        return tuple(one for one in found if not any(other.forbids(one, place, self._members) for other in sovereign))
 
     def is_forbidden(self, policy: Policy, endpoint: Endpoint, view: View) -> bool:
         """Return whether the sovereignty of a policy forbids an endpoint to the clients of a view."""
