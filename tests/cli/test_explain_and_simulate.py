@@ -294,6 +294,14 @@ def test_simulate_bad_input(xdsctl, fleet, arguments, words):
     assert words in result.stderr
 
 
+def test_endpoints_fail_in_zones_that_no_member_declares_and_in_none_that_there_is_not(xdsctl, fleet):
+    directory = fleet()
+    (directory / "fleet.yaml").unlink()
+    xdsctl("simulate", "--down", "endpoints=50%@east/eu-1", "--clusters", directory)
+    result = xdsctl("simulate", "--down", "endpoints=100%@east/eu-9", "--clusters", directory, exits=65)
+    assert "cluster 'east' has no zone 'eu-9'; it has eu-1" in result.stderr
+
+
 def test_a_strategy_is_expanded(xdsctl, tmp_path):
     found = yaml.safe_load(xdsctl("policy", "expand", "RemoteDR", "--primary", "eu", "--remote", "us").stdout)
     assert found == {
