@@ -57,7 +57,9 @@ class Known:
         return self._declared[what] | self._seen[what]
 
     def has(self, what: str, name: str) -> bool:
-        """Return whether there is something of that name."""
+        """Return whether there is something of that name; for `@own`, whether there is anything, so that clients may be there."""
+        if name == OWN:
+            return bool(self._declared[what] or self._seen[what])
         return name in self._declared[what] or name in self._seen[what]
 
     @cached_property
@@ -172,6 +174,22 @@ def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
         if tier.weights and tier.weigh_by != "Endpoints":
             yield Fault(f"{at}.weighBy", "a tier has either weights or weighBy", "take one of them out")
         yield from _weights(tier.weights, tier.places, f"{at}.weights", known)
+    opened = [place for tier in tiers if tier.gate == "Open" for place in tier.places]
+    lacks = [_lack(place, known) for place in opened]
+    if opened and all(lacks):
+        message, awaited = next(filter(None, lacks))
+        yield Fault("spec.tiers", f"select nothing that there is: {message}", "something has to serve", awaited=awaited)
+
+
+def _lack(place: PlaceSpec, known: Known) -> tuple[str, tuple[str, str] | None] | None:
+    """Return why nothing is at a place whose names are right, and what would have to be there; None if something may be."""
+    for what in ("region", "zone", "provider"):
+        if getattr(place, f"{what}s") == [OWN] and not known.has(what, OWN):
+            return f"no {what} is known, so that nothing is in the client's", (what, OWN)
+    selector = place.cluster_selector
+    if selector and not any(selector.matches(member.labels) for member in known.members.values()):
+        return "the clusterSelector fits the labels of no MemberCluster", None
+    return None
 
 
 def _weights(weights: list[WeightSpec], places: list[PlaceSpec], at: str, known: Known) -> Iterator[Fault]:
