@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fleet_world import book_of, endpoint, endpoint_slice, export, fleet_of, member, refresh, service, tier, traffic_policy
+from fleet_world import book_of, endpoint, endpoint_slice, export, fleet_of, make, member, refresh, service, tier, traffic_policy
 
 from xds.model.events import FLEET, Delete, ObjectKey, Upsert
 from xds.model.service import CLUSTERSET, ServiceKey
@@ -12,6 +12,7 @@ from xds.policy import book as policy_book
 from xds.problems import did_you_mean
 
 EAST = View(cluster="east", region="eu", zone="a")
+EAST_DRAINED, ZONE_DRAINED = {"cluster": "east"}, {"zone": "a", "steps": 10, "step": 9}
 WEST = View(cluster="west", region="us", zone="a")
 KEY = ServiceKey("shop", "web", "east")
 IMPORT = {"group": "multicluster.x-k8s.io", "kind": "ServiceImport", "name": "web"}
@@ -300,3 +301,25 @@ def test_sovereignty_of_a_cluster_is_about_its_own_clients():
     book = book_of(fleet)
     assert left_out(fleet, book, key=exported) == {"west": "never used, by the sovereignty of TrafficPolicy shop/east in east"}
     assert left_out(fleet, book, WEST, key=exported) == {}
+
+
+@pytest.mark.parametrize("drain", [EAST_DRAINED, ZONE_DRAINED, {"zone": "a"}])
+@pytest.mark.parametrize(
+    ("key", "policy"),
+    [
+        (KEY, None),
+        (KEY, traffic_policy("web", "web", strategy={"type": "Locality"})),
+        (ServiceKey("shop", "web"), traffic_policy("web", IMPORT, strategy={"type": "Locality"})),
+        (ServiceKey("shop", "web"), traffic_policy("web", defaultFor="Namespace", strategy={"type": "Locality"})),
+    ],
+)
+def test_a_drain_takes_nothing_from_clients_who_have_nowhere_else_to_go(key, policy, drain):
+    override = make("TrafficOverride", "d", spec={"drain": drain})
+    fleet = world(*([policy] if policy else []), override)
+    book = book_of(fleet)
+    (tier,) = book.rank(fleet.services[key], 80, EAST).tiers
+    assert [(share.healthy, share.weight) for share in tier.shares] == [(1, 1)]
+    both = [endpoint("10.1.3.1", zone="a"), endpoint("10.1.3.2", zone="b")]
+    fleet.apply([Upsert("east", endpoint_slice("web", both, {"http": 8080, "tcp": 9000}))])
+    (tier,) = book.rank(fleet.services[key], 80, EAST).tiers
+    assert len(tier.shares) == (2 if drain != {"zone": "a"} else 1), "a zone is drained where another one is left"

@@ -174,8 +174,10 @@ class PolicyBook:
         policy = found[0][1] if found else NO_POLICY[service.traffic_distribution, service.spans]
         if not policy.rungs:
             policy = self._completed(policy, service.traffic_distribution, spans=service.spans or is_explicit)
-        can_move = service.spans or (is_explicit and not policy.stays)
+        can_move = (service.spans or is_explicit) and not policy.stays
         drains = () if policy.stays_on_node else self._overrides.of_service(service.key, can_move=can_move)
+        if drains and not can_move and not _is_left(service, port, cluster, drains):
+            drains = ()
         sovereign = self._sovereign_over(service, port, cluster)
         if not found and not drains and not sovereign:
             return self.unruled(service)
@@ -378,6 +380,12 @@ def _identity(cluster: str, item: TrafficPolicy) -> PolicyName:
 def _is_same(one: TrafficPolicy, other: TrafficPolicy) -> bool:
     """Return whether two of one name are versions of one object: not if it was deleted, and made again, in between."""
     return one.metadata.uid == other.metadata.uid
+
+
+def _is_left(service: Service, port: int, cluster: str, drains: Iterable[Drain]) -> bool:
+    """Return whether drains leave anything of a service in a cluster untouched."""
+    own = (one.locality for one in service.endpoints[port] if one.locality.cluster == cluster)
+    return any(not any(drain.is_at(at) for drain in drains) for at in own)
 
 
 def _subjects(cluster: str, item: TrafficPolicy) -> Iterator[Subject]:
