@@ -280,6 +280,7 @@ def test_a_policy_that_would_not_be_accepted_is_no_rehearsal(xdsctl, fleet, tmp_
     ("arguments", "words"),
     [
         (("--down", "cluster=est"), "there is no cluster 'est'"),
+        (("--down", "region=@own"), "there is no region '@own'"),
         (("--down", "rack=1"), "'rack=1' is no failure; use cluster=NAME"),
         (("--down", "west"), "'west' is no failure; did you mean cluster=west?"),
         (("--down", "endpoints=30%@shop/wbe"), "there is no service 'shop/wbe'; did you mean 'shop/web'?"),

@@ -323,3 +323,15 @@ def test_a_drain_takes_nothing_from_clients_who_have_nowhere_else_to_go(key, pol
     fleet.apply([Upsert("east", endpoint_slice("web", both, {"http": 8080, "tcp": 9000}))])
     (tier,) = book.rank(fleet.services[key], 80, EAST).tiers
     assert len(tier.shares) == (2 if drain != {"zone": "a"} else 1), "a zone is drained where another one is left"
+
+
+def test_a_policy_for_the_clients_own_zone_waits_until_there_is_any():
+    items = [service("web"), export("web"), endpoint_slice("web", [endpoint("10.1.0.1")])]
+    fleet = fleet_of({"east": items}, member("east"), traffic_policy("web", "web", tiers=[tier("zone", {"zones": ["@own"]})]))
+    book = book_of(fleet)
+    assert book.governing(fleet.services[KEY], 80, "east").policy.origin is None
+    assert not book.awaits(fleet.services.values())
+    fleet.apply([Upsert("east", endpoint_slice("web", [endpoint("10.1.0.1", zone="a")]))])
+    assert book.awaits(fleet.services.values())
+    refresh(book, fleet)
+    assert book.governing(fleet.services[KEY], 80, "east").policy.origin

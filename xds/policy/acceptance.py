@@ -37,7 +37,7 @@ class Fault:
     hint: str = ""
     reason: str = INVALID
     awaited: tuple[str, str] | None = None
-    """The place that would have to be there: (what it is, name)."""
+    """The place that would have to be there: (what it is, name, or `@own` for any)."""
 
 
 class Known:
@@ -57,10 +57,12 @@ class Known:
         return self._declared[what] | self._seen[what]
 
     def has(self, what: str, name: str) -> bool:
-        """Return whether there is something of that name; for `@own`, whether there is anything, so that clients may be there."""
-        if name == OWN:
-            return bool(self._declared[what] or self._seen[what])
+        """Return whether there is something of that name."""
         return name in self._declared[what] or name in self._seen[what]
+
+    def has_awaited(self, what: str, name: str) -> bool:
+        """Return whether there is what a policy waits for (`Fault.awaited`): for `@own`, anything that clients may be in."""
+        return bool(self._declared[what] or self._seen[what]) if name == OWN else self.has(what, name)
 
     @cached_property
     def _declared(self) -> dict[str, set[str]]:
@@ -184,7 +186,7 @@ def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
 def _lack(place: PlaceSpec, known: Known) -> tuple[str, tuple[str, str] | None] | None:
     """Return why nothing is at a place whose names are right, and what would have to be there; None if something may be."""
     for what in ("region", "zone", "provider"):
-        if getattr(place, f"{what}s") == [OWN] and not known.has(what, OWN):
+        if getattr(place, f"{what}s") == [OWN] and not known.has_awaited(what, OWN):
             return f"no {what} is known, so that nothing is in the client's", (what, OWN)
     selector = place.cluster_selector
     if selector and not any(selector.matches(member.labels) for member in known.members.values()):

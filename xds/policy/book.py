@@ -163,7 +163,7 @@ class PolicyBook:
         if not self._awaited:
             return False
         known = Known({}, services)
-        return any(known.has(*one) for one in self._awaited)
+        return any(known.has_awaited(*one) for one in self._awaited)
 
     def governing(self, service: Service, port: int, cluster: str) -> Governance:
         """Return what governs a port of a service for clients in a cluster."""
