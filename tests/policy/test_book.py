@@ -9,6 +9,7 @@ from xds.model.events import FLEET, Delete, ObjectKey, Upsert
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.view import View
 from xds.policy import book as policy_book
+from xds.policy.explanation import explain
 from xds.problems import did_you_mean
 
 EAST = View(cluster="east", region="eu", zone="a")
@@ -335,3 +336,14 @@ def test_a_policy_for_the_clients_own_zone_waits_until_there_is_any():
     assert book.awaits(fleet.services.values())
     refresh(book, fleet)
     assert book.governing(fleet.services[KEY], 80, "east").policy.origin
+
+
+def test_a_service_that_only_an_earlier_version_of_a_policy_names_is_not_said_to_be_named():
+    fleet = world(traffic_policy("web", "web"))
+    book = book_of(fleet)
+    steps = [step.text for step in explain(fleet, book, fleet.services[KEY], 80, EAST).chain if step.stage == "widening"]
+    assert steps == ["a policy names it, so what west export counts, too, if that policy governs"]
+    fleet.apply([Upsert(FLEET, traffic_policy("web", "api"))])
+    refresh(book, fleet)
+    steps = [step.text for step in explain(fleet, book, fleet.services[KEY], 80, EAST).chain if step.stage == "widening"]
+    assert steps == ["a policy named it, so what west export counts, too, if that version still governs"]
