@@ -154,7 +154,13 @@ LADDERS: tuple[Object, ...] = (
     {},
     *({"strategy": {"type": name}} for name in ("Nearest", "Locality", "FailOver", "ActiveActive")),
     {"strategy": {"type": "ActiveActive", "weights": [{"zone": "@own", "weight": 0}, {"weight": 3}]}},
-    {"tiers": [tier("own zone", {"zones": ["@own"]}, weighBy="Capacity"), tier("all", ALL, gate="Manual")]},
+    {
+        "tiers": [
+            tier("own zone", {"zones": ["@own"]}, weighBy="Capacity"),
+            tier("own cluster", {"clusters": ["@own"]}),
+            tier("all", ALL, gate="Manual"),
+        ]
+    },
     {
         "tiers": [
             tier("weighed", ALL, weights=[{"cluster": "@own", "weight": 70}, {"region": "@own", "weight": 30}]),

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from xds.model.imports import Import
     from xds.model.members import Member
     from xds.model.node import Node
-    from xds.model.service import Service, ServiceKey
+    from xds.model.service import Endpoint, Service, ServiceKey
     from xds.model.sharing import Sharing
     from xds.model.view import View
     from xds.policy.book import PolicyBook
@@ -114,7 +114,7 @@ class ControlPlane:
         self._files = FileSource(config.clusters, is_alone=not is_live) if config.clusters else None
         self._live = LiveSource(config.kubeconfigs, config.contexts, care, hub, config.plugins) if is_live else None
         self._recoveries = Recoveries(lambda found: self.on_events([found]))
-        self._zone = Zone(self._fleet)
+        self._zone = Zone(self._fleet, self._allowed)
         self._dns = DnsServer(self._zone, config.dns_address) if config.dns_address else None
         self._batch = Holdoff(self._build_batch, quiet_s=config.quiet_s, max_delay_s=config.max_delay_s)
         self._problem_log = ProblemLog()
@@ -122,6 +122,8 @@ class ControlPlane:
         book, told = self._views.policies, self._report.changed
         self._writes = Writes(config, self._live, self._fleet, book, found=self._found, on_problems=told)
         self._pending: list[FleetChange] = []
+        self._is_unjudged = False
+        """Whether a batch is due before which nobody may be told of anything new: it may be forbidden."""
         self._by_node = False
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
         self._shadowed: set[str] = set()
@@ -214,16 +216,16 @@ class ControlPlane:
         self._writes.take(events)
         if self._live:
             self._tell_live(self._live, events)
-        self._zone.changed(change)
         self._report.changed()
         if not self._ready.is_set():
             if self._fleet.synced:
                 self._begin()
             return
-        # Where a member has moved, clients first go to the views where it is now: that comes with the batch.
-        if change.endpoints and not change.members:
+        if change.endpoints:
             with self.timings["endpoints"].measured(), self._telling(logging.DEBUG, describe_services(change.endpoints)):
                 self._views.push_endpoints(change.endpoints)
+        if not self._is_unjudged:
+            self._zone.changed(change)
         if change.needs_batch:
             self._pending.append(change)
             self._batch.changed()
@@ -236,11 +238,26 @@ class ControlPlane:
         return replace(change, endpoints=change.endpoints | (self._fleet.apply([found]).endpoints - change.services))
 
     def _judged_first(self, change: FleetChange) -> FleetChange:
-        """Have endpoints wait for the batch where they are the first at a place that policies name, and that may be forbidden."""
+        """Have endpoints wait for the batch where sovereignty may forbid them by what the book of policies does not know yet.
+
+        They are the first at a place that policies name, or a member has changed, to whose views clients go first, too.
+        """
         services = self._fleet.services
-        if not self._views.policies.awaits(services[key] for key in change.endpoints):
+        self._is_unjudged |= change.members or self._views.policies.awaits(services[key] for key in change.endpoints)
+        if not (self._is_unjudged and change.endpoints):
             return change
         return replace(change, endpoints=frozenset(), services=change.services | change.endpoints)
+
+    def _judge(self) -> None:
+        """Bring the batch forward for somebody who asks anew, if it is to come before that."""
+        if self._is_unjudged and self._ready.is_set():
+            self._batch.cancel()
+            self._build_batch()
+
+    def _allowed(self, service: Service, port: int, cluster: str) -> tuple[Endpoint, ...]:
+        """Return the endpoints that clients in a cluster may be told of by DNS."""
+        self._judge()
+        return self._views.policies.allowed(service, port, cluster)
 
     def _tell_live(self, live: LiveSource, events: list[Event]) -> None:
         """Have live clusters treated as fleet-wide objects demand."""
@@ -281,6 +298,7 @@ class ControlPlane:
 
     def _begin(self) -> None:
         self._by_node = self._fleet.prefers_node
+        self._is_unjudged = False
         self._views.rebuild("everything was told")
         self._look_for_soaks()
         self._log_problems()
@@ -288,6 +306,8 @@ class ControlPlane:
 
     def _build_batch(self) -> None:
         pending, self._pending = self._pending, []
+        was_unjudged, self._is_unjudged = self._is_unjudged, False
+        before = self._views.policies.sovereignty
         services = frozenset().union(*(change.services for change in pending))
         parts = [describe_services(services)] if services else []
         parts += ["gateways"] if any(change.gateways for change in pending) else []
@@ -300,6 +320,8 @@ class ControlPlane:
                 self._by_node = by_node
                 self.server.reassign()
             self._views.rebuild(trigger)
+        if was_unjudged or self._views.policies.sovereignty != before:
+            self._zone.rules_changed()
         self._look_for_soaks()
         self._report.changed()
 
@@ -341,6 +363,7 @@ class ControlPlane:
         Raises:
             NodeRejectedError: nobody can serve this node.
         """
+        self._judge()
         view, problems = view_of(node, self._fleet.known, by_node=self._by_node)
         self._node_problems[node.id] = problems
         self._report.changed()

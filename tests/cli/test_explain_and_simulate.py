@@ -414,6 +414,7 @@ def test_a_policy_that_would_not_be_accepted_is_no_rehearsal(xdsctl, fleet, tmp_
     ("arguments", "words"),
     [
         (("--down", "cluster=est"), "there is no cluster 'est'"),
+        (("--down", "region=@own"), "there is no region '@own'"),
         (("--down", "rack=1"), "'rack=1' is no failure; use cluster=NAME"),
         (("--down", "wets"), "there is no cluster, zone or region 'wets'; did you mean 'west'?"),
         (("--drain", "zone=eu-9"), "there is no zone 'eu-9'; did you mean 'eu-2'?"),
@@ -427,6 +428,14 @@ def test_a_policy_that_would_not_be_accepted_is_no_rehearsal(xdsctl, fleet, tmp_
 def test_simulate_bad_input(xdsctl, fleet, arguments, words):
     result = xdsctl("simulate", *arguments, "--clusters", fleet(CENTERS), exits=65)
     assert words in result.stderr
+
+
+def test_endpoints_fail_in_zones_that_no_member_declares_and_in_none_that_there_is_not(xdsctl, fleet):
+    directory = fleet()
+    (directory / "fleet.yaml").unlink()
+    xdsctl("simulate", "--down", "endpoints=50%@east/eu-1", "--clusters", directory)
+    result = xdsctl("simulate", "--down", "endpoints=100%@east/eu-9", "--clusters", directory, exits=65)
+    assert "cluster 'east' has no zone 'eu-9'; it has eu-1" in result.stderr
 
 
 def test_a_strategy_is_expanded(xdsctl, tmp_path):

@@ -113,3 +113,25 @@ async def test_an_address_that_cannot_be_had(running):
     with pytest.raises(DnsAddressError, match=r"cannot serve DNS on '192.0.2.1:0'"):
         async with running(dns_address="192.0.2.1:0", dns_cluster="east"):
             pass
+
+
+def never(*clusters):
+    """Return a policy of all services of the namespace by which nobody uses some clusters."""
+    spec = {"defaultFor": "Namespace", "sovereignty": [{"clusters": [name]} for name in clusters]}
+    meta = {"name": "never", "namespace": "shop"}
+    return {"apiVersion": "traffic.isthmus.dev/v1alpha1", "kind": "TrafficPolicy", "metadata": meta, "spec": spec}
+
+
+async def test_pods_at_a_forbidden_place_have_no_names(fleet, running, ask):
+    headless(fleet, "east", ("web-0", "10.1.0.1"))
+    headless(fleet, "west", ("web-0", "10.2.0.1"))
+    async with running(dns_address="127.0.0.1:0", dns_cluster="east") as plane:
+        assert await ask(plane, WEB) == ("NOERROR", ["10.1.0.1", "10.2.0.1"])
+        fleet.write("policies.yaml", never("west"))
+        await changes_to(ask, plane, WEB, ("NOERROR", ["10.1.0.1"]))
+        assert await ask(plane, f"web-0.west.{WEB}") == ("NXDOMAIN", [])
+        assert await ask(plane, f"_http-80._tcp.{WEB}", "SRV") == ("NOERROR", [f"0 1 8080 web-0.east.{WEB}."])
+        fleet.write("policies.yaml", never("east", "west"))
+        await changes_to(ask, plane, WEB, ("NXDOMAIN", []))
+        (fleet.path / "policies.yaml").unlink()
+        await changes_to(ask, plane, WEB, ("NOERROR", ["10.1.0.1", "10.2.0.1"]))

@@ -5,7 +5,20 @@ from __future__ import annotations
 import gc
 
 import pytest
-from fleet_world import book_of, endpoint, endpoint_slice, export, fleet_of, member, node, refresh, service, tier, traffic_policy
+from fleet_world import (
+    book_of,
+    endpoint,
+    endpoint_slice,
+    export,
+    fleet_of,
+    make,
+    member,
+    node,
+    refresh,
+    service,
+    tier,
+    traffic_policy,
+)
 
 from xds.model.events import FLEET, Delete, ObjectKey, Upsert
 from xds.model.service import CLUSTERSET, ServiceKey
@@ -16,6 +29,7 @@ from xds.policy.ladder import Ladder
 from xds.problems import did_you_mean
 
 EAST = View(cluster="east", region="eu", zone="a")
+EAST_DRAINED, ZONE_DRAINED = {"cluster": "east"}, {"zone": "a", "steps": 10, "step": 9}
 WEST = View(cluster="west", region="us", zone="a")
 KEY = ServiceKey("shop", "web", "east")
 IMPORT = {"group": "multicluster.x-k8s.io", "kind": "ServiceImport", "name": "web"}
@@ -347,3 +361,48 @@ def test_what_somebody_asks_about_once_is_not_kept():
     for number in range(20):
         explain(fleet, book, fleet.services[KEY], 80, View("east", zone=f"nowhere-{number}"))
     assert ladders() == before
+
+
+@pytest.mark.parametrize("drain", [EAST_DRAINED, ZONE_DRAINED, {"zone": "a"}])
+@pytest.mark.parametrize(
+    ("key", "policy"),
+    [
+        (KEY, None),
+        (KEY, traffic_policy("web", "web", strategy={"type": "Locality"})),
+        (ServiceKey("shop", "web"), traffic_policy("web", IMPORT, strategy={"type": "Locality"})),
+        (ServiceKey("shop", "web"), traffic_policy("web", defaultFor="Namespace", strategy={"type": "Locality"})),
+    ],
+)
+def test_a_drain_takes_nothing_from_clients_who_have_nowhere_else_to_go(key, policy, drain):
+    override = make("TrafficOverride", "d", spec={"drain": drain})
+    fleet = world(*([policy] if policy else []), override)
+    book = book_of(fleet)
+    (tier,) = book.rank(fleet.services[key], 80, EAST).tiers
+    assert [(share.healthy, share.weight) for share in tier.shares] == [(1, 1)]
+    both = [endpoint("10.1.3.1", zone="a"), endpoint("10.1.3.2", zone="b")]
+    fleet.apply([Upsert("east", endpoint_slice("web", both, {"http": 8080, "tcp": 9000}))])
+    (tier,) = book.rank(fleet.services[key], 80, EAST).tiers
+    assert len(tier.shares) == (2 if drain != {"zone": "a"} else 1), "a zone is drained where another one is left"
+
+
+def test_a_policy_for_the_clients_own_zone_waits_until_there_is_any():
+    items = [service("web"), export("web"), endpoint_slice("web", [endpoint("10.1.0.1")])]
+    fleet = fleet_of({"east": items}, member("east"), traffic_policy("web", "web", tiers=[tier("zone", {"zones": ["@own"]})]))
+    book = book_of(fleet)
+    assert book.governing(fleet.services[KEY], 80, "east").policy.origin is None
+    assert not book.awaits(fleet.services.values())
+    fleet.apply([Upsert("east", endpoint_slice("web", [endpoint("10.1.0.1", zone="a")]))])
+    assert book.awaits(fleet.services.values())
+    refresh(book, fleet)
+    assert book.governing(fleet.services[KEY], 80, "east").policy.origin
+
+
+def test_a_service_that_only_an_earlier_version_of_a_policy_names_is_not_said_to_be_named():
+    fleet = world(traffic_policy("web", "web"))
+    book = book_of(fleet)
+    steps = [step.text for step in explain(fleet, book, fleet.services[KEY], 80, EAST).chain if step.stage == "widening"]
+    assert steps == ["a policy names it, so what is exported by west counts, too, if that policy governs"]
+    fleet.apply([Upsert(FLEET, traffic_policy("web", "api"))])
+    refresh(book, fleet)
+    steps = [step.text for step in explain(fleet, book, fleet.services[KEY], 80, EAST).chain if step.stage == "widening"]
+    assert steps == ["a policy named it, so what is exported by west counts, too, if that version still governs"]

@@ -227,6 +227,14 @@ def test_failover_priority_may_name_a_value():
     assert found[:2] == [("region r3, own node", {}), ("region r3", {"south/d": 1})]
 
 
+def test_a_label_that_is_asked_for_again_makes_no_further_tier_and_takes_no_endpoint_from_the_first():
+    region = "topology.kubernetes.io/region"
+    assert [name for name, _ in tiers(world(rule(locality={"failoverPriority": [region] * 200})))] == ["own region", "anywhere"]
+    fleet = world(rule(locality={"failoverPriority": [f"{region}=r3", f"{region}=r1", "topology.istio.io/cluster"]}))
+    assert [name for name, found in tiers(fleet) if found] == ["region r3", "anywhere"]
+    assert ("XDS0611", "spec.trafficPolicy.loadBalancer.localityLbSetting.failoverPriority[1]") in told(fleet)
+
+
 @pytest.mark.parametrize(("locality", "first"), [(None, "own cluster"), ({}, "own zone")])
 def test_outlier_detection_alone_prefers_no_zone(locality, first):
     fleet = world(rule(locality=locality, outliers={}))

@@ -175,6 +175,12 @@ def test_a_place_whose_neighbours_are_down_gives_to_the_next_tier():
     assert found.shares[PLACES["west"]] == pytest.approx(0.5, abs=0.1)
 
 
+def test_of_few_endpoints_those_go_on_whose_place_is_drained_least():
+    service = service_of(*endpoints_at("east", 1), *endpoints_at("east-b", 1), *endpoints_at("west", 2))
+    tiers = ranking(service, drain(2, 4, zone="eu-a"), drain(1, 4, zone="eu-b")).tiers
+    assert [[one.health for one in share.endpoints] for share in tiers[0].shares] == [[Health.UNHEALTHY], [Health.HEALTHY]]
+
+
 @pytest.mark.parametrize("place", [{"cluster": "east"}, {"region": "eu"}])
 def test_a_clusters_own_name_stays_where_it_cannot_move(place):
     overrides = Overrides((drain(1, 1, **place),))

@@ -327,6 +327,26 @@ def test_where_nothing_is_known_that_is_said():
     assert found(fleet.members, **strategy("RemoteDR"))[0][2] == "known regions: none"
 
 
+OWN_PLACES = {"regions": "region", "zones": "zone", "providers": "provider"}
+
+
+@pytest.mark.parametrize("field", OWN_PLACES)
+def test_the_clients_own_place_is_nowhere_in_a_fleet_that_has_none(field):
+    alone = {"tiers": [tier("own", {field: ["@own"]}), tier("later", EVERY, gate="Closed")]}
+    members = fleet_of({}, member("east")).members
+    message = f"select nothing that there is: no {OWN_PLACES[field]} is known, so that nothing is in the client's"
+    assert found(members, **alone) == [("spec.tiers", message, "something has to serve")]
+    assert not found(members, tiers=[tier("own", {field: ["@own"]}), tier("all", EVERY)])
+
+
+def test_a_selector_that_fits_no_cluster_leaves_something_to_serve(members):
+    prod = {"clusterSelector": {"matchLabels": {"stgae": "prod"}}}
+    message = "select nothing that there is: the clusterSelector fits the labels of no MemberCluster"
+    assert found(members, tiers=[tier("prod", prod)]) == [("spec.tiers", message, "something has to serve")]
+    assert not found(members, tiers=[tier("prod", prod), tier("all", EVERY)])
+    assert not found(members, sovereignty=[prod])
+
+
 def test_everything_that_is_wrong_is_said_at_once(members):
     wrong = {"tiers": [tier("one", {}, gate="Closed")], "sovereignty": [{"regions": ["x"]}], "healthCheck": {"path": "x"}}
     fields = [field for field, _, _ in found(members, refs=(), **wrong)]

@@ -78,6 +78,16 @@ class TestTiers:
     def test_locality_is_the_own_cluster_alone(self, items):
         assert tiers(*items) == [self.OWN]
 
+    def test_of_more_targets_than_envoy_has_priorities_the_last_tier_has_the_rest(self):
+        keys = [f"eu/default/default/c{number}" for number in range(200)]
+        ways = [gateway(key, port=8000 + number) for number, key in enumerate(keys)]
+        fleet, book = world(imported("pay", *ways), policy("FailOver", *keys))
+        found = told(fleet, book).ranking.tiers
+        assert [tier.index for tier in found] == [*range(128)]
+        assert [share.locality.cluster for share in found[1].shares] == ["c0"]
+        assert (found[-1].name, len(found[-1].shares)) == (f"{keys[126]} and 73 more", 74)
+        assert [problem.code for problem in book.problems()] == ["XDS0610"]
+
     def test_fail_over_goes_through_the_targets_in_their_order(self):
         assert tiers(policy("FailOver", NORTH, WEST)) == [self.OWN, (NORTH, {"north": 1}), (WEST, {"west": 1})]
 

@@ -1,24 +1,39 @@
-"""Sovereignty is never violated: a machine looks for an endpoint of a forbidden place in any tier of any view.
+"""Sovereignty is never violated: a machine looks for an endpoint of a forbidden place in any tier of any view, and in DNS.
 
 Who is forbidden what is found out here in another way than by the book of policies: from the objects alone, on each look.
 """
 
 from __future__ import annotations
 
+import flomesh_world
+import msgspec
+import pytest
 from fleet_world import endpoint, endpoint_slice, export, make, refresh, service, tier, traffic_policy
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
+from xds.dns.names import Clients, names_of
 from xds.model.events import FLEET, Delete, Health, MemberState, ObjectKey, Standing, Synced, Upsert
 from xds.model.fleet import Fleet
+from xds.model.service import ServiceKey
 from xds.model.view import Role, View
 from xds.policy.acceptance import Known, faults
 from xds.policy.book import PolicyBook
 
+pytestmark = pytest.mark.timeout(600)  # it searches for 40 s on an idle core
+
 CLUSTERS = ("bj1", "bj2", "sh1")
-REGIONS = {"bj1": "beijing", "bj2": "beijing", "sh1": "shanghai"}
-PROVIDERS = {"bj1": "blue", "bj2": "red", "sh1": "blue"}
-GRADES = {"bj1": "gold", "bj2": "silver", "sh1": "silver"}
+REGIONS, PROVIDERS, GRADES = ("beijing", "shanghai"), ("blue", "red"), ("gold", "silver")
+FACTS = {"bj1": ("beijing", "blue", "gold"), "bj2": ("beijing", "red", "silver"), "sh1": ("shanghai", "blue", "silver")}
+"""Region, provider and grade of each member."""
+NOTHING = ("", "", "")
+KEYS = {"bj2": "beijing/a/default/bj2", "sh1": "shanghai/b/default/sh1", "far": "shanghai/a/default/far"}
+"""Whose gateways bj1 imports; the last is no member."""
+RULES = (
+    {"localityLbSetting": {"distribute": [{"from": "*", "to": {"shanghai/*": 99, "beijing/a": 1}}]}},
+    {"localityLbSetting": {"failover": [{"from": "beijing", "to": "shanghai"}]}},
+    {"localityLbSetting": {"failoverPriority": ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]}},
+)
 ZONES = ("a", "b")
 PORTS = (80, 9000)
 
@@ -30,8 +45,14 @@ places = st.fixed_dictionaries(
         "clusters": names,
         "regions": st.lists(st.sampled_from(("beijing", "shanghai", "@own")), min_size=1, max_size=2, unique=True),
         "zones": st.lists(st.sampled_from((*ZONES, "@own")), min_size=1, max_size=2, unique=True),
-        "providers": st.lists(st.sampled_from(("blue", "red", "@own")), min_size=1, max_size=1),
-        "clusterSelector": st.sampled_from([{"matchLabels": {"grade": grade}} for grade in ("gold", "silver")]),
+        "providers": st.lists(st.sampled_from((*PROVIDERS, "@own")), min_size=1, max_size=1),
+        "clusterSelector": st.sampled_from(
+            [
+                *({"matchLabels": {"grade": grade}} for grade in GRADES),
+                {"matchExpressions": [{"key": "grade", "operator": "DoesNotExist"}]},
+                {"matchExpressions": [{"key": "grade", "operator": "NotIn", "values": ["gold"]}]},
+            ]
+        ),
     },
 ).filter(lambda place: any(value and "*" not in value for value in place.values()))
 ALL = {"clusters": ["*"]}
@@ -59,9 +80,9 @@ SUBJECTS = (
 )
 
 
-def declared(name):
-    spec = {"region": REGIONS[name], "zones": list(ZONES), "provider": PROVIDERS[name]}
-    return make("MemberCluster", name, metadata={"labels": {"grade": GRADES[name]}}, spec=spec)
+def declared(name, region, provider, grade):
+    spec = {"region": region, "zones": list(ZONES), "provider": provider}
+    return make("MemberCluster", name, metadata={"labels": {"grade": grade} if grade else {}}, spec=spec)
 
 
 class SovereigntyMachine(RuleBasedStateMachine):
@@ -72,29 +93,43 @@ class SovereigntyMachine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.fleet, self.book = Fleet(), PolicyBook()
+        self.policies = {}
+        """(holder, name) -> policy as it is now."""
         self.accepted = {}
-        """(holder, name) -> spec of the policy as it was accepted last."""
+        """(holder, name) -> what was accepted last of it: places that are never used, what it is about."""
+        self.facts = dict(FACTS)
+        self.ranked = {}
+        """(ladder, service, port) -> tiers, since the last step: views share them."""
         self.number = 0
-        begin = [Upsert(FLEET, declared(name)) for name in CLUSTERS]
+        begin = [Upsert(FLEET, declared(name, *FACTS[name])) for name in CLUSTERS]
         for name in CLUSTERS:
             begin += [
                 Upsert(name, service("web", {"http": 80, "tcp": 9000})),
                 Upsert(name, export("web")),
                 self.slice_of(name, "ab"),
+                Upsert(name, service("pods", {"http": 80, "tcp": 9000}, clusterIP="None")),
+                Upsert(name, export("pods")),
+                self.slice_of(name, "ab", owner="pods"),
             ]
+        ways = [flomesh_world.gateway(key, f"192.0.2.{number}") for number, key in enumerate(KEYS.values(), 1)]
+        begin.append(Upsert("bj1", flomesh_world.imported("web", *ways)))
         self.tell(*begin, *(Synced(name) for name in (FLEET, *CLUSTERS)))
 
-    def slice_of(self, cluster, zones, states=({},)):
+    def slice_of(self, cluster, zones, states=({},), owner="web"):
         found = []
         for index, zone in enumerate(zones):
             self.number += 1
             address = f"10.{CLUSTERS.index(cluster)}.{self.number // 250 % 250}.{self.number % 250 + 1}"
             found.append(endpoint(address, zone=zone, **states[index % len(states)]))
-        return Upsert(cluster, endpoint_slice("web", found, {"http": 8080, "tcp": 9000}))
+        return Upsert(cluster, endpoint_slice(owner, found, {"http": 8080, "tcp": 9000}))
 
     def tell(self, *events):
-        if self.fleet.apply(events).needs_batch:
+        change = self.fleet.apply(events)
+        if change.needs_batch or self.book.awaits(self.fleet.services[key] for key in change.endpoints):
             refresh(self.book, self.fleet)
+            known = Known(self.fleet.members, self.fleet.services.values())
+            accepted = {key: one.spec for key, one in self.policies.items() if not any(faults(key[0], one, known))}
+            self.accepted |= {key: plain(spec) for key, spec in accepted.items()}
 
     @rule(target=held, holder=st.sampled_from((FLEET, *CLUSTERS)), name=st.sampled_from("pqr"), about=st.sampled_from(SUBJECTS))
     def a_policy_may_be_held(self, holder, name, about):
@@ -109,19 +144,21 @@ class SovereigntyMachine(RuleBasedStateMachine):
     def put_policy(self, one, ladder, sovereignty, created):
         holder, name, about = one
         spec = {**about, **ladder, "sovereignty": sovereignty}
-        policy = traffic_policy(name, created=created, **spec)
+        self.put(holder, traffic_policy(name, created=created, **spec))
+
+    def put(self, holder, policy):
+        self.policies[holder, policy.metadata.name] = policy
         self.tell(Upsert(holder, policy))
-        if not any(faults(holder, policy, Known(self.fleet.members))):
-            self.accepted[holder, name] = spec
 
     @rule(one=held, fault=st.sampled_from(({"sovereignty": [{"regions": ["mars"]}]}, {"tiers": [tier("a", ALL, gate="Closed")]})))
     def put_policy_that_is_not_accepted(self, one, fault):
         holder, name, about = one
-        self.tell(Upsert(holder, traffic_policy(name, **about, **fault)))
+        self.put(holder, traffic_policy(name, **about, **fault))
 
     @rule(one=held)
     def delete_policy(self, one):
         holder, name, _ = one
+        self.policies.pop((holder, name), None)
         self.accepted.pop((holder, name), None)
         self.tell(Delete(holder, ObjectKey("TrafficPolicy", "shop", name)))
 
@@ -143,9 +180,32 @@ class SovereigntyMachine(RuleBasedStateMachine):
     def delete_override(self, name):
         self.tell(Delete(FLEET, ObjectKey("TrafficOverride", "", name)))
 
-    @rule(cluster=clusters, zones=st.text("ab", max_size=4), ready=st.booleans())
-    def change_endpoints(self, cluster, zones, ready):
-        self.tell(self.slice_of(cluster, zones, ({}, {"ready": ready})))
+    @rule(cluster=clusters, zones=st.text("ab", max_size=4), ready=st.booleans(), owner=st.sampled_from(("web", "pods")))
+    def change_endpoints(self, cluster, zones, ready, owner):
+        self.tell(self.slice_of(cluster, zones, ({}, {"ready": ready}), owner))
+
+    @rule(
+        cluster=clusters,
+        region=st.sampled_from(REGIONS),
+        provider=st.sampled_from((*PROVIDERS, "")),
+        grade=st.sampled_from((*GRADES, "")),
+    )
+    def change_member(self, cluster, region, provider, grade):
+        self.facts[cluster] = region, provider, grade
+        self.tell(Upsert(FLEET, declared(cluster, region, provider, grade)))
+
+    @rule(
+        kind=st.sampled_from(("Locality", "FailOver", "ActiveActive")),
+        keys=st.lists(st.sampled_from([*KEYS.values()]), unique=True),
+    )
+    def put_policy_of_flomesh(self, kind, keys):
+        self.tell(Upsert("bj1", flomesh_world.policy(kind, *keys, name="web")))
+
+    @rule(cluster=clusters, balancer=st.sampled_from(RULES))
+    def put_rule_of_istio(self, cluster, balancer):
+        self.tell(
+            Upsert(cluster, make("DestinationRule", "web", spec={"host": "web", "trafficPolicy": {"loadBalancer": balancer}}))
+        )
 
     @rule(cluster=clusters, standing=st.sampled_from(Standing))
     def lose_or_find_cluster(self, cluster, standing):
@@ -157,48 +217,93 @@ class SovereigntyMachine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_is_sent_to_a_forbidden_place(self):
+        self.ranked = {}
         for own in (*CLUSTERS, ""):
-            for zone, role in (("a", Role.SIDECAR), ("", Role.SIDECAR), ("b", Role.PROXYLESS)):
-                self.look(View(cluster=own, region=REGIONS.get(own, "shanghai"), zone=zone, role=role))
+            region = self.facts[own][0] if own else "shanghai"
+            for zone, role in (("a", Role.SIDECAR), ("", Role.GATEWAY), ("b", Role.PROXYLESS)):
+                self.look(View(cluster=own, region=region, zone=zone, role=role))
+            if own:
+                self.ask(own)
 
     def look(self, view):
         for found in self.fleet.visible(view.cluster):
             for port in PORTS:
                 if port not in found.endpoints:
                     continue
-                rules = self.forbidden(found.key.scope, port, view.cluster)
-                for one in self.book.rank(found, port, view).tiers:
+                rules = self.forbidden(found.key, port, view.cluster)
+                for one in self.tiers(found, port, view):
                     for share in one.shares:
                         assert share.endpoints
-                        assert not any(forbids(place, share.locality, view) for place in rules), (view, one, rules)
+                        assert not any(self.forbids(place, share.locality, view) for place in rules), (view, one, rules)
 
-    def forbidden(self, scope, port, own):
+    def tiers(self, found, port, view):
+        ladder = self.book.ladder(found, port, view)
+        key = ladder, found.key, port
+        if key not in self.ranked:
+            self.ranked[key] = ladder.tiers(found, port)
+        return self.ranked[key]
+
+    def ask(self, own):
+        """Look at the records of pods that are at one place, for clients whose zone DNS does not know."""
+        found = self.fleet.services.get(ServiceKey("shop", "pods"))
+        if found is None:
+            return
+        answers = names_of(found, Clients(own, "default", allowed=self.book.allowed)).values()
+        told = {address for records in answers for kind in ("A", "AAAA") for address in records.get(kind, ())}
+        view = View(cluster=own, region=self.facts[own][0])
+        for port in PORTS:
+            rules = self.forbidden(found.key, port, own)
+            bad = {
+                one.addresses[0]
+                for one in found.endpoints[port]
+                if any(self.forbids(place, one.locality, view) for place in rules)
+            }
+            elsewhere = {one.addresses[0] for other in PORTS if other != port for one in self.book.allowed(found, other, own)}
+            assert not (bad - elsewhere) & told, (own, port, rules)
+
+    def forbidden(self, key, port, own):
         """Return what clients of a cluster must not use: the places of all policies about a service port, whichever governs."""
         return [
             place
             for (holder, _), spec in self.accepted.items()
-            if holder in (FLEET, own) and is_about(spec, scope, port)
-            for place in spec["sovereignty"]
+            if holder in (FLEET, own) and is_about(spec, key, port)
+            for place in spec.get("sovereignty", ())
         ]
 
+    def forbids(self, place, at, view):
+        """Return whether a place that must not be used has a locality, for clients of a view."""
+        return forbids(place, at, view, self.facts)
 
-def is_about(spec, scope, port):
+
+def plain(spec):
+    return msgspec.to_builtins(spec)
+
+
+def is_about(spec, key, port):
     return "defaultFor" in spec or any(
-        (ref["kind"] == "Service") is bool(scope) and ref.get("port", port) == port for ref in spec["targetRefs"]
+        (ref["kind"] == "Service") is bool(key.scope) and ref["name"] == key.name and ref.get("port", port) == port
+        for ref in spec["targetRefs"]
     )
 
 
-def forbids(place, at, view):
-    """Return whether a place that must not be used has a locality, for clients of a view."""
+def forbids(place, at, view, facts):
     cluster, own = at.cluster, view.cluster
+    _, provider, grade = facts.get(cluster, NOTHING)
+    own_provider = facts.get(own, NOTHING)[1]
+    selected = {
+        "matchLabels": lambda labels: labels["grade"] == grade,
+        "matchExpressions": lambda listed: (
+            not grade if listed[0]["operator"] == "DoesNotExist" else grade not in listed[0]["values"]
+        ),
+    }
     asked = {
         "clusters": lambda names: "*" in names or cluster in names or ("@own" in names and cluster == own),
         "regions": lambda names: at.region in names or ("@own" in names and at.region == view.region),
         "zones": lambda names: (
             at.zone in names or ("@own" in names and view.zone != "" and (at.region, at.zone) == (view.region, view.zone))
         ),
-        "providers": lambda names: PROVIDERS[cluster] in names or ("@own" in names and PROVIDERS[cluster] == PROVIDERS.get(own)),
-        "clusterSelector": lambda selector: selector["matchLabels"]["grade"] == GRADES[cluster],
+        "providers": lambda names: provider in names or ("@own" in names and provider == own_provider != ""),
+        "clusterSelector": lambda selector: all(selected[key](value) for key, value in selector.items() if value),
     }
     return all(asked[key](value) for key, value in place.items() if value)
 

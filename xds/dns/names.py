@@ -11,9 +11,12 @@ from xds.model.events import Standing
 from xds.model.service import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from xds.model.service import Endpoint, Service
+
+    Allowed = Callable[[Service, int, str], tuple[Endpoint, ...]]
+    """(service, port, member) -> the endpoints that its clients may use."""
 
 Name = tuple[str, ...]
 """A domain name: its labels in lower case, the leftmost first, without the root."""
@@ -24,6 +27,11 @@ _READY = frozenset((Health.HEALTHY, Health.DEGRADED))
 """DEGRADED is ready, only wanted last; DNS knows no such order, and who asks for one pod by its hostname wants that one."""
 
 
+def everything(service: Service, port: int, _cluster: str) -> tuple[Endpoint, ...]:
+    """Return all endpoints of a port: nothing is forbidden."""
+    return service.endpoints[port]
+
+
 @dataclass(frozen=True, slots=True)
 class Clients:
     """For whom answers are: the clients of a member."""
@@ -32,6 +40,7 @@ class Clients:
     network: str
     ids: Mapping[str, str] = field(default_factory=dict)
     """Member -> how the cluster set names it; a cluster that is no member goes by its name."""
+    allowed: Allowed = everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +66,7 @@ def exists(service: Service, clients: Clients) -> bool:
     if not (service.is_visible(clients.cluster) and _fits(_name_of(service))):
         return False
     if service.headless:
-        return any(True for held in service.endpoints.values() for _ in _ready(held, clients))
+        return any(True for port in service.endpoints for _ in _ready(service, port, clients))
     return bool(service.vips.get(clients.cluster))
 
 
@@ -89,7 +98,7 @@ def _of_endpoints(service: Service, clients: Clients) -> Iterator[tuple[Name, st
     The port is the one that the endpoint listens on, as in CoreDNS: nothing translates ports on the way to a pod.
     """
     for port in service.ports:
-        for endpoint in _ready(service.endpoints[port.number], clients):
+        for endpoint in _ready(service, port.number, clients):
             own = _own_name(endpoint, clients)
             host = (*own, *_name_of(service))
             is_nameable = _fits(host)
@@ -101,9 +110,9 @@ def _of_endpoints(service: Service, clients: Clients) -> Iterator[tuple[Name, st
                 yield _service_label(port.name), "SRV", Target(endpoint.port, host)
 
 
-def _ready(endpoints: tuple[Endpoint, ...], clients: Clients) -> Iterator[Endpoint]:
-    """Return those that are ready and reachable: nothing leads to another network, as in `xds.policy.ladder`."""
-    for found in endpoints:
+def _ready(service: Service, port: int, clients: Clients) -> Iterator[Endpoint]:
+    """Return those that are allowed, ready and reachable: nothing leads to another network, as in `xds.policy.ladder`."""
+    for found in clients.allowed(service, port, clients.cluster):
         is_left_out = found.standing is Standing.REMOVED and found.locality.cluster != clients.cluster
         if found.health in _READY and found.network == clients.network and not is_left_out:
             yield found

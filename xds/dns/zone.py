@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from xds.dns.names import ZONE, Clients, exists, names_of
+from xds.dns.names import ZONE, Clients, everything, exists, names_of
 from xds.errors import ConfigurationError
 from xds.model.service import CLUSTERSET, ServiceKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from xds.dns.names import Data, Name, Names
+    from xds.dns.names import Allowed, Data, Name, Names
     from xds.model.fleet import FleetChange
     from xds.model.members import Member
     from xds.model.service import Service
@@ -68,10 +68,16 @@ class World(Protocol):
 
 
 class Zone:
-    """Answers for the clients of one member; SERVFAIL until `open`."""
+    """Answers for the clients of one member; SERVFAIL until `open`.
 
-    def __init__(self, world: World) -> None:
+    Args:
+        world: what there is.
+        allowed: says which endpoints clients may be told of; when that changes, `rules_changed` is to be called.
+    """
+
+    def __init__(self, world: World, allowed: Allowed = everything) -> None:
         self._world = world
+        self._allowed = allowed
         self._cluster: str | None = None
         self._clients: Clients | None = None
         self._names: dict[ServiceKey, Names] = {}
@@ -112,6 +118,11 @@ class Zone:
         else:
             self._renew(change.endpoints | change.services)
 
+    def rules_changed(self) -> None:
+        """Take into account that clients may be told of other endpoints than before."""
+        if self._cluster is not None:
+            self._start_over()
+
     def answer(self, name: Name, kind: str) -> Answer:
         """Return the records of a name.
 
@@ -145,12 +156,15 @@ class Zone:
             return known
         if (service := self._world.services.get(key)) is None:
             return {}  # and is not kept: anybody can ask for anything
-        return self._names.setdefault(key, names_of(service, clients))
+        made = names_of(service, clients)
+        if clients is self._clients:  # what is allowed is found out when it is asked for, which may begin everything anew
+            self._names[key] = made
+        return made
 
     def _start_over(self) -> None:
         member = self._world.members.get(self._cluster or "")
         ids = {name: one.id for name, one in self._world.members.items()}
-        self._clients = Clients(member.name, member.network, ids) if member else None
+        self._clients = Clients(member.name, member.network, ids, self._allowed) if member else None
         self._names.clear()
         self._existing = defaultdict(set)
         self._renew(self._world.services)

@@ -218,6 +218,19 @@ def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
         if tier.weights and tier.weigh_by != "Endpoints":
             yield Fault(f"{at}.weighBy", "a tier has either weights or weighBy", "take one of them out")
         yield from _weights(tier.weights, tier.places, f"{at}.weights", known)
+    opened = [place for tier in tiers if tier.gate == "Open" for place in tier.places]
+    lacks = [_lack(place, known) for place in opened]
+    if opened and all(lacks):
+        message, awaited = next(filter(None, lacks))
+        yield Fault("spec.tiers", f"select nothing that there is: {message}", "something has to serve", awaited=(awaited,))
+
+
+def _lack(place: PlaceSpec, known: Known) -> tuple[str, PlaceSpec] | None:
+    """Return why nothing is at a client's own place, and what would have to be there; None if something may be."""
+    for what in ("region", "zone", "provider"):
+        if getattr(place, f"{what}s") == [OWN] and not known.names(what):
+            return f"no {what} is known, so that nothing is in the client's", replace(PlaceSpec(), **{f"{what}s": [OWN]})
+    return None
 
 
 def _places(tier: TierSpec, at: str, known: Known) -> Iterator[Fault]:
@@ -287,7 +300,7 @@ def _name(name: str, what: str, at: str, known: Known) -> Iterator[Fault]:
 
 def _takes(names: list[str], name: str) -> bool:
     """Return whether names of places may mean one, wherever the client is."""
-    return not names or name in names or ANY in names or OWN in names
+    return not names or name in names or ANY in names or (OWN in names and bool(name))
 
 
 def _is_of(place: PlaceSpec, cluster: str, member: Member | None) -> bool:

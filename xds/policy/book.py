@@ -87,6 +87,11 @@ class PolicyBook:
         """What operators override."""
         return self._overrides
 
+    @property
+    def sovereignty(self) -> Mapping[Subject, tuple[Policy, ...]]:
+        """Whose sovereignty holds over what; equal as long as that is the same."""
+        return self._sovereign
+
     def remember(self, events: Iterable[Event]) -> None:
         """Take what events say of versions that were accepted before: the next `refresh` needs it, if the objects are there."""
         for event in events:
@@ -170,8 +175,10 @@ class PolicyBook:
         policy = found[0][1] if found else NO_POLICY[service.traffic_distribution, service.spans]
         if not policy.rungs:
             policy = self._completed(policy, service.traffic_distribution, spans=service.spans or is_explicit)
-        can_move = service.spans or (is_explicit and not policy.stays)
+        can_move = (service.spans or is_explicit) and not policy.stays
         drains = () if policy.stays_on_node else self._overrides.of_service(service.key, can_move=can_move)
+        if drains and not can_move and not _is_left(service, port, cluster, drains):
+            drains = ()
         sovereign = self._sovereign_over(service, port, cluster)
         if not found and not drains and not sovereign:
             return self.unruled(service)
@@ -248,6 +255,15 @@ class PolicyBook:
     def rank(self, service: Service, port: int, view: View) -> Ranking:
         """Return the tiers of a service port for the clients of a view, and what is left out."""
         return self.ladder(service, port, view).rank(service, port)
+
+    def allowed(self, service: Service, port: int, cluster: str) -> tuple[Endpoint, ...]:
+        """Return the endpoints of a port that no sovereignty forbids to the clients of a cluster, in whichever of its zones."""
+        sovereign, found = self._sovereign_over(service, port, cluster), service.endpoints[port]
+        member = self._members.get(cluster)
+        if not sovereign or member is None:
+            return found
+        place = Place(member.network, cluster, member.region)
+        return tuple(one for one in found if not any(other.forbids(one, place, self._members) for other in sovereign))
 
     def is_forbidden(self, policy: Policy, endpoint: Endpoint, view: View) -> bool:
         """Return whether the sovereignty of a policy forbids an endpoint to the clients of a view."""
@@ -390,6 +406,12 @@ def _identity(cluster: str, item: TrafficPolicy) -> PolicyName:
 def _is_same(one: TrafficPolicy, other: TrafficPolicy) -> bool:
     """Return whether two of one name are versions of one object: not if it was deleted, and made again, in between."""
     return one.metadata.uid == other.metadata.uid
+
+
+def _is_left(service: Service, port: int, cluster: str, drains: Iterable[Drain]) -> bool:
+    """Return whether drains leave anything of a service in a cluster untouched."""
+    own = (one.locality for one in service.endpoints[port] if one.locality.cluster == cluster)
+    return any(not any(drain.is_at(at) for drain in drains) for at in own)
 
 
 def _subjects(cluster: str, item: TrafficPolicy) -> Iterator[Subject]:

@@ -132,14 +132,26 @@ def is_followed(priority: str) -> bool:
     return key in (REGION_LABEL, ZONE_LABEL, CLUSTER_LABEL) or (key == NODE_LABEL and not value)
 
 
+def followed(priorities: Iterable[str]) -> list[str]:
+    """Return of the labels of a `failoverPriority` those that are followed, each key once.
+
+    One that comes again has no effect if it asks for the same. Where it asks for something else, no endpoint has this label and
+    all behind it, but one that has both, if a value is that of the client: then the labels behind it are not followed either.
+    """
+    found: dict[str, str] = {}
+    for priority in filter(is_followed, priorities):
+        key, value = label_of(priority)
+        if found.setdefault(key, value) != value:
+            break
+    return [f"{key}={value}" if value else key for key, value in found.items()]
+
+
 def _by_labels(priorities: Iterable[str]) -> tuple[Rung, ...]:
     """Return a rung for as many labels as agree, the most first."""
     rungs: list[Rung] = []
     names: list[str] = []
     selector = Selector(PlaceSpec())
-    for priority in priorities:
-        if not is_followed(priority):
-            continue
+    for priority in followed(priorities):
         key, value = label_of(priority)
         spec, wanted = selector.spec, [value or OWN]
         match key:

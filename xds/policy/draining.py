@@ -116,18 +116,18 @@ def _lessened(shares: Sequence[Share], part: float, health: Health, *, least: in
     """Return localities with so many endpoints of one health UNHEALTHY that a part of all is left, but no fewer than some."""
     fit = [_fit(one, health) for one in shares]
     total = sum(one.counted for one in shares)
-    kept = _apportioned(min(sum(fit), max(least, round(part * total))), fit)
+    kept = _apportioned(min(sum(fit), max(least, round(part * total))), fit, [one.weight for one in shares])
     return tuple(_drained(one, count, health) for one, count in zip(shares, kept, strict=True))
 
 
-def _apportioned(wanted: int, healthy: Sequence[int]) -> list[int]:
-    """Divide a number in proportion, by largest remainders."""
+def _apportioned(wanted: int, healthy: Sequence[int], weights: Sequence[int]) -> list[int]:
+    """Divide a number in proportion, by largest remainders; of equal ones that of the place which is to get most comes first."""
     whole = sum(healthy)
     if not whole:
         return [0] * len(healthy)
     exact = [wanted * one / whole for one in healthy]
     result = [int(one) for one in exact]
-    by_rest = sorted(range(len(healthy)), key=lambda index: result[index] - exact[index])
+    by_rest = sorted(range(len(healthy)), key=lambda index: (result[index] - exact[index], -weights[index]))
     for index in by_rest[: wanted - sum(result)]:
         result[index] += 1
     return result

@@ -208,7 +208,9 @@ def _given(fleet: Fleet, service: Service, view: View) -> Iterator[Step]:
     if service.widened_by:
         refs = tuple(ref for ref in _naming(fleet, key, view.cluster))
         others = " and ".join(sorted(service.widened_by))
-        yield Step("widening", f"a policy names it, so what is exported by {others} counts, too, if that policy governs", refs)
+        # What earlier versions of a policy name stays widened, since one of them may be what is in force.
+        named, which = ("names", "policy") if refs else ("named", "version still")
+        yield Step("widening", f"a policy {named} it, so what is exported by {others} counts, too, if that {which} governs", refs)
 
 
 def _imported(fleet: Fleet, service: Service, port: int) -> Iterator[Step]:

@@ -75,8 +75,9 @@ def parsed(text: str, known: Known) -> Failure:
     if kind == "endpoints" and (found := _PART.fullmatch(name)) and 0 < int(found[1]) <= 100:
         percent, first, second = int(found[1]), found[2], found[3] or ""
         if first in members:
-            if second and members[first].zones and second not in members[first].zones:
-                raise FailureError(f"{text}: cluster {first!r} has no zone {second!r}; it has {', '.join(members[first].zones)}")
+            if second and second not in (there := known.zones[first]):
+                has = ", ".join(sorted(there)) or "none"
+                raise FailureError(f"{text}: cluster {first!r} has no zone {second!r}; it has {has}")
             return Failure(text, cluster=first, zone=second, percent=percent)
         if second:
             return Failure(text, service=f"{first}/{second}", percent=percent)

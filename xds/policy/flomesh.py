@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final
 from xds.model.events import ref_of
 from xds.model.flomesh import DEFAULT_WEIGHT, Share
 from xds.model.traffic_objects import OWN, PlaceSpec, RetrySpec, WeightSpec
-from xds.policy.policies import ClusterSettings, Policy, RouteSettings, Rung, Selector
+from xds.policy.notes import DIFFERS, Note
+from xds.policy.policies import MOST_RUNGS, ClusterSettings, Policy, RouteSettings, Rung, Selector, at_most
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from xds.model.flomesh import GatewayTarget, Remote
     from xds.model.service import Locality
@@ -39,7 +40,7 @@ def read(remote: Remote) -> Policy | None:
         case "Locality":
             rungs, route = [_OWN_CLUSTER], RouteSettings()
         case "FailOver":
-            rungs = [_OWN_CLUSTER, *_in_order(elsewhere, is_ordered=bool(given.item.spec.targets))]
+            rungs = [*at_most((_OWN_CLUSTER, *_in_order(elsewhere, is_ordered=bool(given.item.spec.targets))))]
             retry = RetrySpec(attempts=max(_RETRIES, len(rungs) - 1))
             route = RouteSettings(retry, keeps_path=True, retries_errors=True)
         case "ActiveActive":
@@ -50,6 +51,15 @@ def read(remote: Remote) -> Policy | None:
     ref = ref_of(remote.key.scope, given.item)
     cluster = _THROUGH_GATEWAYS if given.leads_elsewhere and remote.targets else _ALONE
     return Policy(name=str(ref), rungs=tuple(rungs), cluster=cluster, route=route, origin=ref)
+
+
+def notes(remote: Remote) -> Iterator[Note]:
+    """Yield what is to be said of the policy of a cluster for one name."""
+    given = remote.policy
+    number = len([one for one in given.shares if one.cluster != remote.key.scope]) if given else 0
+    if given and given.lb_type == "FailOver" and number >= MOST_RUNGS:
+        message = f"are {number}, and there can be {MOST_RUNGS} tiers: the last one has all that are too many"
+        yield Note(DIFFERS, "spec.targets", message, "list fewer")
 
 
 def _in_order(others: list[GatewayTarget | Share], *, is_ordered: bool) -> list[Rung]:

@@ -104,6 +104,9 @@ class ForeignPolicies:
                     Subject(FLEET, "ServiceImport", service.key.namespace, service.key.name, system=WEIGHTS) in self.subjects
                 )
                 yield _export_refs(fleet, service.key)[cluster], hints.weight_notes(text, in_force=in_force)
+        for key, remote in fleet.remotes.items():
+            if remote.policy is not None:
+                yield ref_of(key.scope, remote.policy.item), flomesh.notes(remote)
 
     def _read(self, ref: Ref, key: Hashable, made_of: tuple[object, ...], make: Callable[[], Policy | None]) -> Policy | None:
         self._refs[_name(ref)] = ref

@@ -95,12 +95,13 @@ class Overrides:
     def of_service(self, key: ServiceKey, *, can_move: bool) -> tuple[Drain, ...]:
         """Return the drains that are about a service.
 
-        A cluster's own name that nothing widens means that cluster's endpoints and no others, so that draining the cluster or its
-        region would move nothing and only break what its own clients ask for; draining a zone moves it to the others.
+        A cluster's own name that nothing widens, and any that a policy keeps in its clients' cluster, means that cluster's
+        endpoints and no others, so that draining the cluster or its region would move nothing and only break what clients ask
+        for; draining a zone moves it to the others, if there are any.
 
         Args:
             key: of the service.
-            can_move: whether its requests may go to other clusters.
+            can_move: whether requests to it may go to other clusters than their clients'.
         """
         return tuple(one for one in self.drains if one.has(key) and (can_move or one.zone)) if self.drains else ()
 

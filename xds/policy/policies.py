@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from xds.model.traffic_objects import ANY, OWN, HealthCheckSpec, OutlierSpec, PlaceSpec, RetrySpec, WeightSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from xds.model.members import Member
     from xds.model.service import Endpoint, Locality
@@ -77,6 +77,19 @@ class Rung:
     weights: tuple[WeightSpec, ...] = ()
     closed: str = ""
     """Why nothing of it is used; "" if it is."""
+
+
+MOST_RUNGS: Final = 128
+"""Envoy refuses a CLA with a priority above 128; the last is for what some clients would drop (`Place.drops_degraded`)."""
+
+
+def at_most(rungs: Sequence[Rung]) -> tuple[Rung, ...]:
+    """Return no more rungs than there can be tiers: the last one has all places of those that are too many."""
+    *first, last = rungs[:MOST_RUNGS]
+    if more := rungs[MOST_RUNGS:]:
+        selectors = tuple(selector for one in (last, *more) for selector in one.selectors)
+        last = replace(last, name=f"{last.name} and {len(more)} more", selectors=selectors)
+    return (*first, last)
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,8 +203,9 @@ def _of_failover(setting: LocalityLbSetting, places: _Places) -> Iterator[Note]:
 
 
 def _of_labels(priorities: list[str], places: _Places) -> Iterator[Note]:
+    asked: dict[str, str] = {}
     for index, priority in enumerate(priorities):
-        key, _ = label_of(priority)
+        key, value = label_of(priority)
         at = f"{_LOCALITY}.failoverPriority[{index}]"
         if key == NETWORK_LABEL:
             yield Note(DIFFERS, at, "endpoints of other networks are not used at all: no gateway leads there")
@@ -212,6 +213,10 @@ def _of_labels(priorities: list[str], places: _Places) -> Iterator[Note]:
             message = f"{priority!r} is not known of endpoints here, so it is left out of the order"
             hint = "region, zone and cluster are known, and the client's own node; for labels of clusters use a TrafficPolicy"
             yield Note(NOT_FOLLOWED, at, message, hint)
+        elif asked.setdefault(key, value) != value:
+            message = f"{priority!r} is not followed, nor is what comes after it: a label before asks for another {key}"
+            yield Note(NOT_FOLLOWED, at, message, "ask for each label once, or use a TrafficPolicy")
+            return
         else:
             yield from places.note(at, labelled(priority), ", so no endpoint has this label")
 
