@@ -62,7 +62,7 @@ async def test_a_cluster_that_is_in_order(start, tmp_path):
     assert found["east", "identity"].found == "id c1, kube-system u-1"
     v1, beta = "Namespace, Node, Service, EndpointSlice, Gateway, HTTPRoute", "ServiceExport, ServiceImport, ClusterProperty"
     assert found["east", "apis"].found == f"v1.37.2; v1: {v1}; v1beta1: {beta}; not installed: {ABSENT}"
-    assert found["east", "rights"].found == "all 49 that are needed"
+    assert found["east", "rights"].found == "all 51 that are needed"
     assert not found["east", "rights"].remedy
 
 
@@ -116,7 +116,7 @@ async def test_rights_that_are_missing(start, tmp_path):
     )
     server.forbidden |= {"list nodes", "watch nodes", "list endpointslices"}
     found = (await checked(tmp_path, east=server))["east", "rights"]
-    assert found.found == "5 of 34 are missing: may not list, watch services, nodes; list endpointslices.discovery.k8s.io"
+    assert found.found == "5 of 36 are missing: may not list, watch services, nodes; list endpointslices.discovery.k8s.io"
 
 
 async def test_rights_to_what_is_not_installed_are_a_warning(start, tmp_path):
