@@ -33,6 +33,7 @@ async def test_a_nack_is_told_everywhere_with_its_object_and_only_once(running, 
                 await client.send(CLUSTER)
                 await client.ack(await client.receive(), error=f"Error adding/updating cluster(s) {OWN}: no")
             await soon(lambda: serious(plane) == [("XDS0503", "Service")] and "4 nodes" in str(plane.problems()))
+            await soon(lambda: any(line.get("code") == "XDS0503" for line in logged))
             body = await ask(plane, "/v1/nacks")
             assert [(item["node_id"], item["name"]) for item in body["items"]] == [(f"n{number}", OWN) for number in range(4)]
             (origin,) = body["items"][0]["origins"]

@@ -327,7 +327,7 @@ def test_where_nothing_is_known_that_is_said():
     assert found(fleet.members, **strategy("RemoteDR"))[0][2] == "known regions: none"
 
 
-OWN_PLACES = {"regions": "region", "zones": "zone", "providers": "provider"}
+OWN_PLACES = {"regions": "region", "zones": "zone"}
 
 
 @pytest.mark.parametrize("field", OWN_PLACES)
@@ -339,11 +339,12 @@ def test_the_clients_own_place_is_nowhere_in_a_fleet_that_has_none(field):
     assert not found(members, tiers=[tier("own", {field: ["@own"]}), tier("all", EVERY)])
 
 
-def test_a_selector_that_fits_no_cluster_leaves_something_to_serve(members):
+def test_a_tier_for_clusters_that_there_are_not_is_none_even_before_others(members):
     prod = {"clusterSelector": {"matchLabels": {"stgae": "prod"}}}
-    message = "select nothing that there is: the clusterSelector fits the labels of no MemberCluster"
-    assert found(members, tiers=[tier("prod", prod)]) == [("spec.tiers", message, "something has to serve")]
-    assert not found(members, tiers=[tier("prod", prod), tier("all", EVERY)])
+    message = "tier 'prod' selects nothing: no cluster of the fleet is at such a place"
+    expected = [("spec.tiers[0].places", message, "give MemberClusters such labels, or select by what they have")]
+    assert found(members, tiers=[tier("prod", prod)]) == expected
+    assert found(members, tiers=[tier("prod", prod), tier("all", EVERY)]) == expected
     assert not found(members, sovereignty=[prod])
 
 

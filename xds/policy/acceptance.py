@@ -227,7 +227,7 @@ def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
 
 def _lack(place: PlaceSpec, known: Known) -> tuple[str, PlaceSpec] | None:
     """Return why nothing is at a client's own place, and what would have to be there; None if something may be."""
-    for what in ("region", "zone", "provider"):
+    for what in ("region", "zone"):
         if getattr(place, f"{what}s") == [OWN] and not known.names(what):
             return f"no {what} is known, so that nothing is in the client's", replace(PlaceSpec(), **{f"{what}s": [OWN]})
     return None
