@@ -176,10 +176,10 @@ def test_problems_go_with_what_they_are_about():
 
 def test_nothing_stays_of_services_that_are_gone():
     fleet = fleet_of({"east": []}, member("east"))
-    empty = len(fleet._problems)
+    empty = len(fleet._assembly.problems)
     fleet.apply([Upsert("east", item) for item in web("10.1.0.1")])
     fleet.apply([Delete("east", ObjectKey(item.kind, "shop", item.metadata.name)) for item in web("10.1.0.1")])
-    assert len(fleet._problems) == empty
+    assert len(fleet._assembly.problems) == empty
     assert not fleet._clusters["east"].seen
 
 

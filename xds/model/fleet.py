@@ -6,13 +6,12 @@ owned by one task.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from xds.model import gateway_objects, objects
+from xds.model.assembly import Assembly
 from xds.model.cluster import Cluster
-from xds.model.clusterset import Export, merge_exports
 from xds.model.events import (
     FLEET,
     Aliases,
@@ -28,16 +27,11 @@ from xds.model.events import (
     Standing,
     Synced,
     Upsert,
-    ref_of,
 )
-from xds.model.exports import exports_in, overruled
 from xds.model.gateways import leads_elsewhere, with_gateways
-from xds.model.hints import INTERNAL_POLICY, said_of
-from xds.model.imports import INVALID_TYPE, Exported, Import, invalid
+from xds.model.hints import INTERNAL_POLICY
 from xds.model.istio_objects import DestinationRule
 from xds.model.karmada_objects import MultiClusterService
-from xds.model.local import LocalInput, LocalResult, build_local
-from xds.model.members import Member
 from xds.model.membership import Membership
 from xds.model.remotes import Remotes
 from xds.model.service import CLUSTERSET, Locality, Service, ServiceKey
@@ -46,13 +40,15 @@ from xds.model.slices import owner_of
 from xds.model.traffic_objects import TrafficOverride, TrafficPolicy
 from xds.model.unowned import unowned_slices
 from xds.model.widening import Targets, widened
-from xds.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from xds.model.events import Recovery
     from xds.model.flomesh import Remote
+    from xds.model.imports import Import
+    from xds.model.members import Member
+    from xds.problems import Problem
 
 SHARING = MultiClusterService.__name__
 RULE = DestinationRule.__name__
@@ -91,15 +87,12 @@ class Fleet:
     def __init__(self) -> None:
         self._clusters: dict[str, Cluster] = {}
         self._membership = Membership()
-        self._own: dict[ServiceKey, Service] = {}
-        """What each cluster tells of its own."""
         self._services: dict[ServiceKey, Service] = {}
         """What clients are told."""
-        self._imports: dict[ServiceKey, Import] = {}
         self._remotes = Remotes()
+        self._assembly = Assembly(self._clusters, self._membership, self._remotes, self.sharing)
         self._order: list[ServiceKey] | None = None
         """The keys of the services, sorted; None when one was added or removed."""
-        self._problems: dict[ServiceKey, tuple[Problem, ...]] = {}
         self._shared_names: set[tuple[str, str]] = set()
         """(namespace, name) that a MultiClusterService has."""
         self._targets = Targets()
@@ -110,16 +103,12 @@ class Fleet:
         """(namespace, name) of services -> their places that are well again."""
         self._recovered: set[ServiceKey] = set()
         """Services of which that has changed."""
-        self._unowned: set[ServiceKey] = set()
-        """What slices belong to that is no Service."""
         self._dirty: set[ServiceKey] = set()
         self._given_anew: set[ServiceKey] = set()
         """Clusters' services that stay as they are, but may be lent something else."""
         self._gateways_changed = False
         self._members_changed = False
         self._policies_changed = False
-        self.services_built = 0
-        """How many services have been made or made anew: the cost of changes."""
 
     # Reading
 
@@ -141,7 +130,12 @@ class Fleet:
     @property
     def imports(self) -> Mapping[ServiceKey, Import]:
         """What each service of the cluster set was merged of, and where its exports differ."""
-        return self._imports
+        return self._assembly.imports
+
+    @property
+    def services_built(self) -> int:
+        """How many services have been made or made anew: the cost of changes."""
+        return self._assembly.services_built
 
     @property
     def remotes(self) -> Mapping[ServiceKey, Remote]:
@@ -235,13 +229,13 @@ class Fleet:
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the objects as they stand; nothing of a cluster that is read for the first time."""
         reading = self._membership.reading
-        kept = (problem for found in self._problems.values() for problem in found)
+        kept = (problem for found in self._assembly.problems.values() for problem in found)
         members = self._membership.problems()
         # Which names are near depends on all Services of the namespace: found when asked for.
-        owners = {key: self._clusters[key.scope].slices[key.namespace, key.name].values() for key in self._unowned}
+        owners = {key: self._clusters[key.scope].slices[key.namespace, key.name].values() for key in self._assembly.unowned}
         shared = (problem for found in self._sharing_problems.values() for problem in found)
         sharings = self.sharings() if FLEET in self._membership.synced else ()
-        sharing = (problem for one in sharings for problem in one.problems(self.members, self._own, reading))
+        sharing = (problem for one in sharings for problem in one.problems(self.members, self._assembly.own, reading))
         passed_over = (problem for item in self._of(FLEET, MultiClusterService) for problem in unserved(item))
         unowned = unowned_slices(owners, self._services)
         of_clusters = (*kept, *shared, *self._remotes.problems(), *unowned)
@@ -398,13 +392,13 @@ class Fleet:
         own = {key for key in dirty if key.scope != CLUSTERSET}
         merged = dirty - own
         for key in sorted(own):
-            if found := self._local(key):
-                self._own[key] = found
+            if found := self._assembly.local(key):
+                self._assembly.own[key] = found
             else:
-                self._own.pop(key, None)
+                self._assembly.own.pop(key, None)
             merged.add(ServiceKey(key.namespace, key.name, CLUSTERSET))
         for key in sorted(merged):
-            self._put(key, self._merged(key), endpoints, services)
+            self._put(key, self._assembly.merged(key), endpoints, services)
         given, self._given_anew = self._given_anew, set()
         for key in sorted(self._depending(own, merged) | given):
             self._put(key, self._given(key), endpoints, services)
@@ -449,138 +443,17 @@ class Fleet:
 
     def _shared(self, key: ServiceKey) -> Service | None:
         """Return a cluster's own service, with what a MultiClusterService gives it."""
-        own, sharing = self._own.get(key), self.sharing(key.namespace, key.name)
+        own, sharing = self._assembly.own.get(key), self.sharing(key.namespace, key.name)
         self._sharing_problems.pop(key, None)
         if own is None or sharing is None or not sharing.consumes(key.scope):
             return own
         keys = {name: ServiceKey(key.namespace, key.name, name) for name in self.members if name != key.scope}
-        others = {name: self._own[other] for name, other in keys.items() if other in self._own}
+        others = {name: self._assembly.own[other] for name, other in keys.items() if other in self._assembly.own}
         told = {name for name in self.members if self._membership.source(name)[1]}
         service, problems = share(own, sharing, others, told)
         if problems:
             self._sharing_problems[key] = problems
         return service
-
-    def _local(self, key: ServiceKey) -> Service | None:
-        cluster = self._cluster(key.scope)
-        name = (key.namespace, key.name)
-        item = cluster.items.get(ObjectKey("Service", key.namespace, key.name))
-        (self._unowned.add if item is None and name in cluster.slices else self._unowned.discard)(key)
-        if not isinstance(item, objects.Service) or item.spec.type == "ExternalName" or key.scope not in self.members:
-            self._note(key, ())
-            cluster.seen.pop((*name, ""), None)
-            return None
-        result = self._built(cluster, self.members[key.scope], item, cluster.slices.get(name, {}))
-        self._note(key, result.problems)
-        return result.service
-
-    def _built(
-        self,
-        cluster: Cluster,
-        member: Member,
-        item: objects.Service,
-        slices: Mapping[str, objects.EndpointSlice],
-        source: str = "",
-    ) -> LocalResult:
-        """Make a service of objects of one cluster, or of the copies that it has of another cluster's."""
-        self.services_built += 1
-        memory = (item.metadata.namespace, item.metadata.name, source)
-        ordered = tuple(slices[name] for name in sorted(slices))
-        sharing = None if source else self.sharing(item.metadata.namespace, item.metadata.name)
-        given = LocalInput(
-            member=member,
-            service=item,
-            slices=ordered,
-            nodes={} if source else cluster.nodes,  # the source's nodes are others, even those of the same names
-            known=self._membership.known,
-            seen=cluster.seen.get(memory, frozenset()),
-            doubted=not source and memory[:2] in cluster.doubted,
-            namespace=said_of(cluster.items.get(ObjectKey("Namespace", "", item.metadata.namespace))),
-            is_given_more=(sharing is not None and sharing.consumes(member.name))
-            or (not source and leads_elsewhere(self.remotes.get(ServiceKey(*memory[:2], member.name)))),
-        )
-        result = build_local(given)
-        cluster.seen[memory] = result.seen
-        return result
-
-    def _merged(self, key: ServiceKey) -> Service | None:
-        exports: list[Export] = []
-        imports: list[tuple[str, objects.ServiceImport]] = []
-        importers: dict[str, str] = {}
-        problems: list[Problem] = []
-        for name, member in self.members.items():
-            cluster = self._clusters.get(name)
-            if cluster is None:
-                continue
-            if key.namespace in cluster.namespaces:
-                importers[name] = member.network
-            item = cluster.items.get(ObjectKey("ServiceImport", key.namespace, key.name))
-            if isinstance(item, objects.ServiceImport):
-                imports.append((name, item))
-            if found := exports_in(cluster.items, key.namespace, key.name):
-                export, *others = found
-                problems += (problem for one in others for problem in overruled(name, one, export))
-                local = self._own.get(ServiceKey(key.namespace, key.name, name))
-                source = cluster.items.get(ObjectKey("Service", key.namespace, key.name))
-                if local is None or not isinstance(source, objects.Service):
-                    problems.append(self._useless(name, export))
-                else:
-                    exports.append(Export(member, Exported(name, export, source.spec), local))
-        exports += self._copied(key, imports, {export.member.name for export in exports})
-        self._forget_copies(key, {export.member.name for export in exports})
-        if not exports:
-            self._note(key, tuple(problems))
-            self._imports.pop(key, None)
-            return None
-        self.services_built += 1
-        result = merge_exports(exports, imports, importers)
-        self._imports[key] = result.imported
-        self._note(key, (*problems, *result.problems))
-        return result.service
-
-    def _copied(self, key: ServiceKey, imports: list[tuple[str, objects.ServiceImport]], told: set[str]) -> Iterator[Export]:
-        """Return the exports of clusters that do not tell of themselves, by the copies that importers have of their slices."""
-        for name, item in imports:
-            cluster = self._clusters[name]
-            by_source: dict[str, dict[str, objects.EndpointSlice]] = defaultdict(dict)
-            for slice_name, copy in cluster.copies.get((key.namespace, key.name), {}).items():
-                source = owner_of(copy).source
-                source, is_watched = self._membership.source(source)
-                if source and source not in told and not is_watched:
-                    by_source[source][slice_name] = copy
-            for source, copies in sorted(by_source.items()):
-                told.add(source)  # other importers have the same
-                exporter = Member(source, network=self.members[name].network, declared=False)
-                served = _as_service(item)
-                built = self._built(cluster, exporter, served, copies, source)
-                export = objects.ServiceExport(api_version=item.api_version, kind=item.kind, metadata=item.metadata)
-                yield Export(exporter, Exported(source, export, served.spec), built.service)
-
-    def _forget_copies(self, key: ServiceKey, exporters: set[str]) -> None:
-        """Remember nothing of exporters that are no longer, whoever had copies of their slices."""
-        before = self._imports.get(key)
-        for source in {one.cluster for one in before.exports} - exporters if before else ():
-            for cluster in self._clusters.values():
-                cluster.seen.pop((key.namespace, key.name, source), None)
-
-    def _note(self, key: ServiceKey, problems: tuple[Problem, ...]) -> None:
-        """Keep the problems of a service; nothing stays of one that has none."""
-        if problems:
-            self._problems[key] = problems
-        else:
-            self._problems.pop(key, None)
-
-    def _useless(self, cluster: str, export: objects.ServiceExport) -> Problem:
-        meta = export.metadata
-        reason = invalid(self._clusters[cluster].items.get(ObjectKey("Service", meta.namespace, meta.name)))
-        if reason == INVALID_TYPE:
-            message, hint = (
-                f"an ExternalName service cannot be exported ({reason})",
-                "export a ClusterIP or headless Service",
-            )
-            return Problem("XDS0212", message, ref_of(cluster, export), hint=hint)
-        message = f"there is no Service {meta.namespace}/{meta.name} in {cluster} to export ({reason})"
-        return Problem("XDS0204", message, ref_of(cluster, export), hint="create the Service, or delete the ServiceExport")
 
     def _of(self, cluster: str, kind: type[Kind]) -> Iterator[Kind]:
         return self._clusters[cluster].of(kind) if cluster in self._clusters else iter(())
@@ -589,21 +462,6 @@ class Fleet:
 def _said(item: objects.KubernetesObject | None) -> object:
     """Return what counts of a policy: conditions are written into it, too, and change nothing."""
     return (item.spec, item.metadata.uid, item.metadata.age) if isinstance(item, TrafficPolicy) else None
-
-
-def _as_service(item: objects.ServiceImport) -> objects.Service:
-    """Return the Service that an importer takes the exporters' to be."""
-    ports = [
-        objects.ServicePort(port=port.port, name=port.name, protocol=port.protocol, app_protocol=port.app_protocol)
-        for port in item.spec.ports
-    ]
-    spec = objects.ServiceSpec(
-        ports=ports,
-        cluster_ip="None" if item.spec.type == "Headless" else "",
-        session_affinity=item.spec.session_affinity or "None",
-        session_affinity_config=item.spec.session_affinity_config,
-    )
-    return objects.Service(api_version="v1", kind=item.kind, metadata=item.metadata, spec=spec)
 
 
 def _shape(service: Service) -> tuple[object, ...]:
