@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xds.protocol import Encoder
-from xds.protocol.encoder import SHARED_REMOVALS, _kept_bytes
+from xds.protocol.encoder import FIRSTS, SHARED_REMOVALS, _kept_bytes
 from xds.snapshot.resource import Resource
+from xds.snapshot.table import Table
 from xds.wire import CLUSTER, envoy
 from xds.wire.type_urls import PREFIX
 
@@ -131,3 +132,40 @@ def test_thousands_of_names_that_do_not_exist_are_not_kept():
     assert encoder.delta(CLUSTER, [], names, above=0).removed == first.removed
     encoder.delta(CLUSTER, [], names[1:], above=0)
     assert len(encoder._cache) == 1
+
+
+def test_all_who_have_nothing_and_ask_for_the_same_are_sent_the_same():
+    encoder, names = Encoder(), frozenset("ab")
+    available = Table({name: Resource.of(CLUSTER, name, bytes(100)) for name in "abc"})
+
+    def first(names, *, above=0, limit_bytes=10_000, available=available):
+        return encoder.first(CLUSTER, available, names, above=above, limit_bytes=limit_bytes)
+
+    (some,), (everything,) = first(names), first(None)
+    assert [[one.name for one in response.resources] for response in (some, everything)] == [["a", "b"], ["a", "b", "c"]]
+    assert first(names) == [some]
+    assert first(names)[0].body is some.body
+    assert first(frozenset("ax")) == [], "who asks for what does not exist has to hear of it"
+    (renewed,) = first(names, above=int(everything.nonce))
+    assert int(renewed.nonce) > int(everything.nonce)
+    assert (renewed.resources, renewed.version) == (some.resources, some.version)
+    assert first(names)[0] is renewed, "the others get that, too"
+    changed = available.changed({"a": Resource.of(CLUSTER, "a", bytes(50))})
+    assert [len(one.body) for one in first(None, available=changed)[0].resources] == [50, 100, 100]
+
+
+def test_what_is_too_large_for_one_response_comes_in_several_with_rising_nonces():
+    encoder = Encoder()
+    available = Table({str(number): Resource.of(CLUSTER, str(number), bytes(1000)) for number in range(10)})
+    for _ in range(2):
+        responses = encoder.first(CLUSTER, available, None, above=0, limit_bytes=3500)
+        assert [len(one.resources) for one in responses] == [3, 3, 3, 1]
+        nonces = [int(one.nonce) for one in responses]
+        assert nonces == sorted(set(nonces))
+    later = encoder.first(CLUSTER, available, None, above=nonces[1], limit_bytes=3500)
+    nonces = [int(one.nonce) for one in later]
+    assert nonces == sorted(set(nonces))
+    assert len(encoder._firsts) == 1
+    for number in range(20):
+        encoder.first(CLUSTER, available, frozenset((str(number),)), above=0, limit_bytes=3500)
+    assert len(encoder._firsts) == FIRSTS

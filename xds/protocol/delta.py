@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xds.protocol.encoder import Encoder, Response, encoded_bytes
+from xds.protocol.encoder import Encoder, Response, split
 from xds.protocol.gates import Gates
 from xds.protocol.heartbeats import Heartbeats
 from xds.protocol.interest import NO_NAMES, WILDCARD, Subscription
@@ -19,7 +19,7 @@ from xds.protocol.traits import EMPTY_IF_ABSENT, FOLLOWERS, LEGACY_WILDCARD, NEV
 from xds.snapshot.resource import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from xds.protocol.interest import Look
@@ -72,15 +72,18 @@ class DeltaStream(Stream["_DeltaType"]):
         for kind in self._types.values():
             if not kind.interest.pending:
                 continue
-            look = kind.look(snapshot.resources(kind.type_url), now_s)
+            available = snapshot.resources(kind.type_url)
             gone: list[str] = []
-            sent = self._send_found(kind, look, gates, now_s, gone)
+            sent = self._send_first(kind, available, gates, now_s)
+            if not sent:
+                look = kind.look(available, now_s)
+                sent = self._send_found(kind, look, gates, now_s, gone)
+                if gone and kind.removable:
+                    going.append((kind, look, gone))
             for response in sent:
                 self._keep_spare(response.type_url, response.awaited, snapshot)
             responses += sent
             looked_at.append(kind)
-            if gone and kind.removable:
-                going.append((kind, look, gone))
         for kind, look, gone in sorted(going, key=lambda item: removal_rank(item[0].type_url)):
             self._send(kind, (), gates.released(kind, gone, look), now_s, responses)
         for kind in looked_at:
@@ -98,6 +101,16 @@ class DeltaStream(Stream["_DeltaType"]):
 
     def _heartbeats_s(self) -> list[float]:
         return [min(due_s.values()) for kind in self._types.values() if (due_s := kind.heartbeats.due_s)]
+
+    def _send_first(self, kind: _DeltaType, available: Table, gates: Gates, now_s: float) -> list[Response]:
+        """Return what a client gets that has nothing yet: what all get that ask for the same. Nothing if there is more to it."""
+        if not kind.asks_first or not gates.stand_open(kind):
+            return []
+        names = None if kind.interest.subscription.wildcard else kind.interest.subscription.names
+        found = self._encoder.first(kind.type_url, available, names, above=self._last_nonce, limit_bytes=self._response_bytes)
+        if found:
+            kind.interest.looked_at()
+        return [self._sent(kind, response, now_s) for response in found]
 
     def _send_found(self, kind: _DeltaType, look: Look, gates: Gates, now_s: float, gone: list[str]) -> list[Response]:
         """Return additions and answers of one type; what the client is to drop is added to `gone`, if it goes later."""
@@ -212,7 +225,8 @@ class DeltaStream(Stream["_DeltaType"]):
         *,
         empty: bool = False,
     ) -> None:
-        into += [self._response(kind, some, gone, now_s, empty=empty) for some, gone in self._split(resources, removed)]
+        pieces = split(resources, removed, self._response_bytes)
+        into += [self._response(kind, some, gone, now_s, empty=empty) for some, gone in pieces]
 
     def _response(
         self, kind: _DeltaType, resources: Sequence[Resource], removed: Sequence[str], now_s: float, *, empty: bool = False
@@ -227,32 +241,6 @@ class DeltaStream(Stream["_DeltaType"]):
         self.ledger.sent(response, now_s, state=State.ERROR if kind.interest.client.withheld else State.STALE)
         self._follow(response)
         return response
-
-    def _split(self, resources: Sequence[Resource], removed: Sequence[str]) -> Iterator[tuple[Sequence[Resource], Sequence[str]]]:
-        """Cut into pieces below the limit of a message (R38)."""
-        limit = self._response_bytes
-        if encoded_bytes(resources) + sum([len(name) + 4 for name in removed]) <= limit:
-            if resources or removed:
-                yield resources, removed
-            return
-        some: list[Resource] = []
-        gone: list[str] = []
-        size = 0
-        for resource in resources:
-            more = encoded_bytes((resource,))
-            if some and size + more > limit:
-                yield some, ()
-                some, size = [], 0
-            some.append(resource)
-            size += more
-        for name in removed:
-            if (some or gone) and size + len(name) > limit:
-                yield some, gone
-                some, gone, size = [], [], 0
-            gone.append(name)
-            size += len(name) + 4
-        if some or gone:
-            yield some, gone
 
     def _follow(self, response: Response) -> None:
         """Owe the client what it will wait for because its parents were sent, unchanged or not (R19, R20, R21)."""
@@ -292,6 +280,16 @@ class _DeltaType(Kind):
             self.overdue[overdue.nonce] = overdue.names
             if len(self.overdue) > OVERDUE:
                 del self.overdue[next(iter(self.overdue))]
+
+    @property
+    def asks_first(self) -> bool:
+        """Whether the client has nothing, and waits for everything that it asks for."""
+        interest, client = self.interest, self.interest.client
+        if self.synced or self.claims or client.held or client.before or client.withheld or interest.apart or interest.waiting:
+            return False
+        if interest.subscription.wildcard:
+            return interest.everything and not (interest.owed or interest.subscription.names)
+        return not interest.everything and interest.owed == interest.subscription.names
 
     def still_owed(self, names: list[str], look: Look) -> AbstractSet[str]:
         """Return which names of a rejected response have to be answered; what is gone by now goes as whatever is in use goes."""

@@ -17,15 +17,18 @@ from google.protobuf.duration_pb2 import Duration
 from xds.protocol.traits import WAITS_FOR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from xds.snapshot.resource import Resource
+    from xds.snapshot.table import Table
 
 NOT_FOUND = "the control plane has no such resource for this client"
 """Shown by gRPC to whoever made the call, behind the type and the name."""
 CACHE_BYTES = 64 << 20
 NAME_BYTES = 160
 """What a name costs in the cache beside the bytes of its response: its places in the key, the content and the set of names."""
+FIRSTS = 8
+"""Whole worlds of a type that are kept for clients that have nothing yet."""
 SHARED_REMOVALS = 1_000
 """Names that do not exist, beyond which a response is not kept: they are what one client made up, and nobody else will ask."""
 
@@ -79,6 +82,8 @@ class Encoder:
         self._sotw_tail = _field(_SOTW_CONTROL_PLANE, identifier) if identifier else b""
         self._last_nonce = 0
         self._cache: OrderedDict[tuple[object, ...], Response] = OrderedDict()
+        self._firsts: dict[tuple[str, int, frozenset[str] | None], tuple[Table, list[Response]]] = {}
+        """(type URL, identity of what there is, what is asked for) -> what there is, and the responses with it."""
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
 
@@ -110,6 +115,36 @@ class Encoder:
             else:
                 parts.append(_field(_DELTA_REMOVED, name.encode()))
         return self._finish(key, Response(type_url, version, tuple(resources), tuple(removed)), parts)
+
+    def first(
+        self, type_url: str, available: Table, names: frozenset[str] | None, *, above: int, limit_bytes: int
+    ) -> list[Response]:
+        """Return delta responses with all that a client asks for that has nothing yet; nothing if some of it does not exist.
+
+        What many clients ask for is put together once: to look for a response by its content takes the longer the more is in it.
+
+        Args:
+            type_url: the type.
+            available: what there is of it.
+            names: what is asked for, None for everything; the same object for all that ask for the same (`interest.shared`).
+            above: the last nonce of the stream.
+            limit_bytes: where responses are split.
+        """
+        key = type_url, id(available), names
+        found = self._firsts.get(key)
+        if found is None or found[0] is not available:  # another one, where that was
+            resources = available.present(sorted(available if names is None else names))
+            is_whole = names is None or len(resources) == len(names)
+            pieces = split(resources, (), limit_bytes) if is_whole else ()
+            found = self._firsts[key] = available, [self.delta(type_url, some, (), above=above) for some, _ in pieces]
+            if len(self._firsts) > FIRSTS:
+                del self._firsts[next(iter(self._firsts))]
+        responses = found[1]
+        for place, response in enumerate(responses):
+            if int(response.nonce) <= above:
+                responses[place] = self.delta(type_url, response.resources, (), above=above)
+            above = int(responses[place].nonce)
+        return [*responses]
 
     def heartbeat(self, type_url: str, resources: Sequence[Resource], *, above: int) -> Response:
         """Return a delta response that tells a client to keep resources that it has (R30)."""
@@ -198,6 +233,34 @@ def encoded_bytes(resources: Sequence[Resource]) -> int:
         return 0
     texts = sum([len(resource.body) + len(resource.name) for resource in resources])
     return texts + len(resources) * (len(resources[0].type_url) + 40)
+
+
+def split(
+    resources: Sequence[Resource], removed: Sequence[str], limit_bytes: int
+) -> Iterator[tuple[Sequence[Resource], Sequence[str]]]:
+    """Cut what is to be sent into pieces below the limit of a message (R38); a larger resource goes alone."""
+    if encoded_bytes(resources) + sum([len(name) + 4 for name in removed]) <= limit_bytes:
+        if resources or removed:
+            yield resources, removed
+        return
+    some: list[Resource] = []
+    gone: list[str] = []
+    size = 0
+    for resource in resources:
+        more = encoded_bytes((resource,))
+        if some and size + more > limit_bytes:
+            yield some, ()
+            some, size = [], 0
+        some.append(resource)
+        size += more
+    for name in removed:
+        if (some or gone) and size + len(name) > limit_bytes:
+            yield some, gone
+            some, gone, size = [], [], 0
+        gone.append(name)
+        size += len(name) + 4
+    if some or gone:
+        yield some, gone
 
 
 def _kept_bytes(response: Response) -> int:
