@@ -113,6 +113,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "XDS0604": (Severity.ERROR, "override is not in force"),
     "XDS0605": (Severity.WARNING, "capacity is not declared"),
     "XDS0606": (Severity.INFO, "clients do not follow a policy"),
+    "XDS0607": (Severity.WARNING, "weights leave nobody"),
     "XDS0610": (Severity.INFO, "policy of another system has another effect"),
     "XDS0611": (Severity.WARNING, "policy of another system is not followed"),
     "XDS0612": (Severity.INFO, "clients are kept otherwise than with kube-proxy"),

@@ -8,7 +8,7 @@ from policy_cases import MEMBERS
 from xds.discovery.decoding import Decoded, decode
 from xds.model.kinds import KINDS
 from xds.policy.acceptance import Known
-from xds.policy.overrides import problems
+from xds.policy.overrides import NONE, Overrides, problems
 
 TIERS = [
     {"name": "own", "places": [{"clusters": ["@own"]}]},
@@ -54,3 +54,8 @@ def test_gates_that_cannot_be_opened(gate, field, says):
 def test_how_an_override_looks_is_told(case):
     (found,) = told(BAD[case][0])
     assert found.hint == "give either drain, e.g. {cluster: NAME}, or open: {namespace: …, policy: …, tier: …}"
+
+
+def test_an_override_that_both_drains_and_opens_does_neither():
+    found = decode(document("d", {"drain": {"cluster": "east"}, "open": GATE}), KINDS["TrafficOverride"])
+    assert Overrides.of([found.object]) == NONE

@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xds.policy.explanation import QuestionError
+from xds.policy.overrides import says_one_thing
 from xds.problems import Problem
 from xds.wire import admin
 
 if TYPE_CHECKING:
     from xds.admin.state import ControlPlane
     from xds.model.members import Member
-    from xds.model.traffic_objects import GateSpec
+    from xds.model.traffic_objects import GateSpec, TrafficOverride
     from xds.policy.book import PolicyBook
 
 
 def drains(plane: ControlPlane) -> list[admin.Drain]:
     """Return what is drained, or partly so, by name."""
     found = []
-    for item in sorted(plane.fleet.overrides(), key=lambda item: item.metadata.name):
+    for item in _doing_something(plane):
         spec = item.spec.drain
         if spec is not None and spec.step:
             found.append(
@@ -47,9 +48,13 @@ def gates(plane: ControlPlane) -> list[admin.OpenGate]:
             tier=spec.tier,
             reason=item.spec.reason,
         )
-        for item in sorted(plane.fleet.overrides(), key=lambda item: item.metadata.name)
+        for item in _doing_something(plane)
         if (spec := item.spec.open) is not None
     ]
+
+
+def _doing_something(plane: ControlPlane) -> list[TrafficOverride]:
+    return sorted(filter(says_one_thing, plane.fleet.overrides()), key=lambda item: item.metadata.name)
 
 
 def gate(book: PolicyBook, spec: GateSpec) -> admin.Gate:

@@ -331,6 +331,7 @@ class PolicyBook:
                 if winner is not policy:
                     message = f"{winner.name} governs the same and uses no gateways"
                     yield Problem("XDS0241", message, policy.origin, hint="delete one")
+        yield from self._without_weights()
         yield from self._never_slow()
         yield from self._override_problems
 
@@ -365,6 +366,40 @@ class PolicyBook:
                 for policy in weighing & self._policies_of(service):
                     result[policy].append((service, missing))
         return result
+
+    def _without_weights(self) -> Iterator[Problem]:
+        """Yield for which services the weights of policies do not count."""
+        lapsed = self._lapsed()
+        for (cluster, _, _), entry in self.entries() if lapsed else ():
+            for service, clients in lapsed.get(entry.policy, ()) if entry.policy else ():
+                yield _lapsed_problem(entry, ref_of(cluster, entry.item), service, clients)
+
+    def _lapsed(self) -> Mapping[Policy, list[tuple[Service, list[str]]]]:
+        """Return by policy the services of which its weights leave nobody, and the clusters whose clients would find nobody."""
+        result: dict[Policy, list[tuple[Service, list[str]]]] = defaultdict(list)
+        ladders: dict[tuple[Governance, Place], Ladder] = {}
+        for service in self._services if any(one.policy and one.policy.otherwise for one in self._entries.values()) else ():
+            found: dict[Policy, list[str]] = defaultdict(list)
+            for cluster in sorted(service.visible_in):
+                for policy in dict.fromkeys(self._lapsed_for(cluster, service, ladders)):
+                    found[policy].append(cluster)
+            for policy, clusters in found.items():
+                result[policy].append((service, clusters))
+        return result
+
+    def _lapsed_for(self, cluster: str, service: Service, ladders: dict[tuple[Governance, Place], Ladder]) -> Iterator[Policy]:
+        """Yield policies whose weights leave nobody of a service for clients in a cluster; ladders are kept from call to call."""
+        for port in service.endpoints:
+            governance = self.governing(service, port, cluster)
+            member = self._members.get(cluster)
+            if member is None or not governance.policy.otherwise:
+                continue
+            for zone in member.zones or ("",) if governance.needs_zone else ("",):
+                place = Place(member.network, cluster, member.region, zone)
+                if (governance, place) not in ladders:
+                    ladders[governance, place] = Ladder(governance, place, self._members)
+                if ladders[governance, place].weights_leave_nobody(service, port):
+                    yield governance.policy
 
     def _policies_of(self, service: Service) -> set[Policy]:
         """Return what governs ports of a service for clients of all clusters that see it."""
@@ -423,6 +458,20 @@ def _subjects(cluster: str, item: TrafficPolicy) -> Iterator[Subject]:
             yield Subject(cluster, "", namespace)
         case "Fleet":
             yield Subject(FLEET)
+
+
+def _lapsed_problem(entry: Entry, ref: Ref, service: Service, clients: list[str]) -> Problem:
+    """Return that weights of a policy are above 0 only where a service has no endpoints."""
+    has_strategy = entry.in_force is not None and entry.in_force[0].spec.strategy is not None
+    rungs = entry.policy.rungs if entry.policy else ()
+    index = next(index for index, rung in enumerate(rungs) if rung.weights and not rung.closed)
+    there = ", ".join(sorted({one.locality.cluster for found in service.endpoints.values() for one in found}))
+    message = (
+        f"{service.key.fqdn} has no endpoints where these are above 0, for clients in {', '.join(clients)}; "
+        "they do not count, and its places weigh by their endpoints"
+    )
+    hint = f"give a place in {there} a weight above 0, or export the service where they are above 0"
+    return Problem("XDS0607", message, ref, "spec.strategy.weights" if has_strategy else f"spec.tiers[{index}].weights", hint)
 
 
 def _field_of(item: TrafficPolicy, subject: Subject) -> str:

@@ -16,11 +16,12 @@ from xds.policy.tiers import LeftOut, Place, Ranking, Tier
 from xds.policy.weights import discounted, shares, weight_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from xds.model.events import Recovery
     from xds.model.members import Member
     from xds.model.service import Endpoint, Locality, Service
+    from xds.model.traffic_objects import WeightSpec
     from xds.model.view import View
     from xds.policy.holding import Groups
     from xds.policy.overrides import Drain
@@ -79,7 +80,7 @@ class Ladder:
         members: by name.
     """
 
-    __slots__ = ("_members", "_rungs", "governance", "place", "rungs")
+    __slots__ = ("_members", "_otherwise", "_rungs", "governance", "place", "rungs")
 
     def __init__(self, governance: Governance, place: Place, members: Mapping[str, Member]) -> None:
         self.governance = governance
@@ -87,6 +88,9 @@ class Ladder:
         self.rungs = governance.policy.rungs_for(place)
         self._members = members
         self._rungs: dict[tuple[Locality, str, bool], int | str] = {}
+        policy = governance.policy
+        instead = replace(governance, policy=replace(policy, rungs=policy.otherwise, otherwise=())) if policy.otherwise else None
+        self._otherwise = Ladder(instead, place, members) if instead else None
 
     @property
     def policy(self) -> Policy:
@@ -113,6 +117,8 @@ class Ladder:
         """
         rungs, place = self.rungs, self.place
         groups, left_out = self._grouped(service, port)
+        if self._otherwise and not any(groups) and self.weights_leave_nobody(service, port):
+            return self._otherwise.rank(service, port)
         if waiting := waiting_places(service, port, self.policy):
             self._hold_back(groups[: len(rungs)], waiting)
         if place.drops_degraded:
@@ -133,12 +139,39 @@ class Ladder:
         without = tuple(LeftOut(at, count, reason) for (at, reason), count in ordered)
         return Ranking(tuple(tiers), without, service.keeps_clients)
 
+    def weights_leave_nobody(self, service: Service, port: int) -> bool:
+        """Return whether tiers select endpoints of a port, but none where their weights are above 0, so that these do not count.
+
+        A typing mistake must not take a service away. Places that are drained, not healthy or silent make no weight wrong: who
+        gives another place 0 may count on it all the more when they fail.
+        """
+        if self._otherwise is None:
+            return False
+        wanted = any(map(self._is_wanted, self._within_reach(service, port)))
+        return not wanted and any(map(self._otherwise._is_wanted, self._within_reach(service, port)))  # noqa: SLF001 - same class
+
+    def _within_reach(self, service: Service, port: int) -> Iterator[Endpoint]:
+        apart = self._apart(service)
+        return (one for one in service.endpoints[port] if one.network == self.place.network and one.locality.cluster not in apart)
+
+    def _apart(self, service: Service) -> frozenset[str]:
+        """Return the clusters whose endpoints do not count here."""
+        return frozenset() if self.governance.is_explicit else service.widened_by
+
+    def _is_wanted(self, endpoint: Endpoint) -> bool:
+        """Return whether an open tier gives the place of an endpoint a weight, drained or not."""
+        taking = None if self._why_never(endpoint) else self._taking(endpoint)
+        if taking is None:
+            return False
+        index, weight = taking
+        return not self.rungs[index].closed and (weight is None or weight.weight > 0)
+
     def _grouped(self, service: Service, port: int) -> tuple[list[Groups], dict[tuple[Locality, str], int]]:
         """Return the endpoints of each rung by locality, with room for one more tier, and how many are left out, and why."""
         place = self.place
         groups: list[Groups] = [defaultdict(list) for _ in range(len(self.rungs) + place.drops_degraded)]
         left_out: dict[tuple[Locality, str], int] = defaultdict(int)
-        apart = frozenset() if self.governance.is_explicit else service.widened_by
+        apart = self._apart(service)
         for found in service.endpoints[port]:
             if found.network != place.network:
                 index: int | str = f"in network {found.network!r}, which is another"
@@ -176,18 +209,25 @@ class Ladder:
     def _find_rung(self, endpoint: Endpoint) -> int | str:
         if reason := self._why_never(endpoint):
             return reason
+        taking = self._taking(endpoint)
+        if taking is None:
+            return "no tier takes its place"
+        index, weight = taking
+        rung = self.rungs[index]
+        if rung.closed:
+            return f"tier {index} ({rung.name}) is closed: {rung.closed}"
+        if drain := next((one for one in self.governance.drains if not one.left and one.is_at(endpoint.locality)), None):
+            return f"drained by {drain}"
+        return index if weight is None or weight.weight else f"weight 0 in tier {index} ({rung.name})"
+
+    def _taking(self, endpoint: Endpoint) -> tuple[int, WeightSpec | None] | None:
+        """Return the first rung that takes the place of an endpoint, and what it weighs there if that is stated."""
         for index, rung in enumerate(self.rungs):
-            if not any(one.fits(endpoint, self.place, self._members) for one in rung.selectors):
-                continue
-            weight = weight_of(rung.weights, endpoint.locality, self.place)
-            if rung.weights and weight is None:
-                continue
-            if rung.closed:
-                return f"tier {index} ({rung.name}) is closed: {rung.closed}"
-            if drain := next((one for one in self.governance.drains if not one.left and one.is_at(endpoint.locality)), None):
-                return f"drained by {drain}"
-            return index if weight is None or weight.weight else f"weight 0 in tier {index} ({rung.name})"
-        return "no tier takes its place"
+            if any(one.fits(endpoint, self.place, self._members) for one in rung.selectors):
+                weight = weight_of(rung.weights, endpoint.locality, self.place)
+                if weight or not rung.weights:
+                    return index, weight
+        return None
 
     def _why_never(self, endpoint: Endpoint) -> str:
         """Return why an endpoint is in no tier, whatever the tiers are; "" if it may be in one."""

@@ -82,10 +82,10 @@ class Overrides:
 
     @staticmethod
     def of(items: Iterable[TrafficOverride]) -> Overrides:
-        """Return what objects override."""
+        """Return what objects override: one that does not say which of two things it is to do does neither."""
         drains: list[Drain] = []
         gates: dict[PolicyName, set[str]] = {}
-        for item in items:
+        for item in filter(says_one_thing, items):
             if drain := Drain.of(item):
                 drains.append(drain)
             if (gate := item.spec.open) is not None:
@@ -109,6 +109,11 @@ class Overrides:
 NONE: Final = Overrides()
 
 
+def says_one_thing(item: TrafficOverride) -> bool:
+    """Return whether an override either drains or opens."""
+    return (item.spec.drain is None) is not (item.spec.open is None)
+
+
 def is_somewhere(place: DrainSpec) -> bool:
     """Return whether a drain names a place: one that names none would be everywhere."""
     return bool(place.cluster or place.region or place.zone)
@@ -127,7 +132,7 @@ def problems(items: Iterable[TrafficOverride], known: Known, policies: Mapping[P
     """
     for item in items:
         ref, spec = ref_of(FLEET, item), item.spec
-        if (spec.drain is None) is (spec.open is None):
+        if not says_one_thing(item):
             yield Problem("XDS0604", "overrides nothing, or two things at once", ref, "spec", _FORMS)
         if spec.drain is not None:
             yield from _drain_problems(spec.drain, ref, known)

@@ -77,6 +77,8 @@ class Rung:
     weights: tuple[WeightSpec, ...] = ()
     closed: str = ""
     """Why nothing of it is used; "" if it is."""
+    lapsed: bool = False
+    """It had weights, and they would leave nobody."""
 
 
 MOST_RUNGS: Final = 128
@@ -146,6 +148,8 @@ class Policy:
     """None: it leaves them to the default ladder."""
     by_client: tuple[ForClients, ...] = ()
     """Instead of these: the first that means a client counts."""
+    otherwise: tuple[Rung, ...] = ()
+    """Instead of these where their weights leave nobody; none: the weights count whatever they leave."""
     overprovisioning: int = OVERPROVISIONING
     """Percent (Envoy's `overprovisioning_factor`)."""
     sovereignty: tuple[Selector, ...] = ()

@@ -40,9 +40,11 @@ def read(cluster: str, item: TrafficPolicy, opened: Container[str] = ()) -> Poli
         slow_start_s=spec.slow_start_seconds or 0.0,
     )
     spill = spec.spill_below_healthy_percent
+    rungs = tuple(_rung(tier, opened) for tier in tiers_of(spec))
     return Policy(
         name=str(ref),
-        rungs=tuple(_rung(tier, opened) for tier in tiers_of(spec)),
+        rungs=rungs,
+        otherwise=tuple(map(_lapsed, rungs)) if any(map(_shares_by_weights, rungs)) else (),
         overprovisioning=ceil(10_000 / spill) if spill else OVERPROVISIONING,
         sovereignty=tuple(map(Selector, spec.sovereignty)),
         cluster=settings if settings == ClusterSettings() else replace(settings, origin=ref),
@@ -61,3 +63,12 @@ def _rung(tier: TierSpec, opened: Container[str]) -> Rung:
         weights=tuple(tier.weights),
         closed="" if is_open else _CLOSED[tier.gate],
     )
+
+
+def _shares_by_weights(rung: Rung) -> bool:
+    return bool(rung.weights) and not rung.closed
+
+
+def _lapsed(rung: Rung) -> Rung:
+    """Return a rung whose weights do not count; those of a closed one say what it takes, and nothing of it is used anyway."""
+    return replace(rung, weights=(), lapsed=True) if _shares_by_weights(rung) else rung

@@ -24,6 +24,7 @@ MOST: Final = 2**32 - 1
 _WHOLE: Final = Fraction(1)
 _THOUSANDTHS: Final = 1000
 """What capacities are written down to, so that in these they are whole numbers."""
+_LAPSED: Final = "by endpoints, since the weights leave nobody"
 Groups = dict["Locality", tuple["Endpoint", ...]]
 
 
@@ -47,7 +48,8 @@ def shares(rung: Rung, groups: Groups, place: Place, capacities: Mapping[str, fl
     unknown = sorted({at.cluster for at in groups} - capacities.keys()) if rung.by_capacity else []
     if rung.by_capacity and not unknown:
         return _by_capacity(groups, capacities)
-    more = (f"by endpoints, since nothing says what those in {', '.join(unknown)} can bear",) if unknown else ()
+    reasons = (f"by endpoints, since nothing says what those in {', '.join(unknown)} can bear",) if unknown else ()
+    more = (_LAPSED,) if rung.lapsed else reasons
     return tuple(_by_endpoints(at, found, more) for at, found in sorted(groups.items()))
 
 
