@@ -8,6 +8,7 @@ from fleet_world import book_of, endpoint, endpoint_slice, export, fleet_of, mak
 from xds.model.events import FLEET, Health, MemberState, Standing, Upsert
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.view import View
+from xds.policy.ladder import Ladder
 
 KEY = ServiceKey("shop", "web", CLUSTERSET)
 IMPORT = {"group": "multicluster.x-k8s.io", "kind": "ServiceImport", "name": "web"}
@@ -158,3 +159,19 @@ def test_weights_that_depend_on_the_client_are_looked_at_for_its_zones():
     assert tiers(book, fleet, View("north", region="eu", zone="north-a")) == {"all": {"east": 2, "west": 2}}
     (problem,) = book.problems()
     assert "for clients in north;" in problem.message
+
+
+def test_services_that_stay_as_they_are_are_looked_at_once(monkeypatch):
+    asked = []
+    looks = Ladder.weights_leave_nobody
+    monkeypatch.setattr(Ladder, "weights_leave_nobody", lambda *about: asked.append(about) or looks(*about))
+    fleet = world("west", tiers=[tier("all", EVERYWHERE, weights=weighed(east=1, west=0))])
+    book = book_of(fleet)
+    before = told(book)
+    refresh(book, fleet)
+    number = len(asked)
+    assert told(book) == before == [("XDS0607", "spec.tiers[0].weights")]
+    assert len(asked) == number
+    fleet.apply([Upsert(FLEET, traffic_policy("web", IMPORT, tiers=[tier("all", EVERYWHERE, weights=weighed(west=1))]))])
+    refresh(book, fleet)
+    assert told(book) == []

@@ -79,6 +79,8 @@ class PolicyBook:
         self._override_problems: tuple[Problem, ...] = ()
         self._complete: dict[tuple[Policy, str, bool], Policy] = {}
         """Of policies without tiers: (policy, trafficDistribution, whether endpoints of other clusters count) -> with them."""
+        self._lapses: dict[ServiceKey, tuple[Service, Mapping[Policy, list[str]]]] = {}
+        """Where weights leave nobody, by service as it was looked at: policy -> clusters whose clients would find nobody."""
         self._governances: dict[tuple[Policy, tuple[Policy, ...], tuple[Drain, ...], bool], Governance] = {}
         self._ladders: dict[tuple[Governance, Place], Ladder] = {}
 
@@ -111,6 +113,7 @@ class PolicyBook:
     def refresh(self, fleet: Fleet) -> None:
         """Find out anew which policies of a fleet are in force. A version is forgotten with the object that it was of."""
         members, services = fleet.members, fleet.services
+        governed_by = self._governed_by()
         overriding = [*fleet.overrides()]
         self._overrides = Overrides.of(overriding)
         if _facts(members) != _facts(self._members):
@@ -147,6 +150,8 @@ class PolicyBook:
         fleet.keep_targets(self._in_force)
         self._foreign.refresh(fleet, known)
         self._find_subjects()
+        if self._governed_by() != governed_by:
+            self._lapses.clear()
         self.soaks_s = frozenset(one.fail_back_s for one in self._subjects.values() if one.fail_back_s)
         in_force = {one.policy for one in self._entries.values() if one.policy} | {*NO_POLICY.values()}
         in_force |= {*self._foreign.subjects.values()}
@@ -158,6 +163,10 @@ class PolicyBook:
             for key, one in self._governances.items()
             if key[0] in in_force and in_force >= {*key[1]} and drains >= {*key[2]}
         }
+
+    def _governed_by(self) -> tuple[object, ...]:
+        """Return all that decides, with a service, who governs it for whom."""
+        return self._subjects, self._sovereign, self._overrides.drains, self._members
 
     def awaits(self, services: Iterable[Service]) -> bool:
         """Return whether endpoints of services are at places that policies name and that there were not: judge those anew."""
@@ -377,15 +386,27 @@ class PolicyBook:
     def _lapsed(self) -> Mapping[Policy, list[tuple[Service, list[str]]]]:
         """Return by policy the services of which its weights leave nobody, and the clusters whose clients would find nobody."""
         result: dict[Policy, list[tuple[Service, list[str]]]] = defaultdict(list)
+        about = {(one.namespace, one.name) for one, policy in self._subjects.items() if policy.otherwise}
+        before, self._lapses = self._lapses, {}
         ladders: dict[tuple[Governance, Place], Ladder] = {}
-        for service in self._services if any(one.policy and one.policy.otherwise for one in self._entries.values()) else ():
-            found: dict[Policy, list[str]] = defaultdict(list)
-            for cluster in sorted(service.visible_in):
-                for policy in dict.fromkeys(self._lapsed_for(cluster, service, ladders)):
-                    found[policy].append(cluster)
+        for service in self._services if about else ():
+            namespace = service.key.namespace
+            if about.isdisjoint(((namespace, service.key.name), (namespace, ""), ("", ""))):
+                continue
+            known = before.get(service.key)
+            found = known[1] if known and known[0] is service else self._lapsed_of(service, ladders)
+            self._lapses[service.key] = service, found
             for policy, clusters in found.items():
                 result[policy].append((service, clusters))
         return result
+
+    def _lapsed_of(self, service: Service, ladders: dict[tuple[Governance, Place], Ladder]) -> Mapping[Policy, list[str]]:
+        """Return the policies whose weights leave nobody of a service, and for clients of which clusters."""
+        found: dict[Policy, list[str]] = {}
+        for cluster in sorted(service.visible_in):
+            for policy in dict.fromkeys(self._lapsed_for(cluster, service, ladders)):
+                found.setdefault(policy, []).append(cluster)
+        return found
 
     def _lapsed_for(self, cluster: str, service: Service, ladders: dict[tuple[Governance, Place], Ladder]) -> Iterator[Policy]:
         """Yield policies whose weights leave nobody of a service for clients in a cluster; ladders are kept from call to call."""
