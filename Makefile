@@ -60,6 +60,11 @@ e2e: $(READY) ## Run the tests on real Kubernetes clusters, which are built once
 bench: $(READY) ## Compare with peers on the same work (BENCH='--small' for a first look; programs are built once, with Go)
 	PYTHONPATH=e2e:tests/interop $(BIN)/python bench/compare.py $(BENCH)
 
+.PHONY: profile
+profile: $(READY) ## Show where our control plane spends its time, sampled by py-spy (which this installs; PROFILE='--streams 100')
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group bench
+	PYTHONPATH=e2e:tests/interop $(BIN)/python bench/profile_ours.py $(PROFILE)
+
 .PHONY: fuzz
 fuzz: $(READY) ## Fuzz each target for FUZZ_S seconds, guided by coverage (installs atheris)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group fuzz

@@ -16,6 +16,8 @@ import asyncio
 import json
 import resource
 import tempfile
+import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,8 @@ import compared_table
 import compared_world as world
 from compared_programs import Process, cpu_s, missing, programs, resident_mib
 from contestants import in_process
+from live_contestants import live
+from live_contestants import missing as no_api_server
 
 if TYPE_CHECKING:
     from contestants import Contestant
@@ -32,6 +36,8 @@ SETTLE_S = 1.0
 """After a first sync and after changes, until the server has read the last ACKs."""
 PAUSE_S = 0.1
 """Between changes."""
+LIVE = {"ours-live", "istiod"}
+"""Those that need an API server."""
 
 
 @dataclass
@@ -48,6 +54,9 @@ class Work:
 class Measured:
     """What one contestant has shown, a value for each round, or for each update."""
 
+    ready_s: list[float] = field(default_factory=list)
+    """From the start of the process until it serves what it has read of an API server."""
+    ready_cpu_s: list[float] = field(default_factory=list)
     sync_s: list[float] = field(default_factory=list)
     sync_cpu_s: list[float] = field(default_factory=list)
     sync_bytes: list[float] = field(default_factory=list)
@@ -75,8 +84,12 @@ class Round:
         self._changes = 0
 
     async def run(self) -> None:
-        await self._contestant.start(self._log)
+        began_s = time.monotonic()
         try:
+            await self._contestant.start(self._log)
+            if self._contestant.reads_api:
+                self._measured.ready_s.append(time.monotonic() - began_s)
+                self._measured.ready_cpu_s.append(cpu_s(self._contestant.pid))
             client = await self._client()
             await self._first_sync(client)
             await self._updates(client)
@@ -142,9 +155,12 @@ class Round:
 
 
 async def compare(work: Work, rounds: int, only: set[str]) -> dict[str, Measured]:
-    with tempfile.TemporaryDirectory(prefix="isthmus-bench-") as text:
-        directory = Path(text)
-        contestants = [one for one in in_process(work.services, directory) if one.name in only]
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-bench-")))
+        contestants = in_process(work.services, directory)
+        if LIVE & only:
+            contestants += await live(work.services, directory, stack)
+        contestants = [one for one in contestants if one.name in only]
         measured = {one.name: Measured() for one in contestants}
         for number in range(rounds):
             for one in contestants:
@@ -158,6 +174,12 @@ async def compare(work: Work, rounds: int, only: set[str]) -> dict[str, Measured
         return measured
 
 
+def raise_limits() -> None:
+    """Allow ourselves and our children as many open files, i.e. connections, as we may."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, default=1000)
@@ -166,17 +188,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sotw", action="store_true", help="state of the world instead of delta")
     parser.add_argument("--small", action="store_true", help="100 streams and 100 services")
-    parser.add_argument("--only", default="ours,gcp,floor", help="names, with commas")
+    parser.add_argument("--only", default="ours,gcp,floor,ours-live,istiod", help="names, with commas; there is gcp-linear, too")
     given = parser.parse_args()
     if why := missing():
         print(f"skipped: {why}")
         return
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    raise_limits()
     streams, services = (100, 100) if given.small else (given.streams, given.services)
     work = Work(streams, services, given.updates, delta=not given.sotw)
     programs()
-    measured = asyncio.run(compare(work, given.rounds, set(given.only.split(","))))
+    only = set(given.only.split(","))
+    if LIVE & only and (why := no_api_server()):
+        print(f"without {' and '.join(sorted(LIVE & only))}: {why}")
+        only -= LIVE
+    measured = asyncio.run(compare(work, given.rounds, only))
     print(compared_table.write(work, given.rounds, measured))
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from compare import Measured, Work
 
 ROWS = {
+    "start until ready": ("ready_s", 1, "s", 2),
+    "server CPU until then": ("ready_cpu_s", 1, "s", 2),
     "first sync of all streams": ("sync_s", 1, "s", 2),
     "server CPU for it": ("sync_cpu_s", 1, "s", 2),
     "bytes of it": ("sync_bytes", 1 / (1 << 20), "MiB", 0),
@@ -34,7 +36,8 @@ ROWS = {
 }
 """Row -> field of what was measured, factor, unit, digits."""
 RESULTS = HERE / "results"
-OURS = "ours"
+OURS = {"istiod": "ours-live"}
+"""Whose figures those of a contestant are compared with, where not with those of `ours`."""
 
 
 def line(measured: Measured) -> str:
@@ -87,7 +90,8 @@ def table(measured: dict[str, Measured]) -> list[str]:
         medians = {who: median(one, field) * factor for who, one in measured.items()}
         cells = []
         for who, value in medians.items():
-            ratio = f" ({medians[OURS] / value:.2f})" if OURS in medians and who != OURS and value else ""
+            ours = medians.get(OURS.get(who, "ours"), math.nan)
+            ratio = f" ({ours / value:.2f})" if value and not math.isnan(ours) and not who.startswith("ours") else ""
             cells.append("-" if math.isnan(value) else f"{value:,.{digits}f} {unit}{ratio}".strip())
         lines.append(f"| {row.strip()} | {' | '.join(cells)} |")
     return lines

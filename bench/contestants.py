@@ -25,6 +25,8 @@ class Contestant(ABC):
 
     node = world.NODE
     """What clients say of themselves."""
+    reads_api = False
+    """Whether it reads its world from an API server."""
     reads_state = True
     """Whether it looks at what clients that reconnect say they have."""
 
