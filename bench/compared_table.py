@@ -88,6 +88,8 @@ def table(measured: dict[str, Measured]) -> list[str]:
     lines = [f"| work | {' | '.join(measured)} |", f"|---|{'---|' * len(measured)}"]
     for row, (field, factor, unit, digits) in ROWS.items():
         medians = {who: median(one, field) * factor for who, one in measured.items()}
+        if all(map(math.isnan, medians.values())):
+            continue
         cells = []
         for who, value in medians.items():
             ours = medians.get(OURS.get(who, "ours"), math.nan)

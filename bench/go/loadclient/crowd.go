@@ -1,18 +1,13 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -31,7 +26,6 @@ type crowd struct {
 	opened   *moments // when each had asked for what it asks for without being answered
 	closing  atomic.Bool
 	running  sync.WaitGroup
-	stop     context.CancelFunc
 	failed   chan error
 }
 
@@ -50,8 +44,6 @@ func newCrowd(address string, delta bool, template string, clusters, streams int
 func (c *crowd) connect() {
 	c.opened, c.syncs = newMoments(len(c.streams)), newMoments(len(c.streams))
 	c.closing.Store(false)
-	var ctx context.Context
-	ctx, c.stop = context.WithCancel(context.Background())
 	for _, s := range c.streams {
 		s.synced = false
 		s.bytes.Store(0)
@@ -59,30 +51,26 @@ func (c *crowd) connect() {
 		c.running.Add(1)
 		go func() {
 			defer c.running.Done()
-			if err := c.serve(ctx, s); !c.closing.Load() {
+			if err := c.serve(s); !c.closing.Load() {
 				c.failed <- fmt.Errorf("stream %d: %w", s.number, err)
 			}
 		}()
 	}
 }
 
-func (c *crowd) serve(ctx context.Context, s *stream) error {
-	options := []grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{}), grpc.MaxCallRecvMsgSize(math.MaxInt32)),
-	}
-	connection, err := grpc.NewClient("passthrough:///"+c.address, options...)
-	if err != nil {
+func (c *crowd) serve(s *stream) (err error) {
+	if s.connection, err = dial(c.address, c.method()); err != nil {
 		return err
 	}
-	defer connection.Close()
-	return s.run(ctx, connection)
+	return s.run()
 }
 
 // disconnect closes every connection; streams keep what they hold.
 func (c *crowd) disconnect() {
 	c.closing.Store(true)
-	c.stop()
+	for _, s := range c.streams {
+		s.connection.net.Close()
+	}
 	c.running.Wait()
 }
 
@@ -138,18 +126,4 @@ func kindOf(typeURL string) int {
 		}
 	}
 	panic("a response of a type that was not asked for: " + typeURL)
-}
-
-// raw is a codec that leaves bytes alone.
-type raw struct{}
-
-func (raw) Name() string { return "proto" }
-
-func (raw) Marshal(value any) (mem.BufferSlice, error) {
-	return mem.BufferSlice{mem.SliceBuffer(value.([]byte))}, nil
-}
-
-func (raw) Unmarshal(data mem.BufferSlice, value any) error {
-	*value.(*[]byte) = data.Materialize()
-	return nil
 }

@@ -48,5 +48,5 @@ func (s *stream) sotw(r *request, kind int) request {
 
 func (s *stream) send(r request) {
 	// If it fails, so does the read, and that is where it is told.
-	_ = s.grpc.SendMsg(r.bytes)
+	_ = s.connection.send(r.bytes)
 }

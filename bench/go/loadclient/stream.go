@@ -1,17 +1,12 @@
 package main
 
-import (
-	"context"
-	"sync/atomic"
-
-	"google.golang.org/grpc"
-)
+import "sync/atomic"
 
 // stream is one proxy: an ADS stream over a connection of its own, and what it holds.
 type stream struct {
 	crowd            *crowd
 	number           int
-	grpc             grpc.ClientStream
+	connection       *connection
 	kinds            [kinds]subscription
 	synced           bool
 	bytes, resources atomic.Int64 // that this connection was sent
@@ -29,16 +24,11 @@ type subscription struct {
 }
 
 // run lives until the connection is closed, by us or by the server.
-func (s *stream) run(ctx context.Context, connection *grpc.ClientConn) error {
-	var err error
-	s.grpc, err = connection.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, s.crowd.method())
-	if err != nil {
-		return err
-	}
+func (s *stream) run() error {
 	s.open()
 	for {
-		var message []byte
-		if err := s.grpc.RecvMsg(&message); err != nil {
+		message, err := s.connection.read()
+		if err != nil {
 			return err
 		}
 		s.take(message)
