@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import resource
 import tempfile
@@ -73,6 +74,10 @@ class Measured:
     """Resources that were sent on reconnecting, but for the one that had changed."""
 
 
+_changes = itertools.count()
+"""Of the whole run: an API server keeps what was changed for the contestant before."""
+
+
 class Round:
     """One contestant at work."""
 
@@ -81,7 +86,6 @@ class Round:
         self._work = work
         self._measured = measured
         self._log = log
-        self._changes = 0
 
     async def run(self) -> None:
         began_s = time.monotonic()
@@ -133,8 +137,8 @@ class Round:
         self._measured.client_cpu_s.append((cpu_s(client.pid) - client_before_s) / self._work.updates)
 
     async def _change(self, client: Process) -> float:
-        number, address = self._changes * 7 % self._work.services, world.new_address(self._changes)
-        self._changes += 1
+        count = next(_changes)
+        number, address = count * 7 % self._work.services, world.new_address(count)
         client.tell(do="expect", address=address)
         await client.hear("armed")
         return await self._contestant.change(number, address)
