@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 CLUSTER = "east"
 AT_ONCE = 16
 READY_S = 120.0
-UNTHROTTLED = {"PILOT_MAX_REQUESTS_PER_SECOND": "100000"}
-"""By default istiod refuses most of a crowd that connects at once, and lets it try again later."""
 
 
 class Live(Contestant):
@@ -112,7 +110,7 @@ class Istiod(Live):
             "monitoringAddr": f"127.0.0.1:{free_port()}",
             "ctrlz_port": 0,
         }
-        environment = {"ENABLE_CA_SERVER": "false", "POD_NAMESPACE": "istio-system", "POD_NAME": "istiod", **UNTHROTTLED}
+        environment = {"ENABLE_CA_SERVER": "false", "POD_NAMESPACE": "istio-system", "POD_NAME": "istiod"}
         command = (str(istiod()), "discovery", *(f"--{name}={value}" for name, value in flags.items()))
         process = self._process = Child(self.name, command, log, environment)
         process.start()

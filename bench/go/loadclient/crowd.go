@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -24,6 +26,7 @@ type crowd struct {
 	expected expectations
 	syncs    *moments
 	opened   *moments // when each had asked for what it asks for without being answered
+	refused  atomic.Int64 // how often streams were ended before they were sent anything
 	closing  atomic.Bool
 	running  sync.WaitGroup
 	failed   chan error
@@ -44,6 +47,7 @@ func newCrowd(address string, delta bool, template string, clusters, streams int
 func (c *crowd) connect() {
 	c.opened, c.syncs = newMoments(len(c.streams)), newMoments(len(c.streams))
 	c.closing.Store(false)
+	c.refused.Store(0)
 	for _, s := range c.streams {
 		s.synced = false
 		s.bytes.Store(0)
@@ -51,11 +55,24 @@ func (c *crowd) connect() {
 		c.running.Add(1)
 		go func() {
 			defer c.running.Done()
-			if err := c.serve(s); !c.closing.Load() {
-				c.failed <- fmt.Errorf("stream %d: %w", s.number, err)
+			for tries := 0; ; tries++ {
+				err := c.serve(s)
+				if c.closing.Load() {
+					return
+				}
+				if s.bytes.Load() > 0 {
+					c.failed <- fmt.Errorf("stream %d: %w", s.number, err)
+				}
+				c.refused.Add(1)
+				time.Sleep(pause(tries))
 			}
 		}()
 	}
+}
+
+// pause returns how long an Envoy that was refused waits until it tries again.
+func pause(tries int) time.Duration {
+	return time.Duration(rand.Float64() * float64(min(500*time.Millisecond<<min(tries, 6), 30*time.Second)))
 }
 
 func (c *crowd) serve(s *stream) (err error) {
