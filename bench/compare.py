@@ -61,8 +61,8 @@ class Measured:
     sync_s: list[float] = field(default_factory=list)
     sync_cpu_s: list[float] = field(default_factory=list)
     sync_bytes: list[float] = field(default_factory=list)
-    refused: list[float] = field(default_factory=list)
-    """How often a stream was ended before it was sent anything; it tries again as an Envoy does."""
+    lost: list[float] = field(default_factory=list)
+    """How often a stream was refused or ended meanwhile; it tries again as an Envoy does."""
     resident_mib: list[float] = field(default_factory=list)
     update_s: list[float] = field(default_factory=list)
     update_median_s: list[float] = field(default_factory=list)
@@ -124,7 +124,7 @@ class Round:
         self._measured.sync_s.append(synced["seconds"])
         self._measured.sync_cpu_s.append(cpu_s(self._contestant.pid) - before_s)
         self._measured.sync_bytes.append(synced["bytes"])
-        self._measured.refused.append(synced["refused"])
+        self._measured.lost.append(synced["lost"])
         self._measured.resident_mib.append(resident_mib(self._contestant.pid))
 
     async def _updates(self, client: Process) -> None:

@@ -25,7 +25,7 @@ ROWS = {
     "first sync of all streams": ("sync_s", 1, "s", 2),
     "server CPU for it": ("sync_cpu_s", 1, "s", 2),
     "bytes of it": ("sync_bytes", 1 / (1 << 20), "MiB", 0),
-    "streams refused meanwhile": ("refused", 1, "", 0),
+    "streams refused or ended meanwhile": ("lost", 1, "", 0),
     "resident with all connected": ("resident_mib", 1, "MiB", 0),
     "update to the last stream": ("update_s", 1000, "ms", 1),
     "update to half of the streams": ("update_median_s", 1000, "ms", 1),

@@ -25,8 +25,8 @@ type crowd struct {
 	catalogs [kinds]*catalog
 	expected expectations
 	syncs    *moments
-	opened   *moments // when each had asked for what it asks for without being answered
-	refused  atomic.Int64 // how often streams were ended before they were sent anything
+	opened   *moments     // when each had asked for what it asks for without being answered
+	lost     atomic.Int64 // how often a server refused a stream or ended it
 	closing  atomic.Bool
 	running  sync.WaitGroup
 	failed   chan error
@@ -47,7 +47,7 @@ func newCrowd(address string, delta bool, template string, clusters, streams int
 func (c *crowd) connect() {
 	c.opened, c.syncs = newMoments(len(c.streams)), newMoments(len(c.streams))
 	c.closing.Store(false)
-	c.refused.Store(0)
+	c.lost.Store(0)
 	for _, s := range c.streams {
 		s.synced = false
 		s.bytes.Store(0)
@@ -60,15 +60,18 @@ func (c *crowd) connect() {
 				if c.closing.Load() {
 					return
 				}
-				if s.bytes.Load() > 0 {
+				if tries == patience {
 					c.failed <- fmt.Errorf("stream %d: %w", s.number, err)
 				}
-				c.refused.Add(1)
+				c.lost.Add(1)
 				time.Sleep(pause(tries))
 			}
 		}()
 	}
 }
+
+// patience is how often a stream tries again.
+const patience = 50
 
 // pause returns how long an Envoy that was refused waits until it tries again.
 func pause(tries int) time.Duration {

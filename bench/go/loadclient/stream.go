@@ -43,7 +43,9 @@ func (s *stream) open() {
 	}
 	s.ask(clusters, nil)
 	for kind := endpoints; reconnects && kind < kinds; kind++ {
-		s.ask(kind, s.kinds[kind].wanted)
+		if kind == listeners || s.kinds[kind].wanted != nil { // without names, it would ask for everything
+			s.ask(kind, s.kinds[kind].wanted)
+		}
 	}
 	s.crowd.opened.mark(s.number)
 }
