@@ -95,7 +95,12 @@ class Istiod(Live):
         "id": f"sidecar~10.255.0.1~web-{{number}}.{world.NAMESPACE}~{world.NAMESPACE}.svc.cluster.local",
         "cluster": "web",
         "locality": world.NODE["locality"],
-        "metadata": {"NAMESPACE": world.NAMESPACE, "CLUSTER_ID": "Kubernetes", "INSTANCE_IPS": "10.255.0.1"},
+        "metadata": {
+            "NAMESPACE": world.NAMESPACE,
+            "CLUSTER_ID": "Kubernetes",
+            "INSTANCE_IPS": "10.255.0.1",
+            "ISTIO_VERSION": "1.29.0",
+        },
     }
 
     async def serve(self, log: Path) -> None:
