@@ -56,6 +56,15 @@ interop: $(READY) ## Run every gRPC client and every Envoy version that can be h
 e2e: $(READY) ## Run the tests on real Kubernetes clusters, which are built once (E2E_PROVIDER=kind: on kind's)
 	$(BIN)/pytest e2e
 
+.PHONY: bench
+bench: $(READY) ## Compare with peers on the same work (BENCH='--small' for a first look; programs are built once, with Go)
+	PYTHONPATH=e2e:tests/interop $(BIN)/python bench/compare.py $(BENCH)
+
+.PHONY: profile
+profile: $(READY) ## Show where our control plane spends its time, sampled by py-spy (which this installs; PROFILE='--streams 100')
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group bench
+	PYTHONPATH=e2e:tests/interop $(BIN)/python bench/profile_ours.py $(PROFILE)
+
 .PHONY: fuzz
 fuzz: $(READY) ## Fuzz each target for FUZZ_S seconds, guided by coverage (installs atheris)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group fuzz
