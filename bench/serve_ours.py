@@ -17,12 +17,14 @@ import compared_world
 from xds.app import ControlPlane
 from xds.cli.serve import _configure_log
 from xds.config import Config
+from xds.garbage import tend
 
 
 async def serve(services: int) -> None:
     config = Config(xds_address="127.0.0.1:0", admin_address="127.0.0.1:0", log_format="json")
     _configure_log(config, is_console=False)
     plane = ControlPlane(config)
+    tending = asyncio.create_task(tend())  # as `xdsctl serve` does
     serving = asyncio.create_task(plane.run(lambda plane: print(json.dumps({"address": plane.xds_address}), flush=True)))
     while plane.xds_address.endswith(":0"):  # noqa: ASYNC110 - it says nothing when it listens, and is ready later
         await asyncio.sleep(0.01)
@@ -31,6 +33,7 @@ async def serve(services: int) -> None:
         told = json.loads(line)
         plane.on_events([compared_world.change(told["service"], told["address"])])
     serving.cancel()
+    tending.cancel()
 
 
 async def lines() -> asyncio.StreamReader:
