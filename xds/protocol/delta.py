@@ -138,7 +138,9 @@ class DeltaStream(Stream["_DeltaType"]):
         interest = kind.interest
         kind.claims = request.initial_versions
         kind.synced = kind.reconnected = bool(kind.claims)
-        interest.dirty |= {name for name in kind.claims if interest.wants(name)}
+        interest.dirty |= (
+            kind.claims.keys() if interest.subscription.wildcard else kind.claims.keys() & interest.subscription.names
+        )
         interest.owed -= kind.claims.keys()
         interest.owe(interest.wanted(self._followers_due.pop(type_url, NO_NAMES)))
         kind.answer_due = interest.subscription.wildcard and not kind.claims
@@ -303,9 +305,13 @@ class _DeltaType(Kind):
         """Take out what is to be looked at now."""
         interest = self.interest
         if self.claims:
-            claims = {n: version for n, version in self.claims.items() if interest.wants(n) and n not in interest.owed}
-            interest.client.claim(claims, available)
+            claims = self.claims
+            if not (interest.subscription.wildcard or claims.keys() <= interest.subscription.names):
+                claims = {name: version for name, version in claims.items() if interest.wants(name)}
+            if not interest.owed.isdisjoint(claims):
+                claims = {name: version for name, version in claims.items() if name not in interest.owed}
+            interest.claimed(claims.keys(), interest.client.claim(claims, available.plain), available)
             self.came_with(claims, now_s)
-            self.heartbeats.claimed(claims, now_s)
+            self.heartbeats.claimed(claims.keys() & available.perishable, now_s)
             self.claims = {}
         return interest.take(available)

@@ -140,6 +140,14 @@ class Interest:
         look.names.extend(_in_order(names, available))
         return look
 
+    def claimed(self, names: AbstractSet[str], outdated: AbstractSet[str], available: Table) -> None:
+        """Record that the client, in its first request, says it has these names: only what is outdated is to be looked at."""
+        if self.everything:
+            self.everything = False
+            self.dirty |= self.subscription.names | available.keys() if self.subscription.wildcard else self.subscription.names
+        self.dirty -= names
+        self.dirty |= outdated
+
     def looked_at(self) -> None:
         """Record that the client is sent all that it wants; nothing is pending then."""
         self.dirty, self.owed, self.everything = set(), set(), False

@@ -84,7 +84,7 @@ def parse_delta(message: bytes | envoy.DeltaDiscoveryRequest) -> DeltaRequest:
         message.type_url,
         tuple(subscribe) if (subscribe := message.resource_names_subscribe) else (),
         tuple(unsubscribe) if (unsubscribe := message.resource_names_unsubscribe) else (),
-        dict(versions) if (versions := message.initial_resource_versions) else {},
+        {name: versions[name] for name in versions} if (versions := message.initial_resource_versions) else {},
         message.response_nonce,
         _error_of(message),
         message.node if message.HasField("node") else None,

@@ -22,12 +22,30 @@ MAX_CHANGES = 256
 class Table(Mapping[str, "Resource"]):
     """Name -> resource. Equal to any mapping of the same content."""
 
-    __slots__ = ("_base", "_changes", "_size")
+    __slots__ = ("_base", "_changes", "_perishable", "_plain", "_size")
 
     def __init__(self, base: Mapping[str, Resource] | None = None) -> None:
         self._base: dict[str, Resource] = dict(base or {})
         self._changes: dict[str, Resource | None] = {}
+        self._plain: dict[str, Resource] | None = None
+        self._perishable: frozenset[str] | None = None
         self._size = len(self._base)
+
+    @property
+    def plain(self) -> Mapping[str, Resource]:
+        """The same as a dictionary, made once: for those who look at all of it, many times."""
+        if not self._changes:
+            return self._base
+        if self._plain is None:
+            self._plain = dict(self.items())
+        return self._plain
+
+    @property
+    def perishable(self) -> frozenset[str]:
+        """Names of what has a time to live."""
+        if self._perishable is None:
+            self._perishable = frozenset(name for name, resource in self.plain.items() if resource.ttl_s is not None)
+        return self._perishable
 
     def changed(self, changes: Mapping[str, Resource | None]) -> Table:
         """Return a table with these resources put in, or taken out where there is None."""
@@ -55,7 +73,7 @@ class Table(Mapping[str, "Resource"]):
 
     def present(self, names: Iterable[str]) -> list[Resource]:
         """Return the resources that there are of these names, in their order."""
-        get = self.get if self._changes else self._base.get
+        get = self.plain.get
         return [resource for name in names if (resource := get(name)) is not None]
 
     def __contains__(self, name: object) -> bool:
