@@ -60,6 +60,15 @@ e2e: $(READY) ## Run the tests on real Kubernetes clusters, which are built once
 bench: $(READY) ## Compare with peers on the same work (BENCH='--small' for a first look; programs are built once, with Go)
 	PYTHONPATH=e2e:tests/interop $(BIN)/python bench/compare.py $(BENCH)
 
+.PHONY: bench-check
+bench-check: $(READY) ## Compare with the floor, in a small form, and with the ratios that are committed (needs Go)
+	PYTHONPATH=e2e:tests/interop $(BIN)/python bench/check.py
+
+.PHONY: bench-micro
+bench-micro: $(READY) ## Time the single steps of a change (installs pytest-benchmark)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group bench
+	PYTHONPATH=bench $(BIN)/pytest -p no:randomly bench/micro --benchmark-columns=median,iqr,rounds --benchmark-sort=name
+
 .PHONY: profile
 profile: $(READY) ## Show where our control plane spends its time, sampled by py-spy (which this installs; PROFILE='--streams 100')
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group bench
