@@ -162,10 +162,12 @@ def test_what_is_too_large_for_one_response_comes_in_several_with_rising_nonces(
         assert [len(one.resources) for one in responses] == [3, 3, 3, 1]
         nonces = [int(one.nonce) for one in responses]
         assert nonces == sorted(set(nonces))
+    (whole,) = encoder.first(CLUSTER, available, None, above=0, limit_bytes=100_000)
+    assert len(whole.resources) == 10
     later = encoder.first(CLUSTER, available, None, above=nonces[1], limit_bytes=3500)
     nonces = [int(one.nonce) for one in later]
     assert nonces == sorted(set(nonces))
-    assert len(encoder._firsts) == 1
+    assert len(encoder._firsts) == 2
     for number in range(20):
         encoder.first(CLUSTER, available, frozenset((str(number),)), above=0, limit_bytes=3500)
     assert len(encoder._firsts) == FIRSTS

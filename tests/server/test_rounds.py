@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -113,3 +114,15 @@ async def test_who_has_left_is_not_told(hub, rounds):
 async def test_a_change_that_concerns_nobody(rounds):
     assert rounds.publish(change("a")) == 0
     assert not rounds._views
+
+
+async def test_a_stream_that_fails_costs_the_others_nothing(hub, rounds, monkeypatch):
+    listeners = streams(hub, 3 * SLICE)
+    monkeypatch.setattr(listeners[0], "on_change", lambda _: 1 / 0)
+    errors = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
+    with suppress(ZeroDivisionError):
+        rounds.publish(change("a"))
+    await all_over(rounds)
+    assert len(errors) <= 1
+    assert all(one.told == [{"a"}] for one in listeners[1:])

@@ -6,6 +6,7 @@ import weakref
 import pytest
 from xds_world import cluster, endpoints, eventually
 
+from xds.server.stream import Stream
 from xds.wire import CLUSTER, ENDPOINT
 
 
@@ -29,3 +30,12 @@ async def test_without_the_garbage_collector(server, world, connect, kind):
         await eventually(lambda: known() is None, within_s=3)
     finally:
         gc.enable()
+
+
+async def test_a_request_that_was_refused_is_not_kept(server, connect):
+    gc.collect()  # what tests before have left
+    client = connect("ads delta")
+    await client.send("x" * 10_000)
+    await client.status()
+    (kept,) = [one for one in gc.get_objects() if isinstance(one, Stream)]
+    assert kept._ending.__traceback__ is None

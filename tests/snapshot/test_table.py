@@ -45,3 +45,12 @@ def test_many_changes_become_a_base():
         made = made.changed({str(number): Resource.of("t", str(number), b"")})
     assert len(made._changes) == 1
     assert len(made) == table.MAX_CHANGES + 2
+
+
+def test_what_was_made_for_all_of_a_table_goes_when_it_is_succeeded():
+    table = Table({"a": Resource.of("t", "a", b"1")}).changed({"b": Resource.of("t", "b", b"1")})
+    assert table.plain == {"a": table["a"], "b": table["b"]}
+    assert table.plain is table.plain
+    table.changed({"a": None})
+    assert table._plain is None
+    assert table.plain == {"a": table["a"], "b": table["b"]}

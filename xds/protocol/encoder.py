@@ -82,8 +82,8 @@ class Encoder:
         self._sotw_tail = _field(_SOTW_CONTROL_PLANE, identifier) if identifier else b""
         self._last_nonce = 0
         self._cache: OrderedDict[tuple[object, ...], Response] = OrderedDict()
-        self._firsts: dict[tuple[str, int, frozenset[str] | None], tuple[Table, list[Response]]] = {}
-        """(type URL, identity of what there is, what is asked for) -> what there is, and the responses with it."""
+        self._firsts: dict[tuple[str, int, frozenset[str] | None, int], tuple[Table, list[Response]]] = {}
+        """(type URL, identity of what there is, what is asked for, limit) -> what there is, and the responses with it."""
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
 
@@ -130,7 +130,7 @@ class Encoder:
             above: the last nonce of the stream.
             limit_bytes: where responses are split.
         """
-        key = type_url, id(available), names
+        key = type_url, id(available), names, limit_bytes
         found = self._firsts.get(key)
         if found is None or found[0] is not available:  # another one, where that was
             resources = available.present(sorted(available if names is None else names))

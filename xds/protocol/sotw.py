@@ -284,7 +284,7 @@ class _SotwType(Kind):
         """Have the next response say that there are no such resources, as far as the client asks for them by name (R34)."""
         if self.tells_absent:
             asked = self.interest.subscription.names
-            self.absent += [name for name in names if name in asked and name not in self.told_absent]
+            self.absent += [name for name in dict.fromkeys(names) if name in asked and name not in self.told_absent]
             self.told_absent.update(self.absent)
 
     def take_absent(self) -> list[str]:

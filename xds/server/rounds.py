@@ -107,10 +107,15 @@ class _Round(Generic[S]):
         self._tell()
 
     def _tell(self) -> None:
-        for _ in range(min(SLICE, len(self._untold))):
-            stream, _ = self._untold.popitem()
-            stream.on_change(self._change)
-            self._wake(stream)
+        try:
+            for _ in range(min(SLICE, len(self._untold))):
+                stream, _ = self._untold.popitem()
+                stream.on_change(self._change)
+                self._wake(stream)
+        finally:  # what goes wrong with one stream is not to cost the others their changes
+            self._go_on()
+
+    def _go_on(self) -> None:
         loop = asyncio.get_running_loop()
         if self._untold:
             loop.call_soon(self._tell)

@@ -81,7 +81,8 @@ class Stream:
                 tasks.create_task(self._write_responses())
                 await self._read_requests()
         except* StreamEndError as group:
-            self._ending = next(end for end in group.exceptions if isinstance(end, StreamEndError))
+            ending = next(end for end in group.exceptions if isinstance(end, StreamEndError))
+            self._ending = ending.with_traceback(None)  # which would lead from us to the request that was refused
         except* grpc.aio.BaseError:
             self._log.debug("the client vanished")
         finally:

@@ -7,7 +7,7 @@ in time and in the memory of the history.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, KeysView, Mapping
+from collections.abc import Collection, Iterator, KeysView, Mapping
 from typing import TYPE_CHECKING, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Table(Mapping[str, "Resource"]):
 
     def changed(self, changes: Mapping[str, Resource | None]) -> Table:
         """Return a table with these resources put in, or taken out where there is None."""
+        self._plain = None  # who is succeeded is seldom asked any more, and kept for long
         table = Table()
         table._base, table._changes = self._base, {**self._changes, **changes}
         gone = sum(name in self for name in changes)
@@ -71,9 +72,9 @@ class Table(Mapping[str, "Resource"]):
         found = self._changes[name] if name in self._changes else self._base.get(name)
         return default if found is None else found
 
-    def present(self, names: Iterable[str]) -> list[Resource]:
+    def present(self, names: Collection[str]) -> list[Resource]:
         """Return the resources that there are of these names, in their order."""
-        get = self.plain.get
+        get = self.plain.get if len(names) * 4 > self._size else self.get
         return [resource for name in names if (resource := get(name)) is not None]
 
     def __contains__(self, name: object) -> bool:
