@@ -187,13 +187,19 @@ def raise_limits() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def options(description: str | None, *, updates: int) -> argparse.ArgumentParser:
+    """Return a parser of what work is to be done, with so many updates a round if nothing is said."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--services", type=int, default=1000)
-    parser.add_argument("--updates", type=int, default=10, help="in each round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--updates", type=int, default=updates, help="in each round")
     parser.add_argument("--sotw", action="store_true", help="state of the world instead of delta")
+    return parser
+
+
+def main() -> None:
+    parser = options(__doc__, updates=10)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--small", action="store_true", help="100 streams and 100 services")
     parser.add_argument("--only", default="ours,gcp,floor,ours-live,istiod", help="names, with commas; there is gcp-linear, too")
     given = parser.parse_args()

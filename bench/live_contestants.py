@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -70,9 +71,9 @@ class Live(Contestant):
             await self._writer.close()
         self._cluster.pause()
 
+    @abstractmethod
     async def serve(self, log: Path) -> None:
         """Start the process, and return when it is ready."""
-        raise NotImplementedError
 
 
 class OursLive(Live):

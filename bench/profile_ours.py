@@ -8,7 +8,6 @@ whole goes to `bench/results/profile-*.txt`, a line for each stack, as flame gra
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import signal
 import sys
@@ -18,7 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compare import Measured, Round, Work, raise_limits
+from compare import Measured, Round, Work, options, raise_limits
 from compared_programs import missing
 from compared_table import RESULTS, line
 from contestants import in_process
@@ -88,12 +87,7 @@ async def profile(work: Work) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--streams", type=int, default=1000)
-    parser.add_argument("--services", type=int, default=1000)
-    parser.add_argument("--updates", type=int, default=50)
-    parser.add_argument("--sotw", action="store_true", help="state of the world instead of delta")
-    given = parser.parse_args()
+    given = options(__doc__, updates=50).parse_args()
     if why := missing():
         print(f"skipped: {why}")
         return

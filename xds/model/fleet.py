@@ -335,14 +335,16 @@ class Fleet:
             in_force: returns of (holder, namespace, name) of a policy the version that is in force.
         """
         for holder, names in self._targets.keep(in_force).items():
-            governed = self._clusters.keys() - {FLEET} if holder == FLEET else (holder,)
-            self._given_anew.update(ServiceKey(*name, one) for name in names for one in governed)
+            self._give_anew(holder, names)
 
     def _take_targets(self, holder: str, key: ObjectKey, item: objects.KubernetesObject | None) -> None:
         """Take which Services a policy names."""
+        self._give_anew(holder, self._targets.put(holder, key, item))
+
+    def _give_anew(self, holder: str, names: Iterable[tuple[str, str]]) -> None:
+        """Look anew at what the Services of some names are given, in all clusters that policies of a holder are for."""
         governed = self._clusters.keys() - {FLEET} if holder == FLEET else (holder,)
-        for name in self._targets.put(holder, key, item):
-            self._given_anew.update(ServiceKey(*name, one) for one in governed)
+        self._given_anew.update(ServiceKey(*name, one) for name in names for one in governed)
 
     def _clusterset(self) -> Iterator[ServiceKey]:
         return (key for key in self._services if key.scope == CLUSTERSET)
