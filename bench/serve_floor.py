@@ -3,8 +3,9 @@
     python bench/serve_floor.py FILE
 
 FILE is a DeltaDiscoveryResponse with everything to serve. The first request of each type is answered with all resources of the
-type, whatever it asks for, but for a client that says that it has something already; every later one is read and forgotten. A line on stdin, {"cluster": NAME, "address": IP}, gives the
-first endpoint of an assignment another address, and writes that assignment, encoded once, to every stream. It ends with stdin.
+type, whatever it asks for, unless the client says that it has something already; every later one is read and forgotten. A line on
+stdin, {"cluster": NAME, "address": IP}, gives the first endpoint of an assignment another address, and writes that assignment,
+encoded once, to every stream. It ends with stdin.
 """
 
 from __future__ import annotations
