@@ -3,9 +3,9 @@
     python bench/serve_floor.py FILE
 
 FILE is a DeltaDiscoveryResponse with everything to serve. The first request of each type is answered with all resources of the
-type, whatever it asks for, unless the client says that it has something already; every later one is read and forgotten. A line on
-stdin, {"cluster": NAME, "address": IP}, gives the first endpoint of an assignment another address, and writes that assignment,
-encoded once, to every stream. It ends with stdin.
+type, whatever it asks for, unless the client says that it has something already: then it is given the latest change; every later
+request is read and forgotten. A line on stdin, {"cluster": NAME, "address": IP}, gives the first endpoint of an assignment
+another address, and writes that assignment, encoded once, to every stream. It ends with stdin.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Floor:
         }
         self.contexts: dict[Any, bool] = {}
         """Of open streams, and whether each is a delta stream."""
+        self.latest: dict[bool, bytes] = {}
+        """The response of the latest change."""
 
     def handler(self, *, delta: bool) -> Any:
         async def serve(_: Any, context: Any) -> None:
@@ -51,6 +53,8 @@ class Floor:
                     url = next(url for text, url in URLS.items() if text in request)
                     if not answered and has_something(request, delta=delta):
                         answered.update(URLS.values())
+                        if self.latest:  # which it may have missed
+                            await context.write(self.latest[delta])
                     if url not in answered:
                         answered.add(url)
                         await context.write(self.responses[delta][url])
@@ -65,7 +69,7 @@ class Floor:
         locality = next(locality for locality in assignment.endpoints if locality.lb_endpoints)
         locality.lb_endpoints[0].endpoint.address.socket_address.address = address
         resource.resource.value = assignment.SerializeToString()
-        bodies = {delta: response(ENDPOINT, [resource], delta=delta) for delta in (True, False)}
+        bodies = self.latest = {delta: response(ENDPOINT, [resource], delta=delta) for delta in (True, False)}
         await asyncio.gather(*(context.write(bodies[delta]) for context, delta in self.contexts.items()))
 
 

@@ -65,13 +65,28 @@ class DeltaStream(Stream["_DeltaType"]):
         Additions and answers come first, in the order CDS, EDS, LDS, RDS, SDS, others; then removals of what the client
         holds, in the order LDS, RDS, others, CDS, EDS (R24). What a gate holds back is looked at again in later polls.
         """
-        responses: list[Response] = []
         self._polled_at_s = now_s
         gates = Gates(self._types, snapshot, now_s, aggregated=self._aggregated)
+        pending = [kind for kind in self._types.values() if kind.interest.pending]
+        if len(pending) == 1 and (changes := pending[0].mere_changes(snapshot, gates)):
+            responses = self._send_changes(pending[0], changes, now_s)
+        else:
+            responses = self._send_pending(snapshot, gates, now_s) if pending else []
+        return responses + self._send_heartbeats(now_s) if self._heartbeats_s() else responses
+
+    def _send_changes(self, kind: _DeltaType, changes: list[Resource], now_s: float) -> list[Response]:
+        """Send new versions of what the client has accepted, as nearly always: nothing else is asked for, nothing waits."""
+        kind.interest.looked_at()
+        responses: list[Response] = []
+        self._send(kind, changes, (), now_s, responses)
+        return responses
+
+    def _send_pending(self, snapshot: Snapshot, gates: Gates, now_s: float) -> list[Response]:
+        responses: list[Response] = []
         looked_at: list[_DeltaType] = []
         going: list[tuple[_DeltaType, Look, list[str]]] = []
         for kind in self._types.values():
-            if not kind.interest.pending:
+            if not kind.interest.pending:  # for which what was sent before may be a reason
                 continue
             available = snapshot.resources(kind.type_url)
             gone: list[str] = []
@@ -92,7 +107,7 @@ class DeltaStream(Stream["_DeltaType"]):
                 responses.append(self._response(kind, (), (), now_s))  # even if it is empty, or Envoy waits (R12)
             elif kind.interest.client.held:
                 self.ledger.held_already(kind.type_url, now_s)
-        return responses + self._send_heartbeats(now_s) if self._heartbeats_s() else responses
+        return responses
 
     def _send_heartbeats(self, now_s: float) -> list[Response]:
         due = [(kind, beats) for kind in self._types.values() if (beats := kind.heartbeats.due(now_s))]
@@ -217,7 +232,7 @@ class DeltaStream(Stream["_DeltaType"]):
         asked = added - removed - rejected if removed or rejected else added
         if removed and wildcard:
             asked |= removed & (before.names | added)
-        interest.owe(claims.lacking(asked) if claims else asked)
+        interest.owe(claims.lacking(asked))
         if asked_for_all:
             interest.everything = kind.answer_due = True
             if before.wildcard:  # asked again: the client may have dropped everything (R6)
@@ -299,6 +314,20 @@ class _DeltaType(Kind):
             return interest.everything and not (interest.owed or interest.subscription.names)
         return not interest.everything and interest.owed == interest.subscription.names
 
+    def mere_changes(self, snapshot: Snapshot, gates: Gates) -> list[Resource]:
+        """Return other versions of what the client has accepted, in order, if that is all that there is to tell; else nothing."""
+        interest, client = self.interest, self.interest.client
+        if self.claims or self.spares or self.answer_due or interest.asks or client.withheld or not gates.stand_open(self):
+            return []
+        available, held, before = snapshot.resources(self.type_url), client.held, client.before
+        changes: list[Resource] = []
+        for name in interest.dirty:
+            resource, has = available.get(name), held.get(name)
+            if resource is None or has is None or has.version == resource.version or name in before:
+                return []
+            changes.append(resource)
+        return changes if len(changes) == 1 else sorted(changes, key=_name)
+
     def still_owed(self, names: list[str], look: Look) -> AbstractSet[str]:
         """Return which names of a rejected response have to be answered; what is gone by now goes as whatever is in use goes."""
         client = self.interest.client
@@ -319,3 +348,7 @@ class _DeltaType(Kind):
             self.heartbeats.claimed(found.perishable, now_s)
             self.claims = NO_CLAIMS
         return interest.take(available)
+
+
+def _name(resource: Resource) -> str:
+    return resource.name
