@@ -11,7 +11,8 @@ from live_follower import LiveFollower
 
 from xds.discovery.live.api_server import ApiServer
 from xds.discovery.live.member import MemberSource
-from xds.discovery.live.source import MEMBER_KINDS, LiveSource
+from xds.discovery.live.pipeline import MEMBER_KINDS
+from xds.discovery.live.source import LiveSource
 
 
 @pytest.fixture
