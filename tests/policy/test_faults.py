@@ -339,6 +339,22 @@ def test_the_clients_own_place_is_nowhere_in_a_fleet_that_has_none(field):
     assert not found(members, tiers=[tier("own", {field: ["@own"]}), tier("all", EVERY)])
 
 
+def test_the_clients_own_place_and_one_that_is_nowhere_are_nothing_together():
+    members = fleet_of({}, member("east")).members
+    nowhere = {"clusterSelector": {"matchLabels": {"stage": "prod"}}}
+    message = "select nothing that there is: no zone is known, so that nothing is in the client's"
+    own = tier("own", nowhere, {"zones": ["@own"]})
+    assert found(members, tiers=[own]) == [("spec.tiers", message, "something has to serve")]
+    assert not found(members, tiers=[own, tier("all", EVERY)])
+
+
+def test_open_tiers_that_select_nothing_wait_for_any_of_their_places():
+    tiers = [tier("zone", {"zones": ["@own"]}), tier("region", {"regions": ["@own"]})]
+    policy = traffic_policy("web", SERVICE, tiers=tiers)
+    (fault,) = faults("", policy, Known(fleet_of({}, member("east")).members))
+    assert fault.awaited == (PlaceSpec(zones=["@own"]), PlaceSpec(regions=["@own"]))
+
+
 def test_a_tier_for_clusters_that_there_are_not_is_none_even_before_others(members):
     prod = {"clusterSelector": {"matchLabels": {"stgae": "prod"}}}
     message = "tier 'prod' selects nothing: no cluster of the fleet is at such a place"
