@@ -10,8 +10,8 @@ from fake_api_server import FakeApiServer
 from live_follower import LiveFollower
 
 from xds.discovery.live.api_server import ApiServer
+from xds.discovery.live.intake import MEMBER_KINDS
 from xds.discovery.live.member import MemberSource
-from xds.discovery.live.pipeline import MEMBER_KINDS
 from xds.discovery.live.source import LiveSource
 
 

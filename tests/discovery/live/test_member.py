@@ -9,8 +9,8 @@ from fake_store import Answer
 from fleet_world import export
 from live_follower import LiveFollower
 
+from xds.discovery.live.intake import MEMBER_KINDS
 from xds.discovery.live.member import MemberSource
-from xds.discovery.live.pipeline import MEMBER_KINDS
 from xds.model.events import Health, MemberState, Upsert
 
 pytestmark = pytest.mark.looptime(noop_cycles=100)  # a real server answers: under load its answer needs a moment of real time

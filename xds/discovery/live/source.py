@@ -1,7 +1,7 @@
 """The live source: clusters with API servers as the members of a fleet.
 
 Members come from kubeconfig files and from what the hub registers, and go with them. What stands between each and the model is
-its pipeline; two names of one cluster are one member.
+its intake; two names of one cluster are one member.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from xds.discovery.live.connection import LOOK_S, Watch, keep_connected
 from xds.discovery.live.enrolment import Enrolment
 from xds.discovery.live.fleet_wide import MEMBERS, FleetWide
 from xds.discovery.live.hub import HubSource
+from xds.discovery.live.intake import Intake
 from xds.discovery.live.kubeconfig import chosen_contexts
-from xds.discovery.live.pipeline import Pipeline
 from xds.discovery.live.saving import Saving
 from xds.discovery.live.standing import FOREVER, Patience
 from xds.discovery.live.twins import Twins
@@ -92,7 +92,7 @@ class LiveSource:
     ) -> None:
         self._care = care or Care()
         self._saving = Saving(self._care.directory, self._care.memory, self._care.accepted)
-        self._pipelines: dict[str, Pipeline] = {}
+        self._intakes: dict[str, Intake] = {}
         self._specs: dict[str, MemberClusterSpec] = {}
         """Of members that have a MemberCluster."""
         self._shared: frozenset[Name] = frozenset()
@@ -110,7 +110,7 @@ class LiveSource:
             self._enrolment = Enrolment(hub, self._files, self, self._fleet_wide, **held)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         """Of members that the hub registers."""
-        self._twins = Twins(self._ranked, lambda name: name in self._pipelines and self._pipelines[name].is_synced)
+        self._twins = Twins(self._ranked, lambda name: name in self._intakes and self._intakes[name].is_synced)
         self._credentials: dict[str, Problem] = {}
         """Member -> what is wrong with its kubeconfig."""
         # While it runs:
@@ -148,8 +148,8 @@ class LiveSource:
 
     def scope_of(self, member: str) -> ScopeSpec:
         """Return what is read of a member; the default, all, if it is none of ours."""
-        pipeline = self._pipelines.get(member)
-        return pipeline.scope if pipeline else ScopeSpec()
+        intake = self._intakes.get(member)
+        return intake.scope if intake else ScopeSpec()
 
     def writer(self, member: str) -> MemberWriter:
         """Return how to write to a member, by whatever connection there is at the time."""
@@ -194,8 +194,8 @@ class LiveSource:
                     if self._hub and self._enrolment:
                         self._group.create_task(self._follow_hub(self._hub, self._enrolment))
         finally:
-            for pipeline in self._pipelines.values():
-                pipeline.close()
+            for intake in self._intakes.values():
+                intake.close()
             self._offer()
             self._saving.write_now()
 
@@ -207,9 +207,9 @@ class LiveSource:
             self._saving.begin(FLEET_WIDE, self._fleet_wide.changes, saved)
         for name in await self._saving.names():
             if name not in self._files:
-                pipeline = await self._prepare(name)
+                intake = await self._prepare(name)
                 enrolment.remember(name)
-                pipeline.take([Health(name, MemberState.STALE, "the hub has not said yet how to reach it")])
+                intake.take([Health(name, MemberState.STALE, "the hub has not said yet how to reach it")])
         hub = HubSource(self._fleet_wide, self._hub_is_told, self._take_registered, self._tell_problems, self._plugins)
         self._hub_source = hub
         await keep_connected(access, hub, self._scratch / ".hub", Watch(partial(self._note, HUB)))
@@ -220,22 +220,22 @@ class LiveSource:
         """Take into account what a member's MemberCluster says; None: there is none any more."""
         self._specs[member] = item.spec if item else MemberClusterSpec()
         self.regard(member)
-        if item and (pipeline := self._pipelines.get(member)):
-            pipeline.confirm(item)
+        if item and (intake := self._intakes.get(member)):
+            intake.confirm(item)
 
     def shared(self, names: Iterable[Name]) -> None:
         """Take into account which Services are taken from clusters without an export of their own."""
         self._shared = frozenset(names)
-        for member in self._pipelines:
+        for member in self._intakes:
             self.regard(member)
 
     def regard(self, name: str) -> None:
         """Treat a member as what is said of it now demands."""
         spec = self._specs.get(name, MemberClusterSpec())
-        if pipeline := self._pipelines.get(name):
+        if intake := self._intakes.get(name):
             access = self._enrolment.accesses.get(name) if self._enrolment else None
-            pipeline.regard(spec, self._care.patience, access.registration.evicted if access else "")
-            pipeline.restrict(spec.scope, self._shared, is_whole=self._care.is_written(name))
+            intake.regard(spec, self._care.patience, access.registration.evicted if access else "")
+            intake.restrict(spec.scope, self._shared, is_whole=self._care.is_written(name))
 
     # What the hub registers
 
@@ -252,8 +252,8 @@ class LiveSource:
     def begin(self, name: str, access: Access) -> None:
         """Keep up with a member that is registered."""
         self.regard(name)  # it may be there since our start
-        pipeline = self._pipelines.get(name)
-        (pipeline.take if pipeline else self._tell)([Health(name, MemberState.SYNCING)])
+        intake = self._intakes.get(name)
+        (intake.take if intake else self._tell)([Health(name, MemberState.SYNCING)])
         self._tasks[name] = self._group.create_task(self._join(name, access))
 
     def end(self, name: str) -> None:
@@ -268,10 +268,10 @@ class LiveSource:
 
     def _withdraw(self, name: str, why: str) -> None:
         """Tell that nothing of a name is left."""
-        pipeline = self._pipelines.pop(name, None)
-        objects = [*pipeline.passed] if pipeline else []
-        if pipeline:
-            pipeline.close()
+        intake = self._intakes.pop(name, None)
+        objects = [*intake.passed] if intake else []
+        if intake:
+            intake.close()
         self._saving.forget(name)
         self._tell([*(Delete(name, key_of(item)) for item in objects), Health(name, MemberState.LOST, why)])
 
@@ -283,7 +283,7 @@ class LiveSource:
 
     def _tell_aliases(self) -> None:
         """Tell by which other names members go."""
-        self._tell([*self._twins.look({name for name in self._pipelines if self._source(name)})])
+        self._tell([*self._twins.look({name for name in self._intakes if self._source(name)})])
 
     # One member
 
@@ -304,24 +304,24 @@ class LiveSource:
 
     def _source(self, name: str) -> MemberSource | None:
         """Return what reads a member; None if it is not read."""
-        pipeline = self._pipelines.get(name)
-        return pipeline.source if pipeline else None
+        intake = self._intakes.get(name)
+        return intake.source if intake else None
 
-    async def _prepare(self, name: str) -> Pipeline:
+    async def _prepare(self, name: str) -> Intake:
         """Begin with what was saved of a member."""
         saved = await self._saving.load(name)
-        pipeline = Pipeline(name, self._tell, self._tell_problems, share=self._care.share, delay_s=self._care.delay_s)
-        self._pipelines[name] = pipeline
+        intake = Intake(name, self._tell, self._tell_problems, share=self._care.share, delay_s=self._care.delay_s)
+        self._intakes[name] = intake
         if saved:
             self._tell([Remember(name, saved.seen, tuple(saved.accepted))])
-            pipeline.restore(saved.objects)
-        self._saving.begin(name, pipeline.changes, saved)
+            intake.restore(saved.objects)
+        self._saving.begin(name, intake.changes, saved)
         self.regard(name)
-        return pipeline
+        return intake
 
     async def _keep_up(self, name: str, access: Access) -> bytes:
         """Keep up with a member as long as its name counts, and return the digest of the credentials that led to it."""
-        member = (self._pipelines.get(name) or await self._prepare(name)).open()
+        member = (self._intakes.get(name) or await self._prepare(name)).open()
 
         async def connected(server: ApiServer) -> None:
             await self._twins.identify(name, server)
@@ -346,16 +346,16 @@ class LiveSource:
             if self._enrolment:
                 self._enrolment.expect(key.name for key in released if key.kind == MEMBERS)
                 self._enrolment.tick()
-            for pipeline in self._pipelines.values():
-                pipeline.tick()
+            for intake in self._intakes.values():
+                intake.tick()
             self._offer()
             await self._saving.write()
 
     def _offer(self) -> None:
         """Have saved what was told completely."""
-        for name, pipeline in self._pipelines.items():
-            if pipeline.is_synced:
-                self._saving.offer(name, pipeline.changes, pipeline.objects)
+        for name, intake in self._intakes.items():
+            if intake.is_synced:
+                self._saving.offer(name, intake.changes, intake.objects)
         if self._hub_source and self._hub_source.is_synced:
             self._saving.offer(FLEET_WIDE, self._fleet_wide.changes, self._fleet_wide.saved)
 
@@ -366,7 +366,7 @@ class LiveSource:
             self._sink(events)
 
     def _tell_problems(self) -> None:
-        of_members = [problem for pipeline in self._pipelines.values() for problem in pipeline.problems()]
+        of_members = [problem for intake in self._intakes.values() for problem in intake.problems()]
         of_hub = [*self._hub_source.problems(), *self._fleet_wide.problems()] if self._hub_source else []
         of_hub += self._enrolment.problems() if self._enrolment else ()
         credentials = self._credentials.values()

@@ -1,4 +1,4 @@
-"""The pipeline of one live member: what stands between its API server and the model.
+"""The intake of one live member: what stands between its API server and the model.
 
 Its source tells what the server has, its keeper holds what would be lost by mistake, and its scoping lets pass the namespaces
 that are wanted and tells the source in turn what to ask for.
@@ -30,7 +30,7 @@ MEMBER_KINDS: Final = tuple(kind for kind in KINDS.values() if Level.MEMBER in k
 """Pods are not read: all that we need of them is in EndpointSlices."""
 
 
-class Pipeline:
+class Intake:
     """Of one member, from before it is connected until it has left. Owned by the event loop's thread.
 
     Args:
