@@ -323,7 +323,7 @@ def test_same_city_needs_two_clusters_in_a_region():
 
 def test_where_nothing_is_known_that_is_said():
     fleet = fleet_of({"bj1": []}, member("bj1"))
-    assert found(fleet.members, tiers=[tier("one", {"regions": ["beijing"]})])[0][2] == "no region is known"
+    assert found(fleet.members, tiers=[tier("one", {"regions": ["beijing"]})])[0][2] == "known regions: none"
     assert found(fleet.members, **strategy("RemoteDR"))[0][2] == "known regions: none"
 
 

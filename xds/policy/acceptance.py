@@ -15,7 +15,7 @@ from xds.model.traffic_objects import ANY, OWN, PlaceSpec
 from xds.policy.places import KINDS, Place
 from xds.policy.reading import tiers_of
 from xds.policy.strategies import lacks
-from xds.problems import did_you_mean
+from xds.problems import all_known, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -310,7 +310,7 @@ def _name(name: str, what: str, at: str, known: Known) -> Iterator[Fault]:
     if name == OWN or (name == ANY and what == "cluster") or known.has(what, name):
         return
     there = known.names(what)
-    hint = f"known {what}s: {', '.join(sorted(there))}" if there else f"no {what} is known"
+    hint = all_known(what, there)
     if name == ANY:
         hint = f"leave the {what}s out to mean all"
     elif name.startswith("@"):

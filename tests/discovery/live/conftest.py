@@ -31,8 +31,7 @@ async def servers():
 
     yield start
     for server in started:
-        server.silent = False
-        server.wake()
+        server.resume()
         await server.stop()
 
 

@@ -271,8 +271,7 @@ async def test_a_server_that_says_nothing_is_stale_soon(server, member_of, put_e
         put_endpoints(server.store, "web", "10.1.0.9")
         await asyncio.sleep(600)
         assert member.addresses() == WEB
-        server.silent = False
-        server.wake()
+        server.resume()
         await member.until(lambda: member.addresses() == ["10.1.0.9"])
         await member.until(lambda: member.state() is CONNECTED)
 
