@@ -6,7 +6,7 @@ Each such policy stays in force for what else it says; what it asks for in vain 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from xds.model.events import ref_of
 from xds.policy.ladder import Ladder
@@ -15,16 +15,47 @@ from xds.policy.tiers import Place
 from xds.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
+    from xds.model.members import Member
     from xds.model.service import Service, ServiceKey
-    from xds.policy.book import PolicyBook
     from xds.policy.ladder import Governance
+    from xds.policy.overrides import PolicyName
     from xds.policy.policies import Policy
+    from xds.policy.subjects import Subject
     from xds.policy.versions import Entry
     from xds.problems import Ref
 
 Ladders = dict[tuple["Governance", Place], Ladder]
+
+
+class Book(Protocol):
+    """The part of `xds.policy.book.PolicyBook` that this depends on."""
+
+    members: Mapping[str, Member]
+    services: Collection[Service]
+
+    @property
+    def subjects(self) -> Mapping[Subject, Policy]:
+        """What governs what."""
+        ...
+
+    @property
+    def policies(self) -> set[Policy]:
+        """What is in force of TrafficPolicies."""
+        ...
+
+    def entries(self) -> Iterator[tuple[PolicyName, Entry]]:
+        """Return every TrafficPolicy, and what became of it."""
+        ...
+
+    def governing(self, service: Service, port: int, cluster: str) -> Governance:
+        """Return what governs a port of a service for clients in a cluster."""
+        ...
+
+    def policies_of(self, service: Service) -> set[Policy]:
+        """Return what governs ports of a service for clients of all clusters that see it."""
+        ...
 
 
 class Unfulfilled:
@@ -38,20 +69,20 @@ class Unfulfilled:
         """Look at every service anew: who governs them may have changed."""
         self._lapses.clear()
 
-    def problems(self, book: PolicyBook) -> Iterator[Problem]:
+    def problems(self, book: Book) -> Iterator[Problem]:
         """Yield what policies of a book ask for in vain."""
         yield from _undeclared_capacities(book)
         yield from self._lapsed_weights(book)
         yield from _never_slow(book)
 
-    def _lapsed_weights(self, book: PolicyBook) -> Iterator[Problem]:
+    def _lapsed_weights(self, book: Book) -> Iterator[Problem]:
         """Yield for which services the weights of policies do not count."""
         lapsed = self._lapsed(book)
         for (cluster, _, _), entry in book.entries() if lapsed else ():
             for service, clients in lapsed.get(entry.policy, ()) if entry.policy else ():
                 yield _lapsed_problem(entry, ref_of(cluster, entry.item), service, clients)
 
-    def _lapsed(self, book: PolicyBook) -> Mapping[Policy, list[tuple[Service, list[str]]]]:
+    def _lapsed(self, book: Book) -> Mapping[Policy, list[tuple[Service, list[str]]]]:
         """Return by policy the services of which its weights leave nobody, and the clusters whose clients would find nobody."""
         result: dict[Policy, list[tuple[Service, list[str]]]] = defaultdict(list)
         about = {(one.namespace, one.name) for one, policy in book.subjects.items() if policy.otherwise}
@@ -69,7 +100,7 @@ class Unfulfilled:
         return result
 
 
-def _lapsed_of(book: PolicyBook, service: Service, ladders: Ladders) -> Mapping[Policy, list[str]]:
+def _lapsed_of(book: Book, service: Service, ladders: Ladders) -> Mapping[Policy, list[str]]:
     """Return the policies whose weights leave nobody of a service, and for clients of which clusters."""
     found: dict[Policy, list[str]] = {}
     for cluster in sorted(service.visible_in):
@@ -78,7 +109,7 @@ def _lapsed_of(book: PolicyBook, service: Service, ladders: Ladders) -> Mapping[
     return found
 
 
-def _lapsed_for(book: PolicyBook, cluster: str, service: Service, ladders: Ladders) -> Iterator[Policy]:
+def _lapsed_for(book: Book, cluster: str, service: Service, ladders: Ladders) -> Iterator[Policy]:
     """Yield policies whose weights leave nobody of a service for clients in a cluster; ladders are kept from call to call."""
     for port in service.endpoints:
         governance = book.governing(service, port, cluster)
@@ -107,7 +138,7 @@ def _lapsed_problem(entry: Entry, ref: Ref, service: Service, clients: list[str]
     return Problem("XDS0607", message, ref, "spec.strategy.weights" if has_strategy else f"spec.tiers[{index}].weights", hint)
 
 
-def _undeclared_capacities(book: PolicyBook) -> Iterator[Problem]:
+def _undeclared_capacities(book: Book) -> Iterator[Problem]:
     """Yield for which services policies weigh by capacities that clusters do not declare."""
     undeclared = _undeclared(book)
     for (cluster, _, _), entry in book.entries() if undeclared else ():
@@ -117,7 +148,7 @@ def _undeclared_capacities(book: PolicyBook) -> Iterator[Problem]:
             yield Problem("XDS0605", message, ref_of(cluster, entry.item), "spec.tiers", hint)
 
 
-def _undeclared(book: PolicyBook) -> Mapping[Policy, list[tuple[Service, list[str]]]]:
+def _undeclared(book: Book) -> Mapping[Policy, list[tuple[Service, list[str]]]]:
     """Return by policy the services that it weighs by capacities, and the clusters that declare none of theirs."""
     result: dict[Policy, list[tuple[Service, list[str]]]] = defaultdict(list)
     weighing = {one for one in book.policies if any(rung.by_capacity for rung in one.rungs)}
@@ -128,7 +159,7 @@ def _undeclared(book: PolicyBook) -> Mapping[Policy, list[tuple[Service, list[st
     return result
 
 
-def _never_slow(book: PolicyBook) -> Iterator[Problem]:
+def _never_slow(book: Book) -> Iterator[Problem]:
     """Yield policies with a slow start for services whose clients go by a hash, which knows of none."""
     for service in book.services:
         for policy in sorted(book.policies_of(service), key=lambda one: one.name) if service.keeps_clients else ():
