@@ -82,6 +82,8 @@ class Encoder:
         self._sotw_tail = _field(_SOTW_CONTROL_PLANE, identifier) if identifier else b""
         self._last_nonce = 0
         self._cache: OrderedDict[tuple[object, ...], Response] = OrderedDict()
+        self._latest: Response | None = None
+        """The delta response with one resource and nothing else that was asked for last: a change that goes to many streams."""
         self._firsts: dict[tuple[str, int, frozenset[str] | None, int], tuple[Table, list[Response]]] = {}
         """(type URL, identity of what there is, what is asked for, limit) -> what there is, and the responses with it."""
         self._cache_bytes = cache_bytes
@@ -100,10 +102,13 @@ class Encoder:
             empty: say by a resource without a body what does not exist, not by `removed_resources` (VHDS). Envoy takes it
                 for one only if it has an alias, too.
         """
+        latest = self._latest
+        if latest and len(resources) == 1 and resources[0] is latest.resources[0] and not removed and int(latest.nonce) > above:
+            return latest
         key = ("delta", empty, type_url, *[r.name for r in resources], *[r.version for r in resources], len(resources), *removed)
         found = self._shared(key, above)
         if found is not None:
-            return found
+            return self._as_latest(found)
         version = _content_version(resources, removed)
         parts = [_field(_RESPONSE_TYPE_URL, type_url.encode()), _field(_RESPONSE_VERSION, version.encode()), self._delta_tail]
         for resource in resources:
@@ -114,7 +119,12 @@ class Encoder:
                 parts.append(_field(_RESPONSE_RESOURCE, names))
             else:
                 parts.append(_field(_DELTA_REMOVED, name.encode()))
-        return self._finish(key, Response(type_url, version, tuple(resources), tuple(removed)), parts)
+        return self._as_latest(self._finish(key, Response(type_url, version, tuple(resources), tuple(removed)), parts))
+
+    def _as_latest(self, response: Response) -> Response:
+        if len(response.resources) == 1 and not response.removed:
+            self._latest = response
+        return response
 
     def first(
         self, type_url: str, available: Table, names: frozenset[str] | None, *, above: int, limit_bytes: int
