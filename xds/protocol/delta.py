@@ -70,7 +70,7 @@ class DeltaStream(Stream["_DeltaType"]):
         self._polled_at_s = now_s
         gates = Gates(self._types, snapshot, now_s, aggregated=self._aggregated)
         pending = [kind for kind in self._types.values() if kind.interest.pending]
-        if len(pending) == 1 and (changes := pending[0].mere_changes(snapshot, gates)):
+        if len(pending) == 1 and not pending[0].claims and (changes := pending[0].mere_changes(snapshot, gates)):
             responses = self._send_changes(pending[0], changes, now_s)
         else:
             responses = self._send_pending(snapshot, gates, now_s) if pending else []
@@ -126,7 +126,7 @@ class DeltaStream(Stream["_DeltaType"]):
 
     def _send_first(self, kind: _DeltaType, available: Table, gates: Gates, now_s: float) -> list[Response]:
         """Return what a client gets that has nothing yet: what all get that ask for the same. Nothing if there is more to it."""
-        if not kind.asks_first or not gates.stand_open(kind):
+        if kind.claims or not kind.asks_first or not gates.stand_open(kind):
             return []
         names = None if kind.interest.subscription.wildcard else kind.interest.subscription.names
         found = self._encoder.first(kind.type_url, available, names, above=self._last_nonce, limit_bytes=self._response_bytes)
@@ -318,30 +318,6 @@ class _DeltaType(Kind):
             if len(self.overdue) > OVERDUE:
                 del self.overdue[next(iter(self.overdue))]
 
-    @property
-    def asks_first(self) -> bool:
-        """Whether the client has nothing, and waits for everything that it asks for."""
-        interest, client = self.interest, self.interest.client
-        if self.synced or self.claims or client.held or client.before or client.withheld or interest.apart or interest.waiting:
-            return False
-        if interest.subscription.wildcard:
-            return interest.everything and not (interest.owed or interest.subscription.names)
-        return not interest.everything and interest.owed == interest.subscription.names
-
-    def mere_changes(self, snapshot: Snapshot, gates: Gates) -> list[Resource]:
-        """Return other versions of what the client has accepted, in order, if that is all that there is to tell; else nothing."""
-        interest, client = self.interest, self.interest.client
-        if self.claims or self.spares or self.answer_due or interest.asks or client.withheld or not gates.stand_open(self):
-            return []
-        available, held, before = snapshot.resources(self.type_url), client.held, client.before
-        changes: list[Resource] = []
-        for name in interest.dirty:
-            resource, has = available.get(name), held.get(name)
-            if resource is None or has is None or has.version == resource.version or name in before:
-                return []
-            changes.append(resource)
-        return changes if len(changes) == 1 else sorted(changes, key=_name)
-
     def still_owed(self, names: list[str], look: Look) -> AbstractSet[str]:
         """Return which names of a rejected response have to be answered; what is gone by now goes as whatever is in use goes."""
         client = self.interest.client
@@ -362,7 +338,3 @@ class _DeltaType(Kind):
             self.heartbeats.claimed(found.perishable, now_s)
             self.claims = NO_CLAIMS
         return interest.take(available)
-
-
-def _name(resource: Resource) -> str:
-    return resource.name
