@@ -85,7 +85,7 @@ class Encoder:
         self._latest: Response | None = None
         """The delta response with one resource and nothing else that was asked for last: a change that goes to many streams."""
         self._firsts: dict[tuple[str, int, frozenset[str] | None, int, str | None], tuple[Table, list[Response]]] = {}
-        """(type URL, identity of what there is, what is asked for, limit, version) -> what there is, and the responses with it."""
+        """(type URL, identity of what there is, what is asked for, limit, version) -> what there is, and responses with it."""
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
 
@@ -136,8 +136,9 @@ class Encoder:
         limit_bytes: int,
         version: str | None = None,
     ) -> list[Response]:
-        """Return responses with all that a client asks for that has nothing yet; nothing if some of it does not exist, or if it is
-        more than one state-of-the-world response.
+        """Return responses with all that a client asks for that has nothing yet; nothing if some of it does not exist.
+
+        Nothing, too, if it is more than one state-of-the-world response.
 
         What many clients ask for is put together once: to look for a response by its content takes the longer the more is in it.
 
