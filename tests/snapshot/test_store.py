@@ -8,6 +8,7 @@ from xds.problems import Ref
 from xds.snapshot.resource import Resource, content_version
 from xds.snapshot.snapshot import ChangeSet, Snapshot
 from xds.snapshot.store import HISTORY, SnapshotStore
+from xds.snapshot.table import Table
 
 A, B = "type/A", "type/B"
 
@@ -109,16 +110,20 @@ def test_history_is_bounded():
     assert store.history("view")[-1] is store.current("view")
 
 
+def one_type(type_url, *resources):
+    return Snapshot("v", {type_url: Table({resource.name: resource for resource in resources})})
+
+
 def test_type_versions_depend_on_names_and_bytes_not_on_order():
     x, y = res("x"), res("y", b"2")
-    one = Snapshot("v", {A: {"x": x, "y": y}})
-    assert one.type_version(A) == Snapshot("w", {A: {"y": y, "x": x}}).type_version(A)
-    assert one.type_version(A) != Snapshot("v", {A: {"x": x}}).type_version(A)
-    assert one.type_version(A) != Snapshot("v", {A: {"x": res("x", b"2"), "y": res("y")}}).type_version(A)
-    assert one.type_version(B) == Snapshot("v", {}).type_version(A)
+    version = one_type(A, x, y).type_version(A)
+    assert version == one_type(A, y, x).type_version(A)
+    assert version != one_type(A, x).type_version(A)
+    assert version != one_type(A, res("x", b"2"), res("y")).type_version(A)
+    assert one_type(A, x, y).type_version(B) == Snapshot("v", {}).type_version(A)
 
 
 def test_snapshot_versions_ignore_types_without_resources():
-    one = Snapshot("v", {A: {"x": res("x")}})
-    assert one.version == Snapshot("v", {A: {"x": res("x")}, B: {}}).version
-    assert one.version != Snapshot("v", {B: {"x": res("x")}}).version
+    one = one_type(A, res("x"))
+    assert one.version == Snapshot("v", {**one.types, B: Table()}).version
+    assert one.version != one_type(B, res("x")).version

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from xds.snapshot import table
 from xds.snapshot.resource import Resource
-from xds.snapshot.table import Table
+from xds.snapshot.table import Table, set_version
 
 NAMES = st.sampled_from("abcdefgh")
 CHANGES = st.dictionaries(NAMES, st.none() | st.binary(max_size=2).map(lambda body: Resource.of("t", "n", body)))
@@ -25,6 +25,7 @@ def test_it_equals_the_dictionary_that_had_the_same_changes(changes):
             model = {name: found for name, found in (model | change).items() if found is not None}
             assert dict(made) == model
             assert made == model
+            assert made.version == set_version(model.values()), "kept up to date as if made anew"
             assert len(made) == len(model)
             assert made.keys() == model.keys()
             assert [made.get(name) for name in "abcdefgh"] == [model.get(name) for name in "abcdefgh"]

@@ -24,7 +24,7 @@ from xds.protocol.ledger import Nack, State
 from xds.protocol.stream import Stream
 from xds.protocol.traits import COMPLETE, FOLLOWERS, LEGACY_WILDCARD, WAITS_FOR, leaders
 from xds.snapshot.resource import Resource
-from xds.snapshot.snapshot import set_version
+from xds.snapshot.table import set_version
 from xds.wire.type_urls import ENDPOINT
 
 if TYPE_CHECKING:

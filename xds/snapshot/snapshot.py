@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xds.snapshot.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping
-
-    from xds.snapshot.resource import Resource
+    from collections.abc import Hashable, Mapping
 
 EMPTY = Table()
-
-
-def set_version(resources: Iterable[Resource]) -> str:
-    """Return a content hash over the names and versions of resources of one type, in whatever order they come."""
-    digest = hashlib.sha256()
-    for name, version in sorted([(resource.name, resource.version) for resource in resources]):
-        digest.update(f"{len(name)}:{name}{version}".encode())
-    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +25,6 @@ class Snapshot:
     """When it was published, seconds since the epoch."""
     trigger: str = ""
     """What caused it, for people."""
-    _versions: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def resources(self, type_url: str) -> Table:
         """Return the resources of one type by name; empty for an unknown type."""
@@ -43,10 +32,7 @@ class Snapshot:
 
     def type_version(self, type_url: str) -> str:
         """Return a content hash over the names and versions of one type: SotW's `version_info`."""
-        found = self._versions.get(type_url)
-        if found is None:
-            found = self._versions[type_url] = set_version(self.resources(type_url).values())
-        return found
+        return self.resources(type_url).version
 
     @property
     def version(self) -> str:

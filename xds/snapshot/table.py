@@ -7,10 +7,13 @@ in time and in the memory of the history.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator, KeysView, Mapping
 from typing import TYPE_CHECKING, TypeVar, overload
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from xds.snapshot.resource import Resource
 
 T = TypeVar("T")
@@ -18,18 +21,43 @@ T = TypeVar("T")
 MAX_CHANGES = 256
 """Over a base; few enough to copy in microseconds, many enough that merging is rare."""
 
+_VERSIONS = 1 << 64
+
+
+def set_version(resources: Iterable[Resource]) -> str:
+    """Return a content hash over the names and versions of resources of one type, in whatever order they come."""
+    return _as_text(sum(map(_mark, resources)) % _VERSIONS)
+
+
+def _mark(resource: Resource) -> int:
+    """Return what a resource adds to the version of the set that it is in: a sum, so that a change of one costs that one."""
+    text = f"{len(resource.name)}:{resource.name}{resource.version}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+
+
+def _as_text(version: int) -> str:
+    return f"{version:016x}"
+
 
 class Table(Mapping[str, "Resource"]):
     """Name -> resource. Equal to any mapping of the same content."""
 
-    __slots__ = ("_base", "_changes", "_perishable", "_plain", "_size")
+    __slots__ = ("_base", "_changes", "_perishable", "_plain", "_size", "_version")
 
-    def __init__(self, base: Mapping[str, Resource] | None = None) -> None:
+    def __init__(self, base: Mapping[str, Resource] | None = None, version: int | None = None) -> None:
         self._base: dict[str, Resource] = dict(base or {})
         self._changes: dict[str, Resource | None] = {}
         self._plain: dict[str, Resource] | None = None
         self._perishable: frozenset[str] | None = None
         self._size = len(self._base)
+        self._version = version
+
+    @property
+    def version(self) -> str:
+        """Content hash over the names and versions (`set_version`); once asked for, it is kept up to date with each change."""
+        if self._version is None:
+            self._version = sum(map(_mark, self.plain.values())) % _VERSIONS
+        return _as_text(self._version)
 
     @property
     def plain(self) -> Mapping[str, Resource]:
@@ -50,12 +78,20 @@ class Table(Mapping[str, "Resource"]):
     def changed(self, changes: Mapping[str, Resource | None]) -> Table:
         """Return a table with these resources put in, or taken out where there is None."""
         self._plain = None  # who is succeeded is seldom asked any more, and kept for long
-        table = Table()
+        table = Table(version=self._version_after(changes))
         table._base, table._changes = self._base, {**self._changes, **changes}
         gone = sum(name in self for name in changes)
         put = sum(resource is not None for resource in changes.values())
         table._size = self._size - gone + put
-        return Table(table) if len(table._changes) > MAX_CHANGES else table
+        return Table(table, table._version) if len(table._changes) > MAX_CHANGES else table
+
+    def _version_after(self, changes: Mapping[str, Resource | None]) -> int | None:
+        """Return the version with some changes, without a look at what does not change; None if nobody asked for this one's."""
+        if self._version is None:
+            return None
+        gone = sum(_mark(self[name]) for name in changes if name in self)
+        put = sum(_mark(resource) for resource in changes.values() if resource is not None)
+        return (self._version - gone + put) % _VERSIONS
 
     def __getitem__(self, name: str) -> Resource:
         found = self._changes[name] if name in self._changes else self._base[name]
