@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import compared_world as world
 from compared_programs import HERE, Process, programs
@@ -29,6 +30,8 @@ class Contestant(ABC):
     """Whether it reads its world from an API server."""
     reads_state = True
     """Whether it looks at what clients that reconnect say they have."""
+    has_probe = False
+    """Whether its event loop can be looked at."""
 
     def __init__(self, name: str, services: int) -> None:
         self.name = name
@@ -79,7 +82,23 @@ class InProcess(Contestant):
         await self._process.stop()
 
 
-class Floor(InProcess):
+class Probed(InProcess):
+    """A server whose event loop can be looked at."""
+
+    has_probe = True
+
+    def begin_probe(self) -> None:
+        assert self._process
+        self._process.tell(probe="begin")
+
+    async def end_probe(self) -> dict[str, Any]:
+        """Return what `LoopProbe.end` returns."""
+        assert self._process
+        self._process.tell(probe="end")
+        return await self._process.hear("probed")
+
+
+class Floor(Probed):
     """What writes bytes, and reads none."""
 
     reads_state = False
@@ -87,15 +106,19 @@ class Floor(InProcess):
 
 def in_process(services: int, directory: Path) -> list[Contestant]:
     """Return those that need no API server: ours, and those that serve the very bytes that ours does."""
-    file = directory / "resources.bin"
-    file.write_bytes(world.resources(services))
+
+    @cache
+    def resources() -> Path:
+        file = directory / f"resources-{services}.bin"
+        file.write_bytes(world.resources(services))
+        return file
 
     def go(name: str, *arguments: object) -> Contestant:
-        return InProcess(name, services, lambda: (programs() / "gcp", "-resources", file, *arguments))
+        return InProcess(name, services, lambda: (programs() / "gcp", "-resources", resources(), *arguments))
 
     return [
-        InProcess("ours", services, lambda: (sys.executable, HERE / "serve_ours.py", services)),
+        Probed("ours", services, lambda: (sys.executable, HERE / "serve_ours.py", services)),
         go("gcp"),
-        Floor("floor", services, lambda: (sys.executable, HERE / "serve_floor.py", file)),
+        Floor("floor", services, lambda: (sys.executable, HERE / "serve_floor.py", resources())),
         go("gcp-linear", "-cache", "linear"),
     ]

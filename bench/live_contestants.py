@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 CLUSTER = "east"
 AT_ONCE = 16
 READY_S = 120.0
+LIVE = {"ours-live", "istiod"}
+"""Names of those that need an API server."""
 
 
 class Live(Contestant):

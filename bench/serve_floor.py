@@ -4,7 +4,8 @@
 
 FILE is a DeltaDiscoveryResponse with everything to serve. The first request of each type is answered with all resources of the
 type, whatever it asks for; every later one is read and forgotten. A line on stdin, {"cluster": NAME, "address": IP}, gives the
-first endpoint of an assignment another address, and writes that assignment, encoded once, to every stream. It ends with stdin.
+first endpoint of an assignment another address, and writes that assignment, encoded once, to every stream; assignments that are
+changed while the ones before were written are written together. `told` has the rest. It ends with stdin.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import asyncio
 import json
 import sys
 from collections import defaultdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import grpc
-from serve_ours import lines
+from told import changes
 
 from xds.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, envoy
 
@@ -52,13 +54,16 @@ class Floor:
 
         return grpc.stream_stream_rpc_method_handler(serve)
 
-    async def change(self, cluster: str, address: str) -> None:
-        resource = self.resources[ENDPOINT][cluster]
-        assignment = envoy.ClusterLoadAssignment.FromString(resource.resource.value)
-        locality = next(locality for locality in assignment.endpoints if locality.lb_endpoints)
-        locality.lb_endpoints[0].endpoint.address.socket_address.address = address
-        resource.resource.value = assignment.SerializeToString()
-        bodies = {delta: response(ENDPOINT, [resource], delta=delta) for delta in (True, False)}
+    async def change(self, told: list[dict[str, Any]]) -> None:
+        for one in told:
+            resource = self.resources[ENDPOINT][one["cluster"]]
+            assignment = envoy.ClusterLoadAssignment.FromString(resource.resource.value)
+            locality = next(locality for locality in assignment.endpoints if locality.lb_endpoints)
+            locality.lb_endpoints[0].endpoint.address.socket_address.address = one["address"]
+            resource.resource.value = assignment.SerializeToString()
+            resource.version = sha256(resource.resource.value).hexdigest()[: len(resource.version)]
+        changed = [self.resources[ENDPOINT][name] for name in {one["cluster"]: None for one in told}]
+        bodies = {delta: response(ENDPOINT, changed, delta=delta) for delta in (True, False)}
         await asyncio.gather(*(context.write(bodies[delta]) for context, delta in self.contexts.items()))
 
 
@@ -77,9 +82,8 @@ async def serve(floor: Floor) -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(json.dumps({"address": f"127.0.0.1:{port}"}), flush=True)
-    async for line in await lines():
-        told = json.loads(line)
-        await floor.change(told["cluster"], told["address"])
+    async for told in changes():
+        await floor.change(told)
     await server.stop(0)
 
 

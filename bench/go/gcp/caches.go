@@ -40,11 +40,11 @@ type snapshots struct {
 
 func newSnapshots(w world) *snapshots {
 	made := &snapshots{SnapshotCache: cache.NewSnapshotCache(true, everyone{}, nil)}
-	made.publish(w, change{})
+	made.publish(w, nil)
 	return made
 }
 
-func (s *snapshots) publish(w world, _ change) {
+func (s *snapshots) publish(w world, _ []change) {
 	s.version++
 	all := map[resource.Type][]types.Resource{}
 	for url, resources := range w {
@@ -72,6 +72,10 @@ func newLinear(w world) *linear {
 	return made
 }
 
-func (l *linear) publish(w world, c change) {
-	check(l.byType[resource.EndpointType].UpdateResource(c.Cluster, w[resource.EndpointType][c.Cluster]))
+func (l *linear) publish(w world, changes []change) {
+	changed := map[string]types.Resource{}
+	for _, c := range changes {
+		changed[c.Cluster] = w[resource.EndpointType][c.Cluster]
+	}
+	check(l.byType[resource.EndpointType].UpdateResources(changed, nil))
 }

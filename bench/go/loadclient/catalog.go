@@ -27,11 +27,13 @@ type resource struct {
 	id            int // of its name, from 0 in each type
 	name, version string
 	needs         []string // names of the assignments of a cluster, or of the route configurations of a listener
+	change        int      // of an assignment: the newest of those that are followed
 }
 
 // catalog knows the newest resources of one type, so that what a thousand streams are sent is looked into once.
 type catalog struct {
 	kind   int
+	crowd  *crowd
 	lock   sync.RWMutex
 	byName map[string]*resource
 }
@@ -45,7 +47,7 @@ func (c *catalog) resource(f found) *resource {
 	}
 	c.lock.Lock()
 	defer c.lock.Unlock()
-	made := &resource{id: len(c.byName), name: string(f.name), version: string(f.version), needs: c.needs(f)}
+	made := &resource{id: len(c.byName), name: string(f.name), version: string(f.version), needs: c.needs(f), change: c.change(f)}
 	if known = c.byName[made.name]; known != nil {
 		made.id = known.id
 	}
@@ -71,6 +73,13 @@ func (c *catalog) needs(f found) []string {
 		return routesOf(f.body)
 	}
 	return nil
+}
+
+func (c *catalog) change(f found) int {
+	if followed := c.crowd.followed.Load(); followed != nil && c.kind == endpoints {
+		return followed.changeIn(f.body)
+	}
+	return none
 }
 
 // assignmentOf returns the name of a cluster's assignment if its type is EDS.

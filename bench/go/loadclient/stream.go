@@ -81,6 +81,9 @@ func (s *stream) hold(kind int, r response) {
 			mine.count++
 		}
 		mine.held[resource.id] = resource
+		if resource.change != none {
+			s.crowd.followed.Load().mark(s.number, resource.change)
+		}
 	}
 }
 
