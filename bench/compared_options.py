@@ -17,11 +17,13 @@ def raise_limits() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def options(description: str | None, *, updates: int) -> argparse.ArgumentParser:
-    """Return a parser of what work is to be done, with so many updates a round if nothing is said."""
+def options(
+    description: str | None, *, updates: int, streams: int = 1000, services: int | list[int] = 1000
+) -> argparse.ArgumentParser:
+    """Return a parser of what work is to be done, which is this if nothing is said."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--streams", type=int, default=1000)
-    parser.add_argument("--services", type=int, default=1000)
+    parser.add_argument("--streams", type=int, default=streams)
+    parser.add_argument("--services", type=int, default=services, nargs="+" if isinstance(services, list) else None)
     parser.add_argument("--updates", type=int, default=updates, help="in each round")
     parser.add_argument("--sotw", action="store_true", help="state of the world instead of delta")
     return parser

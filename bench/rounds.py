@@ -127,6 +127,9 @@ class Round:
             await self._first_sync(client)
             yield client
             await client.stop()
+        except Exception:
+            print(*self._log.read_text(errors="replace").splitlines()[-20:], sep="\n")
+            raise
         finally:
             await self._contestant.stop()
 
@@ -155,14 +158,18 @@ class Round:
     async def _updates(self, client: Process) -> None:
         before_s, client_before_s = cpu_s(self._contestant.pid), cpu_s(client.pid)
         for _ in range(self._work.updates):
-            began_s = await self._change(client)
-            held = await client.hear("held")
-            self._measured.update_s.append(held["last_at_s"] - began_s)
-            self._measured.update_median_s.append(held["median_at_s"] - began_s)
+            await self.update(client)
             await asyncio.sleep(PAUSE_S)
         await asyncio.sleep(SETTLE_S)
         self._measured.update_cpu_s.append((cpu_s(self._contestant.pid) - before_s) / self._work.updates)
         self._measured.client_cpu_s.append((cpu_s(client.pid) - client_before_s) / self._work.updates)
+
+    async def update(self, client: Process) -> None:
+        """Make a change, and return when every stream has it."""
+        began_s = await self._change(client)
+        held = await client.hear("held")
+        self._measured.update_s.append(held["last_at_s"] - began_s)
+        self._measured.update_median_s.append(held["median_at_s"] - began_s)
 
     async def _change(self, client: Process) -> float:
         ((number, address),) = next_changes(1, self._work.services)
@@ -201,10 +208,5 @@ async def in_turn(services: int, rounds: int, only: set[str], run: Callable[[Con
             contestants += await live(services, directory, stack)
         for number in range(rounds):
             for one in (one for one in contestants if one.name in only):
-                log = directory / f"{one.name}.log"
-                try:
-                    told = await run(one, log)
-                except Exception:
-                    print(*log.read_text(errors="replace").splitlines()[-20:], sep="\n")
-                    raise
+                told = await run(one, directory / f"{one.name}.log")
                 print(f"round {number + 1}: {one.name}: {told}", flush=True)
