@@ -5,8 +5,8 @@
 
 Writes a table to `bench/results`. What is measured, for each server: the time until all streams have everything, and its
 processor time and resident memory for it; the time from a change of one endpoint until the last stream has it, and the processor
-time; the time that all streams need to connect anew with what they have, and what they are sent then. Nobody is pinned to a
-processor.
+time; the time that all streams need to connect anew with what they have, once with a change right behind and once with nothing
+new, and what they are sent then. Nobody is pinned to a processor.
 """
 
 from __future__ import annotations

@@ -27,6 +27,10 @@ SETTLE_S = 1.0
 """After a first sync and after changes, until the server has read the last ACKs."""
 PAUSE_S = 0.1
 """Between changes."""
+LOOK_S = 0.02
+"""How often we look whether a server is idle."""
+IDLE = 0.2
+"""The share of a processor that an idle server may take."""
 
 
 @dataclass
@@ -69,8 +73,10 @@ class Measured:
     """Of the load client for an update."""
     reconnect_s: list[float] = field(default_factory=list)
     reconnect_cpu_s: list[float] = field(default_factory=list)
+    reconnect_idle_s: list[float] = field(default_factory=list)
+    """Until the server, which has nothing new to tell, has nothing to do any more."""
     resent: list[float] = field(default_factory=list)
-    """Resources that were sent on reconnecting, but for the one that had changed."""
+    """Resources that were sent on reconnecting though nothing had changed."""
 
 
 ROWS: Rows = {
@@ -87,7 +93,8 @@ ROWS: Rows = {
     "client CPU for an update": ("client_cpu_s", 1000, "ms", 1),
     "reconnect of all streams": ("reconnect_s", 1, "s", 2),
     "server CPU for it ": ("reconnect_cpu_s", 1, "s", 2),
-    "unchanged resources sent again": ("resent", 1, "", 0),
+    "reconnect with nothing new, until idle": ("reconnect_idle_s", 1, "s", 2),
+    "resources sent again for it": ("resent", 1, "", 0),
 }
 
 _changes = itertools.count()
@@ -113,6 +120,7 @@ class Round:
             await self._updates(client)
             if self._contestant.reads_state:
                 await self._reconnect(client)
+                await self._reconnect_unchanged(client)
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[Process]:
@@ -178,18 +186,33 @@ class Round:
         return await self._contestant.change(number, address)
 
     async def _reconnect(self, client: Process) -> None:
-        """Connect anew, with a change right behind: who has been sent that has been answered."""
+        """Connect anew, with a change right behind: who was sent that has been answered."""
         before_s = cpu_s(self._contestant.pid)
         client.tell(do="reconnect")
         reopened = await client.hear("reopened")
         await self._change(client)
         held = await client.hear("held")
         await asyncio.sleep(SETTLE_S)
-        client.tell(do="count")
-        counted = await client.hear("counted")
         self._measured.reconnect_s.append(held["last_at_s"] - reopened["began_at_s"])
         self._measured.reconnect_cpu_s.append(cpu_s(self._contestant.pid) - before_s)
-        self._measured.resent.append(counted["resources"] - self._work.streams)
+
+    async def _reconnect_unchanged(self, client: Process) -> None:
+        """Connect anew, and do nothing: a server that has nothing to send shows by its idleness that it has read everything."""
+        client.tell(do="reconnect")
+        reopened = await client.hear("reopened")
+        self._measured.reconnect_idle_s.append(await self._idle_since_s() - reopened["began_at_s"])
+        client.tell(do="count")
+        self._measured.resent.append((await client.hear("counted"))["resources"])
+
+    async def _idle_since_s(self) -> float:
+        """Return when the server has had something to do for the last time, once that is a while ago."""
+        since_s, used_s = time.monotonic(), cpu_s(self._contestant.pid)
+        while time.monotonic() < since_s + SETTLE_S:
+            await asyncio.sleep(LOOK_S)
+            before_s, used_s = used_s, cpu_s(self._contestant.pid)
+            if used_s - before_s > IDLE * LOOK_S:
+                since_s = time.monotonic()
+        return since_s
 
 
 async def in_turn(services: int, rounds: int, only: set[str], run: Callable[[Contestant, Path], Awaitable[str]]) -> None:

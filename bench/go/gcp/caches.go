@@ -32,10 +32,11 @@ type everyone struct{}
 
 func (everyone) ID(*core.Node) string { return "everyone" }
 
-// snapshots is the snapshot cache: a change is a new snapshot.
+// snapshots is the snapshot cache: a change is a new snapshot, in which the version of endpoints alone is new.
 type snapshots struct {
 	cache.SnapshotCache
 	version int
+	last    *cache.Snapshot
 }
 
 func newSnapshots(w world) *snapshots {
@@ -51,7 +52,13 @@ func (s *snapshots) publish(w world, _ []change) {
 		all[url] = slices.Collect(maps.Values(resources))
 	}
 	snapshot := must(cache.NewSnapshot(strconv.Itoa(s.version), all))
+	for kind := range snapshot.Resources {
+		if s.last != nil && types.ResponseType(kind) != types.Endpoint {
+			snapshot.Resources[kind] = s.last.Resources[kind]
+		}
+	}
 	check(s.SetSnapshot(context.Background(), "everyone", snapshot))
+	s.last = snapshot
 }
 
 // linear is a linear cache for each type behind a mux: a change is an update of one resource.
