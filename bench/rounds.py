@@ -27,10 +27,10 @@ SETTLE_S = 1.0
 """After a first sync and after changes, until the server has read the last ACKs."""
 PAUSE_S = 0.1
 """Between changes."""
-LOOK_S = 0.02
+LOOK_S = 0.1
 """How often we look whether a server is idle."""
-IDLE = 0.2
-"""The share of a processor that an idle server may take."""
+IDLE = 0.3
+"""The share of a processor that an idle server may take: there is always some housekeeping."""
 
 
 @dataclass
@@ -210,7 +210,7 @@ class Round:
         while time.monotonic() < since_s + SETTLE_S:
             await asyncio.sleep(LOOK_S)
             before_s, used_s = used_s, cpu_s(self._contestant.pid)
-            if used_s - before_s > IDLE * LOOK_S:
+            if used_s > before_s + IDLE * LOOK_S:
                 since_s = time.monotonic()
         return since_s
 
