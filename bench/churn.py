@@ -154,8 +154,9 @@ class Churn(Round):
     async def _staleness(self, client: Process, made_at_s: list[float]) -> dict[str, float]:
         client.tell(do="staleness", made_at_s=made_at_s, wait_s=WAIT_S)
         found = await client.hear("staleness")
-        found["catch_up_s"] = found["last_at_s"] - made_at_s[-1]
-        found["everywhere_a_s"] = found["everywhere"] / (found["last_at_s"] - made_at_s[0])
+        if found["last_at_s"]:
+            found["catch_up_s"] = found["last_at_s"] - made_at_s[-1]
+            found["everywhere_a_s"] = found["everywhere"] / (found["last_at_s"] - made_at_s[0])
         return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -26,8 +27,8 @@ class Contestant(ABC):
 
     node = world.NODE
     """What clients say of themselves."""
-    reads_api = False
-    """Whether it reads its world from an API server."""
+    ready_s = math.nan
+    """Of those that read API servers: from the start of the process until it serves what they have."""
     reads_state = True
     """Whether it looks at what clients that reconnect say they have."""
     has_probe = False

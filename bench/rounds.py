@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import math
 import tempfile
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -57,11 +58,13 @@ class Measured:
     """What one contestant has shown, a value for each round, or for each update."""
 
     ready_s: list[float] = field(default_factory=list)
-    """From the start of the process until it serves what it has read of an API server."""
+    """From the start of the process until it serves what it has read of its API servers."""
     ready_cpu_s: list[float] = field(default_factory=list)
     sync_s: list[float] = field(default_factory=list)
     sync_cpu_s: list[float] = field(default_factory=list)
     sync_bytes: list[float] = field(default_factory=list)
+    endpoints: list[float] = field(default_factory=list)
+    """Of the client that had the fewest then: so much for the same work."""
     lost: list[float] = field(default_factory=list)
     """How often a stream was refused or ended meanwhile; it tries again as an Envoy does."""
     resident_mib: list[float] = field(default_factory=list)
@@ -85,6 +88,7 @@ ROWS: Rows = {
     "first sync of all streams": ("sync_s", 1, "s", 2),
     "server CPU for it": ("sync_cpu_s", 1, "s", 2),
     "bytes of it": ("sync_bytes", 1 / (1 << 20), "MiB", 0),
+    "endpoints that a client has then": ("endpoints", 1, "", 0),
     "streams refused or ended meanwhile": ("lost", 1, "", 0),
     "resident with all connected": ("resident_mib", 1, "MiB", 0),
     "update to the last stream": ("update_s", 1000, "ms", 1),
@@ -125,11 +129,10 @@ class Round:
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[Process]:
         """Give the load client, every stream of which has everything."""
-        began_s = time.monotonic()
         try:
             await self._contestant.start(self._log)
-            if self._contestant.reads_api:
-                self._measured.ready_s.append(time.monotonic() - began_s)
+            if not math.isnan(self._contestant.ready_s):
+                self._measured.ready_s.append(self._contestant.ready_s)
                 self._measured.ready_cpu_s.append(cpu_s(self._contestant.pid))
             client = await self._client()
             await self._first_sync(client)
@@ -160,6 +163,7 @@ class Round:
         self._measured.sync_s.append(synced["seconds"])
         self._measured.sync_cpu_s.append(cpu_s(self._contestant.pid) - before_s)
         self._measured.sync_bytes.append(synced["bytes"])
+        self._measured.endpoints.append(synced["endpoints"])
         self._measured.lost.append(synced["lost"])
         self._measured.resident_mib.append(resident_mib(self._contestant.pid))
 

@@ -26,7 +26,9 @@ var typeURLs = [kinds]string{
 type resource struct {
 	id            int // of its name, from 0 in each type
 	name, version string
+	body          string   // kept of those that have no version
 	needs         []string // names of the assignments of a cluster, or of the route configurations of a listener
+	addresses     int      // of an assignment: how many endpoints it has
 	change        int      // of an assignment: the newest of those that are followed
 }
 
@@ -42,12 +44,18 @@ func (c *catalog) resource(f found) *resource {
 	c.lock.RLock()
 	known := c.byName[string(f.name)]
 	c.lock.RUnlock()
-	if known != nil && known.version == string(f.version) {
+	if known != nil && known.version == string(f.version) && (known.version != "" || known.body == string(f.body)) {
 		return known
 	}
 	c.lock.Lock()
 	defer c.lock.Unlock()
-	made := &resource{id: len(c.byName), name: string(f.name), version: string(f.version), needs: c.needs(f), change: c.change(f)}
+	made := &resource{id: len(c.byName), name: string(f.name), version: string(f.version), needs: c.needs(f), change: none}
+	if made.version == "" {
+		made.body = string(f.body)
+	}
+	if c.kind == endpoints {
+		made.addresses, made.change = c.crowd.lookInto(f.body)
+	}
 	if known = c.byName[made.name]; known != nil {
 		made.id = known.id
 	}
@@ -73,13 +81,6 @@ func (c *catalog) needs(f found) []string {
 		return routesOf(f.body)
 	}
 	return nil
-}
-
-func (c *catalog) change(f found) int {
-	if followed := c.crowd.followed.Load(); followed != nil && c.kind == endpoints {
-		return followed.changeIn(f.body)
-	}
-	return none
 }
 
 // assignmentOf returns the name of a cluster's assignment if its type is EDS.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -101,6 +102,11 @@ func (c *crowd) totals() (bytes, resources int64) {
 		resources += s.resources.Load()
 	}
 	return bytes, resources
+}
+
+// fewest returns how many endpoints the stream had that had the fewest when it was synced.
+func (c *crowd) fewest() int {
+	return slices.MinFunc(c.streams, func(one, other *stream) int { return one.endpoints - other.endpoints }).endpoints
 }
 
 func (c *crowd) decode(message []byte) response {

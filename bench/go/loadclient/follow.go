@@ -41,15 +41,20 @@ func newFollowing(streams int, services []int, addresses []string) *following {
 	return f
 }
 
-// changeIn returns the newest change in an assignment.
-func (f *following) changeIn(assignment []byte) int {
-	newest := none
+// lookInto returns how many endpoints an assignment has, and the newest change in it that is followed.
+func (c *crowd) lookInto(assignment []byte) (addresses, newest int) {
+	newest = none
+	followed := c.followed.Load()
 	inside(assignment, addressOfEndpoint, func(address []byte) {
-		if change, known := f.number[string(address)]; known {
+		addresses++
+		if followed == nil {
+			return
+		}
+		if change, known := followed.number[string(address)]; known {
 			newest = max(newest, change)
 		}
 	})
-	return newest
+	return addresses, newest
 }
 
 // addressOfEndpoint leads to ClusterLoadAssignment.endpoints.lb_endpoints.endpoint.address.socket_address.address.

@@ -110,7 +110,7 @@ func report(event string, all *crowd, beganS, endedS float64) {
 	bytes, resources := all.totals()
 	tell(event, fields{
 		"began_at_s": beganS, "opened_at_s": all.opened.part(1), "ended_at_s": endedS, "seconds": endedS - beganS,
-		"bytes": bytes, "resources": resources, "lost": all.lost.Load(), "cpu_s": cpuS(),
+		"bytes": bytes, "resources": resources, "endpoints": all.fewest(), "lost": all.lost.Load(), "cpu_s": cpuS(),
 	})
 }
 
