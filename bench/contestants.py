@@ -29,10 +29,6 @@ class Contestant(ABC):
     """What clients say of themselves."""
     ready_s = math.nan
     """Of those that read API servers: from the start of the process until it serves what they have."""
-    reads_state = True
-    """Whether it looks at what clients that reconnect say they have."""
-    has_probe = False
-    """Whether its event loop can be looked at."""
 
     def __init__(self, name: str, services: int) -> None:
         self.name = name
@@ -86,8 +82,6 @@ class InProcess(Contestant):
 class Probed(InProcess):
     """A server whose event loop can be looked at."""
 
-    has_probe = True
-
     def begin_probe(self) -> None:
         assert self._process
         self._process.tell(probe="begin")
@@ -97,12 +91,6 @@ class Probed(InProcess):
         assert self._process
         self._process.tell(probe="end")
         return await self._process.hear("probed")
-
-
-class Floor(Probed):
-    """What writes bytes, and reads none."""
-
-    reads_state = False
 
 
 def in_process(services: int, directory: Path) -> list[Contestant]:
@@ -120,6 +108,6 @@ def in_process(services: int, directory: Path) -> list[Contestant]:
     return [
         Probed("ours", services, lambda: (sys.executable, HERE / "serve_ours.py", services)),
         go("gcp"),
-        Floor("floor", services, lambda: (sys.executable, HERE / "serve_floor.py", resources())),
+        Probed("floor", services, lambda: (sys.executable, HERE / "serve_floor.py", resources())),
         go("gcp-linear", "-cache", "linear"),
     ]

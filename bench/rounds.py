@@ -122,9 +122,8 @@ class Round:
     async def run(self) -> None:
         async with self.at_work() as client:
             await self._updates(client)
-            if self._contestant.reads_state:
-                await self._reconnect(client)
-                await self._reconnect_unchanged(client)
+            await self._reconnect(client)
+            await self._reconnect_unchanged(client)
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[Process]:
