@@ -63,6 +63,8 @@ class Claims(dict[str, str]):
 
     def lacking(self, names: frozenset[str]) -> frozenset[str]:
         """Return which of some names are not claimed; the answer for the names that were given last is remembered."""
+        if not (names and self):
+            return names
         if self._lacking is None or self._lacking[0] is not names:
             self._lacking = names, names - self.keys()
         return self._lacking[1]

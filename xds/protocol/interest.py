@@ -86,6 +86,11 @@ class Interest:
         """Whether there is something to look at."""
         return bool(self.everything or self.dirty or self.owed or self.apart or self.waiting)
 
+    @property
+    def asks(self) -> bool:
+        """Whether there is more to look at than what may have changed."""
+        return bool(self.everything or self.owed or self.apart or self.waiting)
+
     def wants(self, name: str) -> bool:
         """Return whether the client subscribes to a name, by the wildcard or by itself."""
         return self.subscription.wildcard or name in self.subscription.names
@@ -119,7 +124,7 @@ class Interest:
     def take(self, available: Table) -> Look:
         """Return the names to look at; nothing is pending then."""
         names = self.dirty
-        if not (self.owed or self.waiting or self.apart or self.everything or self.client.withheld):  # as in nearly every update
+        if not (self.asks or self.client.withheld):
             self.dirty = set()
             return Look(_in_order(names, available), NO_NAMES, [], {}, available)
         owed, withheld = self.owed, self.client.withheld
