@@ -8,7 +8,7 @@ Three things are measured, from `begin` to `end`:
 - turns: how long the loop took from one look at its sockets and timers to the next, i.e. all callbacks of a turn together.
 - a timer of 1 ms: how late it ran. That is what whoever waits feels, and contains all of the above and the kernel's own delay.
 
-The probe itself takes some microseconds a callback.
+The probe itself takes about 2 µs a callback and 3 µs a turn.
 """
 
 from __future__ import annotations
