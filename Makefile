@@ -60,6 +60,14 @@ e2e: $(READY) ## Run the tests on real Kubernetes clusters, which are built once
 bench: $(READY) ## Compare with peers on the same work (BENCH='--small' for a first look; programs are built once, with Go)
 	PYTHONPATH=e2e:tests/interop $(BIN)/python bench/compare.py $(BENCH)
 
+.PHONY: bench-churn
+bench-churn: $(READY) ## Change endpoints all the time, and tell how stale streams are (BENCH='--rate 50 --streams 200')
+	PYTHONPATH=e2e:tests/interop $(BIN)/python bench/churn.py $(BENCH)
+
+.PHONY: bench-flat
+bench-flat: $(READY) ## Tell what a change costs against the number of services (BENCH='--services 100 1000 --streams 50')
+	PYTHONPATH=e2e:tests/interop $(BIN)/python bench/flat.py $(BENCH)
+
 .PHONY: bench-check
 bench-check: $(READY) ## Compare with the floor, in a small form, and with the ratios that are committed (needs Go)
 	PYTHONPATH=e2e:tests/interop $(BIN)/python bench/check.py

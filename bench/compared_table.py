@@ -9,93 +9,95 @@ import platform
 import re
 import statistics
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compared_programs import HERE
 
 if TYPE_CHECKING:
-    from compare import Measured, Work
+    from collections.abc import Callable, Mapping
 
-ROWS = {
-    "start until ready": ("ready_s", 1, "s", 2),
-    "server CPU until then": ("ready_cpu_s", 1, "s", 2),
-    "first sync of all streams": ("sync_s", 1, "s", 2),
-    "server CPU for it": ("sync_cpu_s", 1, "s", 2),
-    "bytes of it": ("sync_bytes", 1 / (1 << 20), "MiB", 0),
-    "streams refused or ended meanwhile": ("lost", 1, "", 0),
-    "resident with all connected": ("resident_mib", 1, "MiB", 0),
-    "update to the last stream": ("update_s", 1000, "ms", 1),
-    "update to half of the streams": ("update_median_s", 1000, "ms", 1),
-    "server CPU for an update": ("update_cpu_s", 1000, "ms", 1),
-    "client CPU for an update": ("client_cpu_s", 1000, "ms", 1),
-    "reconnect of all streams": ("reconnect_s", 1, "s", 2),
-    "server CPU for it ": ("reconnect_cpu_s", 1, "s", 2),
-    "unchanged resources sent again": ("resent", 1, "", 0),
-}
-"""Row -> field of what was measured, factor, unit, digits."""
 RESULTS = HERE / "results"
+Rows = dict[str, tuple[str, float, str, int]]
+"""Row -> field of what was measured, factor, unit, digits."""
 OURS = {"istiod": "ours-live"}
 """Whose figures those of a contestant are compared with, where not with those of `ours`."""
 
 
-def line(measured: Measured) -> str:
+def share_of_ours(who: str, medians: Mapping[str, float]) -> float:
+    """Return ours as a multiple of somebody's; NaN of ourselves."""
+    ours = medians.get(OURS.get(who, "ours"), math.nan)
+    return math.nan if who.startswith("ours") or not medians[who] else ours / medians[who]
+
+
+@dataclass(kw_only=True)
+class Report:
+    """What a table is about."""
+
+    name: str
+    """Of the files."""
+    title: str
+    how: str
+    """It was measured."""
+    rows: Rows
+    work: object
+    """A dataclass."""
+    bracket: Callable[[str, Mapping[str, float]], float] = share_of_ours
+    """Given a column and the medians of a row by column, what stands in brackets; NaN if nothing does."""
+    remarks: tuple[str, ...] = ()
+    """Paragraphs below the table."""
+
+
+def line(measured: object, rows: Rows) -> str:
     """Return a short line on the medians so far."""
-    found = ((name, median(measured, field), factor, unit, digits) for name, (field, factor, unit, digits) in ROWS.items())
+    found = ((name, median(measured, field), factor, unit, digits) for name, (field, factor, unit, digits) in rows.items())
     return ", ".join(
-        f"{name.strip()} {value * factor:.{digits}f} {unit}"
+        f"{name.strip()} {value * factor:.{digits}f} {unit}".strip()
         for name, value, factor, unit, digits in found
         if not math.isnan(value)
     )
 
 
-def median(measured: Measured, field: str) -> float:
+def median(measured: object, field: str) -> float:
     """Return a median; NaN of what was not measured."""
     values = getattr(measured, field)
     return statistics.median(values) if values else math.nan
 
 
-def write(work: Work, rounds: int, measured: dict[str, Measured]) -> str:
-    """Write the results, `.md` for people and `.json` with every value; return the text."""
+def write(report: Report, measured: Mapping[str, Any]) -> str:
+    """Write the results, `.md` for people and `.json` with every value; return the text.
+
+    Args:
+        report: what they are about.
+        measured: column -> a dataclass, each field of which that is in a row is a list of values.
+    """
     RESULTS.mkdir(exist_ok=True)
-    variant = "delta" if work.delta else "sotw"
-    name = f"{time.strftime('%Y-%m-%d')}-{variant}-{work.streams}-streams-{work.services}-services"
-    text = "\n".join([*head(work, rounds), "", *table(measured), ""])
+    about = machine()
+    place = f"{about['date']}; {about['cores']} cores of {about['cpu']}, shared by server and load client, nobody pinned"
+    place = f"{place}; load average at the end {about['load']}. {about['versions']}."
+    paragraphs = [f"# {report.title}", f"{place}\n{report.how}", "\n".join(table(report, measured)), *report.remarks]
+    text = "\n\n".join(paragraphs) + "\n"
+    name = f"{time.strftime('%Y-%m-%d')}-{report.name}"
     (RESULTS / f"{name}.md").write_text(text)
-    values = {"machine": machine(), "work": asdict(work), "measured": {who: asdict(one) for who, one in measured.items()}}
+    values = {"machine": about, "work": asdict(report.work), "measured": {who: asdict(one) for who, one in measured.items()}}  # type: ignore[call-overload]
     (RESULTS / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n")
     return text
 
 
-def head(work: Work, rounds: int) -> list[str]:
-    variant = "delta" if work.delta else "state-of-the-world"
-    about = machine()
-    place = f"{about['date']}; {about['cores']} cores of {about['cpu']}, shared by server and load client, nobody pinned"
-    how = (
-        f"Medians over {rounds} rounds, in each of which every server ran, one after the other; {work.updates * rounds} updates."
-    )
-    return [
-        f"# {work.streams} {variant} streams, {work.services} services with 10 endpoints",
-        "",
-        f"{place}; load average at the end {about['load']}. {about['versions']}.",
-        f"{how} In brackets: ours as a multiple of that server's.",
-    ]
-
-
-def table(measured: dict[str, Measured]) -> list[str]:
-    """Return a Markdown table, a column for each server."""
+def table(report: Report, measured: Mapping[str, Any]) -> list[str]:
+    """Return a Markdown table, a column for each of what was measured."""
     lines = [f"| work | {' | '.join(measured)} |", f"|---|{'---|' * len(measured)}"]
-    for row, (field, factor, unit, digits) in ROWS.items():
+    for row, (field, factor, unit, digits) in report.rows.items():
         medians = {who: median(one, field) * factor for who, one in measured.items()}
         if all(map(math.isnan, medians.values())):
             continue
         cells = []
         for who, value in medians.items():
-            ours = medians.get(OURS.get(who, "ours"), math.nan)
-            ratio = f" ({ours / value:.2f})" if value and not math.isnan(ours) and not who.startswith("ours") else ""
-            cells.append("-" if math.isnan(value) else f"{value:,.{digits}f} {unit}{ratio}".strip())
+            share = report.bracket(who, medians)
+            ratio = "" if math.isnan(share) else f" ({share:.2f})"
+            cells.append("-" if math.isnan(value) else f"{value:,.{digits}f} {unit}".strip() + ratio)
         lines.append(f"| {row.strip()} | {' | '.join(cells)} |")
     return lines
 

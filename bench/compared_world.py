@@ -1,7 +1,7 @@
 """The world that every server of the comparison serves: services with ten endpoints each, and one endpoint that changes.
 
-In process, two member clusters have five endpoints each of services that both export, and the clients are in a third cluster:
-they get one cluster a service, by its clusterset name. On a real API server, one cluster has all ten in two zones.
+Two member clusters have five endpoints each of services that both export, in process and on real API servers alike, and the
+clients of our control plane are in a third cluster: they get one cluster a service, by its clusterset name.
 """
 
 from __future__ import annotations
@@ -62,6 +62,21 @@ def endpoint_slice(cluster: int, number: int, endpoints: int, first_address: str
     return item
 
 
+def exported(cluster: int, number: int) -> tuple[Object, ...]:
+    """Return what a cluster has of a service."""
+    export = named("multicluster.x-k8s.io/v1beta1", "ServiceExport", f"s{number}")
+    return service(number), export, endpoint_slice(cluster, number, ENDPOINTS // 2)
+
+
+def member(name: str, region: str) -> Object:
+    return named("traffic.isthmus.dev/v1alpha1", "MemberCluster", name, "", spec={"region": region, "zones": list(ZONES)})
+
+
+def changed_slice(number: int, address: str) -> Object:
+    """Return the slice of a service in the first cluster, with another address of its first endpoint."""
+    return endpoint_slice(0, number, ENDPOINTS // 2, address)
+
+
 def new_address(change: int) -> str:
     """Return an address that no endpoint has had before."""
     return f"10.{192 + change // 62_500}.{change // 250 % 250}.{change % 250 + 1}"
@@ -76,20 +91,17 @@ def event(cluster: str, item: Object) -> Upsert:
 
 
 def change(number: int, address: str) -> Event:
-    return event("east", endpoint_slice(0, number, ENDPOINTS // 2, address))
+    return event(next(iter(REGIONS)), changed_slice(number, address))
 
 
 def events(services: int) -> Iterator[Event]:
     """Return what discovery would tell of the whole world."""
     for name, region in REGIONS.items():
-        member = named("traffic.isthmus.dev/v1alpha1", "MemberCluster", name, "", spec={"region": region, "zones": list(ZONES)})
-        yield event(FLEET, member)
+        yield event(FLEET, member(name, region))
     for index, name in enumerate(REGIONS):
         yield event(name, named("v1", "Namespace", NAMESPACE, ""))
         for number in range(services if name != CLIENTS else 0):
-            yield event(name, service(number))
-            yield event(name, named("multicluster.x-k8s.io/v1beta1", "ServiceExport", f"s{number}"))
-            yield event(name, endpoint_slice(index, number, ENDPOINTS // 2))
+            yield from (event(name, item) for item in exported(index, number))
         yield Health(name, MemberState.CONNECTED)
         yield Synced(name)
     yield Synced(FLEET)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import compared_world as world
 from compared_programs import HERE, Process, programs
@@ -25,10 +27,8 @@ class Contestant(ABC):
 
     node = world.NODE
     """What clients say of themselves."""
-    reads_api = False
-    """Whether it reads its world from an API server."""
-    reads_state = True
-    """Whether it looks at what clients that reconnect say they have."""
+    ready_s = math.nan
+    """Of those that read API servers: from the start of the process until it serves what they have."""
 
     def __init__(self, name: str, services: int) -> None:
         self.name = name
@@ -79,17 +79,35 @@ class InProcess(Contestant):
         await self._process.stop()
 
 
+class Probed(InProcess):
+    """A server whose event loop can be looked at."""
+
+    def begin_probe(self) -> None:
+        assert self._process
+        self._process.tell(probe="begin")
+
+    async def end_probe(self) -> dict[str, Any]:
+        """Return what `LoopProbe.end` returns."""
+        assert self._process
+        self._process.tell(probe="end")
+        return await self._process.hear("probed")
+
+
 def in_process(services: int, directory: Path) -> list[Contestant]:
     """Return those that need no API server: ours, and those that serve the very bytes that ours does."""
-    file = directory / "resources.bin"
-    file.write_bytes(world.resources(services))
+
+    @cache
+    def resources() -> Path:
+        file = directory / f"resources-{services}.bin"
+        file.write_bytes(world.resources(services))
+        return file
 
     def go(name: str, *arguments: object) -> Contestant:
-        return InProcess(name, services, lambda: (programs() / "gcp", "-resources", file, *arguments))
+        return InProcess(name, services, lambda: (programs() / "gcp", "-resources", resources(), *arguments))
 
     return [
-        InProcess("ours", services, lambda: (sys.executable, HERE / "serve_ours.py", services)),
+        Probed("ours", services, lambda: (sys.executable, HERE / "serve_ours.py", services)),
         go("gcp"),
-        InProcess("floor", services, lambda: (sys.executable, HERE / "serve_floor.py", file)),
+        Probed("floor", services, lambda: (sys.executable, HERE / "serve_floor.py", resources())),
         go("gcp-linear", "-cache", "linear"),
     ]

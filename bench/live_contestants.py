@@ -1,10 +1,11 @@
-"""Those that read a real API server, ours and istiod: both read the same objects of one, which is our child as its etcd is."""
+"""Those that read two real API servers, ours and istiod: both the same ones, which are our children as their etcds are."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from abc import abstractmethod
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -12,64 +13,78 @@ import compared_world as world
 import kubernetes_build
 from compared_programs import istiod
 from contestants import Contestant
+from crds import install
 from kubernetes_api import path_of
 from local_clusters import LocalProvider
-from workload import namespace
+from workload import named, namespace
 
 from xds.cli.demo.control_plane import ControlPlaneProcess
 from xds.cli.demo.envoy import http_get
+from xds.cli.demo.manifests import replace_file
 from xds.cli.demo.processes import Child, ChildError, free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AsyncExitStack
     from pathlib import Path
 
     from local_clusters import LocalCluster
 
-CLUSTER = "east"
 AT_ONCE = 16
 READY_S = 120.0
+SETTLE_S = 3.0
+"""After API servers that were stopped go on, until they have caught up with what they have missed."""
+LIVE = {"ours-live", "istiod"}
+"""Names of those that need API servers."""
+ISTIO = "istio-system"
 
 
 class Live(Contestant):
-    """A server that reads an API server, which is stopped in between: other contestants are to have the machine for themselves.
+    """A server that reads API servers, which are stopped in between: other contestants are to have the machine for themselves.
 
     Args:
         name: in tables.
         services: how many it serves.
-        cluster: whose API server it reads.
+        clusters: whose API servers it reads; endpoints change in the first.
     """
 
-    reads_api = True
-
-    def __init__(self, name: str, services: int, cluster: LocalCluster) -> None:
+    def __init__(self, name: str, services: int, clusters: Sequence[LocalCluster]) -> None:
         super().__init__(name, services)
-        self._cluster = cluster
+        self._clusters = clusters
         self._process: Child | None = None
         self._writer: aiohttp.ClientSession | None = None
+        self._changing: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """By service."""
 
     async def change(self, number: int, address: str) -> float:
         assert self._writer
-        item = world.endpoint_slice(0, number, world.ENDPOINTS, address)
-        api = self._cluster.api
-        began_s = time.monotonic()
-        async with self._writer.patch(f"{api.url}{path_of(item)}", json={"endpoints": item["endpoints"]}, ssl=api._tls) as answer:  # noqa: SLF001
-            answer.raise_for_status()
+        item = world.changed_slice(number, address)
+        api = self._clusters[0].api
+        async with self._changing[number]:  # or an earlier change could overtake a later one
+            began_s = time.monotonic()
+            request = self._writer.patch(f"{api.url}{path_of(item)}", json={"endpoints": item["endpoints"]}, ssl=api._tls)  # noqa: SLF001
+            async with request as answer:
+                answer.raise_for_status()
         return began_s
 
     async def start(self, log: Path) -> None:
-        self._cluster.resume()
-        await self._cluster.restart()
-        headers = {**self._cluster.api._headers, "Content-Type": "application/merge-patch+json"}  # noqa: SLF001
+        for cluster in self._clusters:
+            cluster.resume()
+        await asyncio.gather(*(cluster.restart() for cluster in self._clusters))
+        await asyncio.sleep(SETTLE_S)
+        headers = {**self._clusters[0].api._headers, "Content-Type": "application/merge-patch+json"}  # noqa: SLF001
         self._writer = aiohttp.ClientSession(headers=headers)
+        began_s = time.monotonic()
         await self.serve(log)
+        self.ready_s = time.monotonic() - began_s
 
     async def stop(self) -> None:
         if self._process:
             self._process.kill()
         if self._writer:
             await self._writer.close()
-        self._cluster.pause()
+        for cluster in self._clusters:
+            cluster.pause()
 
     @abstractmethod
     async def serve(self, log: Path) -> None:
@@ -77,20 +92,25 @@ class Live(Contestant):
 
 
 class OursLive(Live):
-    """`xdsctl serve`."""
-
-    node = {**world.NODE, "metadata": {"isthmus": {"cluster": CLUSTER, "namespace": world.NAMESPACE}}}  # noqa: RUF012
+    """`xdsctl serve` on the clusters; that of the clients, and where all are, is told by files."""
 
     async def serve(self, log: Path) -> None:
-        flags = ("--kubeconfig", str(self._cluster.kubeconfig), "--log-format", "json")
-        plane = self._process = ControlPlaneProcess(None, log, flags)
+        directory = log.parent / "clusters"
+        members = [world.member(name, region) for name, region in world.REGIONS.items()]
+        replace_file(directory / "members.yaml", members)
+        replace_file(directory / world.CLIENTS / "namespace.yaml", [namespace(world.NAMESPACE)])
+        kubeconfigs = [text for cluster in self._clusters for text in ("--kubeconfig", str(cluster.kubeconfig))]
+        plane = self._process = ControlPlaneProcess(directory, log, [*kubeconfigs, "--log-format", "json"])
         plane.start()
         self.pid, self.address = plane.pid, plane.xds_address
         await plane.wait_ready(timeout_s=READY_S)
 
 
 class Istiod(Live):
-    """Istiod as it comes, but for what a cluster has and this one lacks: webhooks and a certificate authority."""
+    """Istiod as it comes, but for what a cluster has and this one lacks: webhooks and a certificate authority.
+
+    It belongs to the first cluster, and reads the others as a Secret there says.
+    """
 
     node = {  # noqa: RUF012
         "id": f"sidecar~10.255.0.1~web-{{number}}.{world.NAMESPACE}~{world.NAMESPACE}.svc.cluster.local",
@@ -107,7 +127,7 @@ class Istiod(Live):
     async def serve(self, log: Path) -> None:
         self.address, ready = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         flags = {
-            "kubeconfig": self._cluster.kubeconfig,
+            "kubeconfig": self._clusters[0].kubeconfig,
             "clusterID": "Kubernetes",
             "grpcAddr": self.address,
             "httpAddr": ready,
@@ -116,7 +136,7 @@ class Istiod(Live):
             "monitoringAddr": f"127.0.0.1:{free_port()}",
             "ctrlz_port": 0,
         }
-        environment = {"ENABLE_CA_SERVER": "false", "POD_NAMESPACE": "istio-system", "POD_NAME": "istiod"}
+        environment = {"ENABLE_CA_SERVER": "false", "POD_NAMESPACE": ISTIO, "POD_NAME": "istiod"}
         command = (str(istiod()), "discovery", *(f"--{name}={value}" for name, value in flags.items()))
         process = self._process = Child(self.name, command, log, environment)
         process.start()
@@ -142,19 +162,36 @@ def missing() -> str:
 
 
 async def live(services: int, directory: Path, stack: AsyncExitStack) -> list[Contestant]:
-    """Return those that read an API server, which has all the objects."""
+    """Return those that read API servers, which have all the objects."""
     provider = LocalProvider(kubernetes_build.programs(), directory)
     stack.push_async_callback(provider.stop)
-    cluster = await provider.start(0, CLUSTER)
+    names = [name for name in world.REGIONS if name != world.CLIENTS]
+    clusters = [await provider.start(number, name) for number, name in enumerate(names)]
+    await asyncio.gather(*(fill(number, cluster, services) for number, cluster in enumerate(clusters)))
+    await clusters[0].api.apply(namespace(ISTIO), *(remote_secret(cluster) for cluster in clusters[1:]))
+    for cluster in clusters:
+        cluster.pause()
+    return [OursLive("ours-live", services, clusters), Istiod("istiod", services, clusters)]
+
+
+async def fill(number: int, cluster: LocalCluster, services: int) -> None:
+    """Write what a cluster has."""
     assert cluster.controllers
     cluster.controllers.kill()  # the slices are ours
-    await cluster.api.apply(namespace(world.NAMESPACE), namespace("istio-system"))
+    await install(cluster.api, kubernetes_build.crds())
+    await cluster.api.apply(namespace(world.NAMESPACE))
     slots = asyncio.Semaphore(AT_ONCE)
 
-    async def write(number: int) -> None:
+    async def write(index: int) -> None:
         async with slots:
-            await cluster.api.apply(world.service(number), world.endpoint_slice(0, number, world.ENDPOINTS))
+            await cluster.api.apply(*world.exported(number, index))
 
     await asyncio.gather(*map(write, range(services)))
-    cluster.pause()
-    return [OursLive("ours-live", services, cluster), Istiod("istiod", services, cluster)]
+
+
+def remote_secret(cluster: LocalCluster) -> world.Object:
+    """Return what tells istiod of another cluster."""
+    secret = named("v1", "Secret", f"istio-remote-secret-{cluster.name}", ISTIO)
+    secret["metadata"]["labels"] = {"istio/multiCluster": "true"}
+    secret["stringData"] = {cluster.name: cluster.kubeconfig.read_text()}
+    return secret

@@ -17,10 +17,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compare import Measured, Round, Work, options, raise_limits
-from compared_programs import missing
+from compared_options import options, prepare, work_of
 from compared_table import RESULTS, line
 from contestants import in_process
+from rounds import ROWS, Measured, Round, Work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -83,16 +83,13 @@ async def profile(work: Work) -> None:
         (ours,) = (one for one in in_process(work.services, directory) if one.name == "ours")
         measured = Measured()
         await Profiled(ours, work, measured, directory / "ours.log").run()
-        print(f"\n{line(measured)}, all of it slower than without a profiler")
+        print(f"\n{line(measured, ROWS)}, all of it slower than without a profiler")
 
 
 def main() -> None:
     given = options(__doc__, updates=50).parse_args()
-    if why := missing():
-        print(f"skipped: {why}")
-        return
-    raise_limits()
-    asyncio.run(profile(Work(given.streams, given.services, given.updates, delta=not given.sotw)))
+    if prepare({"ours"}):
+        asyncio.run(profile(work_of(given)))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python bench/serve_ours.py SERVICES
 
 Prints its address as {"address": "HOST:PORT"}, and obeys lines on stdin: {"service": NUMBER, "address": IP} gives the first
-endpoint of a service another address. It ends with stdin.
+endpoint of a service another address; `told` has the rest. It ends with stdin.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import sys
 
 import compared_world
+from told import changes
 
 from xds.app import ControlPlane
 from xds.cli.log import configure_log
@@ -29,18 +30,11 @@ async def serve(services: int) -> None:
     while plane.xds_address.endswith(":0"):  # noqa: ASYNC110 - it says nothing when it listens, and is ready later
         await asyncio.sleep(0.01)
     plane.on_events(list(compared_world.events(services)))
-    async for line in await lines():
-        told = json.loads(line)
-        plane.on_events([compared_world.change(told["service"], told["address"])])
+    async for told in changes():
+        for one in told:  # each by itself, as API servers tell of them
+            plane.on_events([compared_world.change(one["service"], one["address"])])
     serving.cancel()
     tending.cancel()
-
-
-async def lines() -> asyncio.StreamReader:
-    """Return what comes from stdin."""
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    return reader
 
 
 if __name__ == "__main__":

@@ -32,26 +32,33 @@ type everyone struct{}
 
 func (everyone) ID(*core.Node) string { return "everyone" }
 
-// snapshots is the snapshot cache: a change is a new snapshot.
+// snapshots is the snapshot cache: a change is a new snapshot, in which the version of endpoints alone is new.
 type snapshots struct {
 	cache.SnapshotCache
 	version int
+	last    *cache.Snapshot
 }
 
 func newSnapshots(w world) *snapshots {
 	made := &snapshots{SnapshotCache: cache.NewSnapshotCache(true, everyone{}, nil)}
-	made.publish(w, change{})
+	made.publish(w, nil)
 	return made
 }
 
-func (s *snapshots) publish(w world, _ change) {
+func (s *snapshots) publish(w world, _ []change) {
 	s.version++
 	all := map[resource.Type][]types.Resource{}
 	for url, resources := range w {
 		all[url] = slices.Collect(maps.Values(resources))
 	}
 	snapshot := must(cache.NewSnapshot(strconv.Itoa(s.version), all))
+	for kind := range snapshot.Resources {
+		if s.last != nil && types.ResponseType(kind) != types.Endpoint {
+			snapshot.Resources[kind] = s.last.Resources[kind]
+		}
+	}
 	check(s.SetSnapshot(context.Background(), "everyone", snapshot))
+	s.last = snapshot
 }
 
 // linear is a linear cache for each type behind a mux: a change is an update of one resource.
@@ -72,6 +79,10 @@ func newLinear(w world) *linear {
 	return made
 }
 
-func (l *linear) publish(w world, c change) {
-	check(l.byType[resource.EndpointType].UpdateResource(c.Cluster, w[resource.EndpointType][c.Cluster]))
+func (l *linear) publish(w world, changes []change) {
+	changed := map[string]types.Resource{}
+	for _, c := range changes {
+		changed[c.Cluster] = w[resource.EndpointType][c.Cluster]
+	}
+	check(l.byType[resource.EndpointType].UpdateResources(changed, nil))
 }

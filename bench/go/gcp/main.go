@@ -1,7 +1,8 @@
 // Gcp serves resources with go-control-plane's caches, as its documentation shows them.
 //
 // It reads the resources from a file, prints its address as {"address": "HOST:PORT"}, and obeys lines on stdin:
-// {"cluster": NAME, "address": IP} gives the first endpoint of the cluster's assignment another address.
+// {"cluster": NAME, "address": IP} gives the first endpoint of the cluster's assignment another address. Changes that have come
+// while the ones before were published are published together.
 package main
 
 import (
@@ -33,7 +34,7 @@ type world map[string]map[string]types.Resource
 // publisher brings a change to the streams.
 type publisher interface {
 	cache.Cache
-	publish(world, change)
+	publish(world, []change)
 }
 
 func main() {
@@ -52,11 +53,27 @@ func main() {
 	discovery.RegisterAggregatedDiscoveryServiceServer(grpcServer, server.NewServer(context.Background(), served, nil))
 	go func() { panic(grpcServer.Serve(listener)) }()
 	fmt.Printf("{\"address\": %q}\n", listener.Addr())
+	told := make(chan change, 100_000)
+	go listen(told)
+	for first := range told {
+		changes := []change{first}
+		for range len(told) {
+			changes = append(changes, <-told)
+		}
+		for _, c := range changes {
+			resources.change(c)
+		}
+		served.publish(resources, changes)
+	}
+}
+
+// listen passes on what comes from stdin, until it ends.
+func listen(told chan<- change) {
+	defer close(told)
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		var c change
 		check(json.Unmarshal(lines.Bytes(), &c))
-		resources.change(c)
-		served.publish(resources, c)
+		told <- c
 	}
 }
 

@@ -26,12 +26,16 @@ var typeURLs = [kinds]string{
 type resource struct {
 	id            int // of its name, from 0 in each type
 	name, version string
+	body          string   // kept of those that have no version
 	needs         []string // names of the assignments of a cluster, or of the route configurations of a listener
+	addresses     int      // of an assignment: how many endpoints it has
+	change        int      // of an assignment: the newest of those that are followed
 }
 
 // catalog knows the newest resources of one type, so that what a thousand streams are sent is looked into once.
 type catalog struct {
 	kind   int
+	crowd  *crowd
 	lock   sync.RWMutex
 	byName map[string]*resource
 }
@@ -40,12 +44,18 @@ func (c *catalog) resource(f found) *resource {
 	c.lock.RLock()
 	known := c.byName[string(f.name)]
 	c.lock.RUnlock()
-	if known != nil && known.version == string(f.version) {
+	if known != nil && known.version == string(f.version) && (known.version != "" || known.body == string(f.body)) {
 		return known
 	}
 	c.lock.Lock()
 	defer c.lock.Unlock()
-	made := &resource{id: len(c.byName), name: string(f.name), version: string(f.version), needs: c.needs(f)}
+	made := &resource{id: len(c.byName), name: string(f.name), version: string(f.version), needs: c.needs(f), change: none}
+	if made.version == "" {
+		made.body = string(f.body)
+	}
+	if c.kind == endpoints {
+		made.addresses, made.change = c.crowd.lookInto(f.body)
+	}
 	if known = c.byName[made.name]; known != nil {
 		made.id = known.id
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ type crowd struct {
 	streams  []*stream
 	catalogs [kinds]*catalog
 	expected expectations
+	followed atomic.Pointer[following]
 	syncs    *moments
 	opened   *moments     // when each had asked for what it asks for without being answered
 	lost     atomic.Int64 // how often a server refused a stream or ended it
@@ -35,7 +37,7 @@ type crowd struct {
 func newCrowd(address string, delta bool, template string, clusters, streams int) *crowd {
 	c := &crowd{address: address, delta: delta, template: template, clusters: clusters, failed: make(chan error, streams)}
 	for kind := range c.catalogs {
-		c.catalogs[kind] = &catalog{kind: kind, byName: map[string]*resource{}}
+		c.catalogs[kind] = &catalog{kind: kind, crowd: c, byName: map[string]*resource{}}
 	}
 	for number := range streams {
 		c.streams = append(c.streams, &stream{crowd: c, number: number})
@@ -100,6 +102,11 @@ func (c *crowd) totals() (bytes, resources int64) {
 		resources += s.resources.Load()
 	}
 	return bytes, resources
+}
+
+// fewest returns how many endpoints the stream had that had the fewest when it was synced.
+func (c *crowd) fewest() int {
+	return slices.MinFunc(c.streams, func(one, other *stream) int { return one.endpoints - other.endpoints }).endpoints
 }
 
 func (c *crowd) decode(message []byte) response {

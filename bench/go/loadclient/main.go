@@ -5,6 +5,10 @@
 //
 //	{"do": "connect"}                         {"event": "synced", ...} once every stream has everything
 //	{"do": "expect", "address": "10.0.0.1"}   {"event": "armed"}; {"event": "held", ...} once every stream was sent the address
+//	{"do": "follow", "services": [0, ...], "addresses": ["10.0.0.1", ...]}
+//	                                          {"event": "following"}; change by change, of which service, and its new address
+//	{"do": "staleness", "made_at_s": [1.5, ...], "wait_s": 10}
+//	                                          {"event": "staleness", ...} once every stream has had them all, or after the wait
 //	{"do": "reconnect"}                       {"event": "reopened", ...} once every stream has said what it held before
 //	{"do": "count"}                           {"event": "counted", ...}: what the present connections were sent
 //
@@ -19,11 +23,16 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 )
 
 type command struct {
-	Do      string
-	Address string
+	Do        string
+	Address   string
+	Services  []int
+	Addresses []string
+	MadeAtS   []float64 `json:"made_at_s"`
+	WaitS     float64   `json:"wait_s"`
 }
 
 type fields = map[string]any
@@ -55,6 +64,7 @@ func main() {
 		os.Exit(1)
 	}()
 	lines := bufio.NewScanner(os.Stdin)
+	lines.Buffer(nil, 64<<20)
 	for lines.Scan() {
 		var c command
 		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
@@ -86,6 +96,11 @@ func obey(all *crowd, c command) {
 			})
 		})
 		tell("armed", fields{})
+	case "follow":
+		all.followed.Store(newFollowing(len(all.streams), c.Services, c.Addresses))
+		tell("following", fields{})
+	case "staleness":
+		tell("staleness", all.followed.Load().staleness(c.MadeAtS, time.Duration(c.WaitS*float64(time.Second))))
 	default:
 		panic("unknown command " + c.Do)
 	}
@@ -95,7 +110,7 @@ func report(event string, all *crowd, beganS, endedS float64) {
 	bytes, resources := all.totals()
 	tell(event, fields{
 		"began_at_s": beganS, "opened_at_s": all.opened.part(1), "ended_at_s": endedS, "seconds": endedS - beganS,
-		"bytes": bytes, "resources": resources, "lost": all.lost.Load(), "cpu_s": cpuS(),
+		"bytes": bytes, "resources": resources, "endpoints": all.fewest(), "lost": all.lost.Load(), "cpu_s": cpuS(),
 	})
 }
 

@@ -49,8 +49,7 @@ func (m *moments) mark(stream int) {
 
 // part returns when a part of the streams, from 0 to 1, was there; all must be.
 func (m *moments) part(share float64) float64 {
-	sorted := slices.Sorted(slices.Values(m.atS))
-	return sorted[int(share*float64(len(sorted)-1))]
+	return part(slices.Sorted(slices.Values(m.atS)), share)
 }
 
 // expectations are addresses that are looked for in what streams are sent.

@@ -9,6 +9,7 @@ type stream struct {
 	connection       *connection
 	kinds            [kinds]subscription
 	synced           bool
+	endpoints        int          // that it had when it was synced
 	bytes, resources atomic.Int64 // that this connection was sent
 }
 
@@ -21,6 +22,16 @@ type subscription struct {
 	count   int
 	version string // SotW: version_info
 	nonce   string
+}
+
+// addresses returns how many endpoints there are in what is held.
+func (s *subscription) addresses() (total int) {
+	for _, held := range s.held {
+		if held != nil {
+			total += held.addresses
+		}
+	}
+	return total
 }
 
 // run lives until the connection is closed, by us or by the server.
@@ -81,6 +92,9 @@ func (s *stream) hold(kind int, r response) {
 			mine.count++
 		}
 		mine.held[resource.id] = resource
+		if resource.change != none {
+			s.crowd.followed.Load().mark(s.number, resource.change)
+		}
 	}
 }
 
@@ -96,6 +110,7 @@ func (s *stream) follow(kind int, r response) {
 	}
 	if !s.synced && warm && s.kinds[listeners].nonce != "" && s.kinds[routes].count >= len(s.kinds[routes].wanted) {
 		s.synced = true
+		s.endpoints = s.kinds[endpoints].addresses()
 		s.crowd.syncs.mark(s.number)
 	}
 }

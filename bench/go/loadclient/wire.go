@@ -40,6 +40,19 @@ func texts(message []byte, visit func(number protowire.Number, value []byte)) {
 	}
 }
 
+// inside calls visit with each length-delimited field to which a path of numbers leads.
+func inside(message []byte, path []protowire.Number, visit func(value []byte)) {
+	texts(message, func(number protowire.Number, value []byte) {
+		switch {
+		case number != path[0]:
+		case len(path) == 1:
+			visit(value)
+		default:
+			inside(value, path[1:], visit)
+		}
+	})
+}
+
 // first returns the first length-delimited field of a number; nil if there is none.
 func first(message []byte, wanted protowire.Number) (result []byte) {
 	texts(message, func(number protowire.Number, value []byte) {

@@ -1,0 +1,238 @@
+"""Rounds of the comparison: who is compared does the same work, one after the other, and is measured."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import math
+import tempfile
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import compared_world as world
+from compared_programs import Process, cpu_s, programs, resident_mib
+from contestants import in_process
+from live_contestants import LIVE, live
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from compared_table import Rows
+    from contestants import Contestant
+
+SETTLE_S = 1.0
+"""After a first sync and after changes, until the server has read the last ACKs."""
+PAUSE_S = 0.1
+"""Between changes."""
+LOOK_S = 0.1
+"""How often we look whether a server is idle."""
+IDLE = 0.3
+"""The share of a processor that an idle server may take: there is always some housekeeping."""
+
+
+@dataclass
+class Work:
+    """What every contestant has to do in each round."""
+
+    streams: int
+    services: int
+    updates: int
+    delta: bool
+
+    @property
+    def name(self) -> str:
+        """Of the variant of the protocol, in names of files."""
+        return "delta" if self.delta else "sotw"
+
+    @property
+    def variant(self) -> str:
+        return "delta" if self.delta else "state-of-the-world"
+
+
+@dataclass
+class Measured:
+    """What one contestant has shown, a value for each round, or for each update."""
+
+    ready_s: list[float] = field(default_factory=list)
+    """From the start of the process until it serves what it has read of its API servers."""
+    ready_cpu_s: list[float] = field(default_factory=list)
+    sync_s: list[float] = field(default_factory=list)
+    sync_cpu_s: list[float] = field(default_factory=list)
+    sync_bytes: list[float] = field(default_factory=list)
+    endpoints: list[float] = field(default_factory=list)
+    """Of the client that had the fewest then: so much for the same work."""
+    lost: list[float] = field(default_factory=list)
+    """How often a stream was refused or ended meanwhile; it tries again as an Envoy does."""
+    resident_mib: list[float] = field(default_factory=list)
+    update_s: list[float] = field(default_factory=list)
+    update_median_s: list[float] = field(default_factory=list)
+    """Until half of the streams have it."""
+    update_cpu_s: list[float] = field(default_factory=list)
+    client_cpu_s: list[float] = field(default_factory=list)
+    """Of the load client for an update."""
+    reconnect_s: list[float] = field(default_factory=list)
+    reconnect_cpu_s: list[float] = field(default_factory=list)
+    reconnect_idle_s: list[float] = field(default_factory=list)
+    """Until the server, which has nothing new to tell, has nothing to do any more."""
+    resent: list[float] = field(default_factory=list)
+    """Resources that were sent on reconnecting though nothing had changed."""
+
+
+ROWS: Rows = {
+    "start until ready": ("ready_s", 1, "s", 2),
+    "server CPU until then": ("ready_cpu_s", 1, "s", 2),
+    "first sync of all streams": ("sync_s", 1, "s", 2),
+    "server CPU for it": ("sync_cpu_s", 1, "s", 2),
+    "bytes of it": ("sync_bytes", 1 / (1 << 20), "MiB", 0),
+    "endpoints that a client has then": ("endpoints", 1, "", 0),
+    "streams refused or ended meanwhile": ("lost", 1, "", 0),
+    "resident with all connected": ("resident_mib", 1, "MiB", 0),
+    "update to the last stream": ("update_s", 1000, "ms", 1),
+    "update to half of the streams": ("update_median_s", 1000, "ms", 1),
+    "server CPU for an update": ("update_cpu_s", 1000, "ms", 1),
+    "client CPU for an update": ("client_cpu_s", 1000, "ms", 1),
+    "reconnect of all streams": ("reconnect_s", 1, "s", 2),
+    "server CPU for it ": ("reconnect_cpu_s", 1, "s", 2),
+    "reconnect with nothing new, until idle": ("reconnect_idle_s", 1, "s", 2),
+    "resources sent again for it": ("resent", 1, "", 0),
+}
+
+_changes = itertools.count()
+"""Of the whole run: an API server keeps what was changed for the contestant before."""
+
+
+def next_changes(count: int, services: int) -> list[tuple[int, str]]:
+    """Return the next changes: of which service, and the new address of its first endpoint."""
+    return [(number * 7 % services, world.new_address(number)) for number in itertools.islice(_changes, count)]
+
+
+class Round:
+    """One contestant at work."""
+
+    def __init__(self, contestant: Contestant, work: Work, measured: Measured, log: Path) -> None:
+        self._contestant = contestant
+        self._work = work
+        self._measured = measured
+        self._log = log
+
+    async def run(self) -> None:
+        async with self.at_work() as client:
+            await self._updates(client)
+            await self._reconnect(client)
+            await self._reconnect_unchanged(client)
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[Process]:
+        """Give the load client, every stream of which has everything."""
+        try:
+            await self._contestant.start(self._log)
+            if not math.isnan(self._contestant.ready_s):
+                self._measured.ready_s.append(self._contestant.ready_s)
+                self._measured.ready_cpu_s.append(cpu_s(self._contestant.pid))
+            client = await self._client()
+            await self._first_sync(client)
+            yield client
+            await client.stop()
+        except Exception:
+            print(*self._log.read_text(errors="replace").splitlines()[-20:], sep="\n")
+            raise
+        finally:
+            await self._contestant.stop()
+
+    async def _client(self) -> Process:
+        flags = {
+            "address": self._contestant.address,
+            "streams": self._work.streams,
+            "clusters": self._work.services,
+            "delta": str(self._work.delta).lower(),
+            "node": json.dumps(self._contestant.node),
+        }
+        command = (programs() / "loadclient", *(f"-{name}={value}" for name, value in flags.items()))
+        return await Process.start(command, self._log)
+
+    async def _first_sync(self, client: Process) -> None:
+        before_s = cpu_s(self._contestant.pid)
+        client.tell(do="connect")
+        synced = await client.hear("synced")
+        await asyncio.sleep(SETTLE_S)
+        self._measured.sync_s.append(synced["seconds"])
+        self._measured.sync_cpu_s.append(cpu_s(self._contestant.pid) - before_s)
+        self._measured.sync_bytes.append(synced["bytes"])
+        self._measured.endpoints.append(synced["endpoints"])
+        self._measured.lost.append(synced["lost"])
+        self._measured.resident_mib.append(resident_mib(self._contestant.pid))
+
+    async def _updates(self, client: Process) -> None:
+        before_s, client_before_s = cpu_s(self._contestant.pid), cpu_s(client.pid)
+        for _ in range(self._work.updates):
+            await self.update(client)
+            await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(SETTLE_S)
+        self._measured.update_cpu_s.append((cpu_s(self._contestant.pid) - before_s) / self._work.updates)
+        self._measured.client_cpu_s.append((cpu_s(client.pid) - client_before_s) / self._work.updates)
+
+    async def update(self, client: Process) -> None:
+        """Make a change, and return when every stream has it."""
+        began_s = await self._change(client)
+        held = await client.hear("held")
+        self._measured.update_s.append(held["last_at_s"] - began_s)
+        self._measured.update_median_s.append(held["median_at_s"] - began_s)
+
+    async def _change(self, client: Process) -> float:
+        ((number, address),) = next_changes(1, self._work.services)
+        client.tell(do="expect", address=address)
+        await client.hear("armed")
+        return await self._contestant.change(number, address)
+
+    async def _reconnect(self, client: Process) -> None:
+        """Connect anew, with a change right behind: who was sent that has been answered."""
+        before_s = cpu_s(self._contestant.pid)
+        client.tell(do="reconnect")
+        reopened = await client.hear("reopened")
+        await self._change(client)
+        held = await client.hear("held")
+        await asyncio.sleep(SETTLE_S)
+        self._measured.reconnect_s.append(held["last_at_s"] - reopened["began_at_s"])
+        self._measured.reconnect_cpu_s.append(cpu_s(self._contestant.pid) - before_s)
+
+    async def _reconnect_unchanged(self, client: Process) -> None:
+        """Connect anew, and do nothing: a server that has nothing to send shows by its idleness that it has read everything."""
+        client.tell(do="reconnect")
+        reopened = await client.hear("reopened")
+        self._measured.reconnect_idle_s.append(await self._idle_since_s() - reopened["began_at_s"])
+        client.tell(do="count")
+        self._measured.resent.append((await client.hear("counted"))["resources"])
+
+    async def _idle_since_s(self) -> float:
+        """Return when the server has had something to do for the last time, once that is a while ago."""
+        since_s, used_s = time.monotonic(), cpu_s(self._contestant.pid)
+        while time.monotonic() < since_s + SETTLE_S:
+            await asyncio.sleep(LOOK_S)
+            before_s, used_s = used_s, cpu_s(self._contestant.pid)
+            if used_s > before_s + IDLE * LOOK_S:
+                since_s = time.monotonic()
+        return since_s
+
+
+async def in_turn(services: int, rounds: int, only: set[str], run: Callable[[Contestant, Path], Awaitable[str]]) -> None:
+    """Have each contestant run, one after the other in each round; tell what each run returns.
+
+    Args:
+        services: how many they serve.
+        rounds: how many.
+        only: names of contestants.
+        run: gets a contestant and where it is to log.
+    """
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-bench-")))
+        contestants = in_process(services, directory)
+        if LIVE & only:
+            contestants += await live(services, directory, stack)
+        for number in range(rounds):
+            for one in (one for one in contestants if one.name in only):
+                told = await run(one, directory / f"{one.name}.log")
+                print(f"round {number + 1}: {one.name}: {told}", flush=True)
