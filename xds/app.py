@@ -125,6 +125,7 @@ class ControlPlane:
         self._is_unjudged = False
         """Whether a batch is due before which nobody may be told of anything new: it may be forbidden."""
         self._by_node = False
+        self._reassigning: asyncio.Future[None] | None = None
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
         self._shadowed: set[str] = set()
         """Live clusters of which there are manifests, too."""
@@ -318,7 +319,7 @@ class ControlPlane:
         with self.timings["translate"].measured(), self._telling(logging.INFO, trigger):
             if by_node is not self._by_node or any(change.members for change in pending):
                 self._by_node = by_node
-                self.server.reassign()
+                self._reassigning = asyncio.ensure_future(self.server.reassign())
             self._views.rebuild(trigger)
         if was_unjudged or self._views.policies.sovereignty != before:
             self._zone.rules_changed()
@@ -368,6 +369,9 @@ class ControlPlane:
         self._node_problems[node.id] = problems
         self._report.changed()
         return view
+
+    async def prepare(self, view: View) -> None:
+        """Build the view if it is not live, in slices."""
 
     def acquire(self, view: View) -> Snapshot:
         """Make the view live if it is not, and return its snapshot."""

@@ -61,6 +61,9 @@ class Plane:
         self.seen[node.id], _ = view_of(node, self.fleet.known, by_node=False)
         return self.seen[node.id]
 
+    async def prepare(self, view):
+        pass
+
     def acquire(self, view):
         return self.views.acquire(view)
 
