@@ -47,7 +47,7 @@ class Plane:
     def tell(self, events):
         """Take events, as the application does."""
         change = self.fleet.apply(events)
-        self.views.push_endpoints(change.endpoints)
+        self.views.changed(change)
         self.views.rebuild("the test")
 
     def explain(self, asked, node):

@@ -6,7 +6,7 @@ owned by one task.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from xds.model import gateway_objects, objects
@@ -74,11 +74,28 @@ class FleetChange:
     """A member appeared, went, or changed place or network: nodes may belong to other views now."""
     policies: bool = False
     """A TrafficPolicy, a TrafficOverride or a policy of another system changed."""
+    remade: frozenset[ServiceKey] = field(default=frozenset(), compare=False)
+    """Services made anew that came out as they were, but for the versions of the objects that they come from."""
 
     @property
     def needs_batch(self) -> bool:
         """True if more than endpoints changed."""
         return bool(self.services) or self.gateways or self.members or self.policies
+
+
+@dataclass(slots=True)
+class _Remade:
+    """The services that were made anew, by what is different about them."""
+
+    services: set[ServiceKey] = field(default_factory=set)
+    endpoints: set[ServiceKey] = field(default_factory=set)
+    same: set[ServiceKey] = field(default_factory=set)
+
+    def change(self) -> FleetChange:
+        endpoints = self.endpoints - self.services
+        return FleetChange(
+            frozenset(endpoints), frozenset(self.services), remade=frozenset(self.same - self.services - endpoints)
+        )
 
 
 class Fleet:
@@ -273,10 +290,10 @@ class Fleet:
         self._members_changed = False
         remotes = self._remotes.rebuild(self._clusters, self.known)
         self._dirty |= remotes
-        endpoints, services = self._rebuild_services()
+        remade = self._rebuild_services()
         gateways, self._gateways_changed = self._gateways_changed, False
         policies, self._policies_changed = self._policies_changed or bool(remotes), False
-        return FleetChange(frozenset(endpoints), frozenset(services), gateways, members, policies)
+        return replace(remade.change(), gateways=gateways, members=members, policies=policies)
 
     def _take_state(self, told: Health) -> None:
         cluster = self._cluster(told.cluster)
@@ -386,10 +403,9 @@ class Fleet:
                 self._dirty.update(ServiceKey(key.namespace, key.name, name) for key in cluster.items if key.kind == "Service")
         return bool(moved)
 
-    def _rebuild_services(self) -> tuple[set[ServiceKey], set[ServiceKey]]:
-        """Make the dirty services anew; return those with new endpoints only, and those with more changed."""
-        endpoints: set[ServiceKey] = set()
-        services: set[ServiceKey] = set()
+    def _rebuild_services(self) -> _Remade:
+        """Make the dirty services anew."""
+        remade = _Remade()
         dirty, self._dirty = self._dirty, set()
         own = {key for key in dirty if key.scope != CLUSTERSET}
         merged = dirty - own
@@ -400,28 +416,30 @@ class Fleet:
                 self._assembly.own.pop(key, None)
             merged.add(ServiceKey(key.namespace, key.name, CLUSTERSET))
         for key in sorted(merged):
-            self._put(key, self._assembly.merged(key), endpoints, services)
+            self._put(key, self._assembly.merged(key), remade)
         given, self._given_anew = self._given_anew, set()
         for key in sorted(self._depending(own, merged) | given):
-            self._put(key, self._given(key), endpoints, services)
+            self._put(key, self._given(key), remade)
         for key in self._recovered & self._services.keys():
-            self._put(key, self._services[key], endpoints, services)
+            self._put(key, self._services[key], remade)
         self._recovered.clear()
-        return endpoints - services, services
+        return remade
 
-    def _put(self, key: ServiceKey, new: Service | None, endpoints: set[ServiceKey], services: set[ServiceKey]) -> None:
+    def _put(self, key: ServiceKey, new: Service | None, remade: _Remade) -> None:
         old = self._services.pop(key, None)
         if new is not None:
             recovering = self._recovering.get((key.namespace, key.name), {})
             new = self._services[key] = replace(new, recovering=recovering) if new.recovering != recovering else new
         if old is None or new is None:
             if old is not new:
-                services.add(key)
+                remade.services.add(key)
                 self._order = None
         elif _shape(old) != _shape(new):
-            services.add(key)
+            remade.services.add(key)
         elif _reach(old) != _reach(new):
-            endpoints.add(key)
+            remade.endpoints.add(key)
+        elif old is not new:
+            remade.same.add(key)
 
     def _depending(self, own: set[ServiceKey], merged: set[ServiceKey]) -> set[ServiceKey]:
         """Return clusters' services, with those that are given what others have: shared, or named by a policy."""

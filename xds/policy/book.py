@@ -110,8 +110,12 @@ class PolicyBook:
         holders = {holder for holder, _, _ in self._remembered.keys() | self._entries.keys()}
         return [Remember(one, accepted=found) for one in sorted(holders) if (found := self.accepted(one))]
 
-    def refresh(self, fleet: Fleet) -> None:
-        """Find out anew which policies of a fleet are in force. A version is forgotten with the object that it was of."""
+    def refresh(self, fleet: Fleet) -> bool:
+        """Find out anew which policies of a fleet are in force. A version is forgotten with the object that it was of.
+
+        Returns:
+            Whether services that have not changed may be governed in another way than before.
+        """
         members, services = fleet.members, fleet.services
         governed_by = self._governed_by()
         overriding = [*fleet.overrides()]
@@ -150,7 +154,7 @@ class PolicyBook:
         fleet.keep_targets(self._in_force)
         self._foreign.refresh(fleet, known)
         self._find_subjects()
-        if self._governed_by() != governed_by:
+        if has_changed := self._governed_by() != governed_by:
             self._lapses.clear()
         self.soaks_s = frozenset(one.fail_back_s for one in self._subjects.values() if one.fail_back_s)
         in_force = {one.policy for one in self._entries.values() if one.policy} | {*NO_POLICY.values()}
@@ -163,6 +167,7 @@ class PolicyBook:
             for key, one in self._governances.items()
             if key[0] in in_force and in_force >= {*key[1]} and drains >= {*key[2]}
         }
+        return has_changed
 
     def _governed_by(self) -> tuple[object, ...]:
         """Return all that decides, with a service, who governs it for whom."""
