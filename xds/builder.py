@@ -85,7 +85,10 @@ class Builder:
     def _next(self) -> tuple[View | None, Iterator[None]] | None:
         if self._is_due:
             self._is_due = False
-            self._begin()
+            try:
+                self._begin()
+            except Exception as error:  # noqa: BLE001 - the next batch may begin all the same
+                _log.error("a batch could not begin", exc_info=error)
         return self._views.next_build(first_alone=self._is_held)
 
     async def _finish(self, view: View | None, steps: Iterator[None]) -> None:

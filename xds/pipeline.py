@@ -139,7 +139,9 @@ class Pipeline:
         found = self._recoveries.look(self.fleet.services, change.endpoints | change.services, self.views.policies.soaks_s)
         if found is None:
             return change
-        return replace(change, endpoints=change.endpoints | (self.fleet.apply([found]).endpoints - change.services))
+        more = self.fleet.apply([found])
+        services = change.services | more.services
+        return replace(change, endpoints=(change.endpoints | more.endpoints) - services, services=services)
 
     def _look_for_soaks(self) -> None:
         """Take into account that policies may give traffic back after other times."""
@@ -236,8 +238,8 @@ class Pipeline:
         return view
 
     async def prepare(self, view: View) -> None:
-        """Build the view if it is not live, in slices."""
-        if not self.views.store.is_live(view):
+        """Build the view in slices if it is not live, or behind the others: who comes is told nothing that is no more."""
+        if not self.views.is_current(view):
             await self._builder.build(view)
 
     def acquire(self, view: View) -> Snapshot:

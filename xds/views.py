@@ -171,6 +171,10 @@ class LiveViews:
         """Whether some live view is still to be built."""
         return bool(self._behind)
 
+    def is_current(self, view: View) -> bool:
+        """Return whether a view is live, and of the fleet as it was when the last batch began."""
+        return self.store.is_live(view) and view not in self._behind
+
     def next_build(self, *, first_alone: bool = False) -> tuple[View | None, Steps[None]] | None:
         """Return which view is to be built next, and how; None: all are.
 

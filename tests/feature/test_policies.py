@@ -11,6 +11,7 @@ from test_pipeline import OWN, SET, serious, subscribe, tiers_of
 
 from xds.model.events import FLEET, Synced, Upsert
 from xds.model.node import Node
+from xds.server.source import prepared_view
 from xds.wire import CLUSTER, ENDPOINT, envoy, unpack
 
 API = "traffic.isthmus.dev/v1alpha1"
@@ -197,3 +198,16 @@ async def test_endpoints_of_a_member_that_is_forbidden_by_its_labels_are_not_tol
             other := plane.pipeline.view_of(Node("web-2", metadata={"isthmus": {**NODE.metadata["isthmus"], "namespace": "a"}}))
         )
         assert addresses_of(plane, other) == {*EAST, *WEST, "10.2.0.9"}
+
+
+async def test_who_comes_while_views_are_behind_is_told_of_no_place_that_has_become_forbidden(running, fleet):
+    fleet.write("policy.yaml", policy(targetRefs=[IMPORT], sovereignty=[{"regions": ["r-far"]}]))
+    fleet.write("far.yaml", fleet.member("far", region="r-far"))
+    async with running(quiet_s=1, max_delay_s=1) as plane:
+        pipeline = plane.pipeline
+        pipeline.acquire(view := pipeline.view_of(NODE))
+        assert addresses_of(plane, view, SET) == {*EAST, *WEST}
+        plane.pipeline.take([Upsert(FLEET, make("MemberCluster", "west", spec={"region": "r-far"}))])
+        view = await prepared_view(pipeline, NODE)
+        pipeline.acquire(view)
+        assert addresses_of(plane, view, SET) == {*EAST}
