@@ -52,6 +52,8 @@ class Source:
     def view_of(self, node: Node) -> str:
         return f"view-{int(node.id) // CLIENTS_PER_VIEW}"
 
+    async def prepare(self, view: str) -> None: ...
+
     def acquire(self, view: str) -> object:
         if view not in self.store.views():
             world = [*self._common, (view, resources(view))]

@@ -29,10 +29,10 @@ async def serve(services: int) -> None:
     serving = asyncio.create_task(plane.run(lambda plane: print(json.dumps({"address": plane.xds_address}), flush=True)))
     while plane.xds_address.endswith(":0"):  # noqa: ASYNC110 - it says nothing when it listens, and is ready later
         await asyncio.sleep(0.01)
-    plane.on_events(list(compared_world.events(services)))
+    plane.pipeline.take(list(compared_world.events(services)))
     async for told in changes():
         for one in told:  # each by itself, as API servers tell of them
-            plane.on_events([compared_world.change(one["service"], one["address"])])
+            plane.pipeline.take([compared_world.change(one["service"], one["address"])])
     serving.cancel()
     tending.cancel()
 

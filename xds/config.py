@@ -80,9 +80,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     start_wait_s: Seconds = field(name="startWaitSeconds", default=60.0)
     """How long live clusters that answer may take to tell everything before proxies are served what there is."""
     quiet_s: Seconds = field(name="batch.quietSeconds", default=0.05)
-    """A batch is built once nothing has changed for so long; endpoints do not wait."""
+    """A batch is built once nothing has changed for so long, or for as long as the last one took; endpoints do not wait."""
     max_delay_s: Seconds = field(name="batch.maxDelaySeconds", default=0.5)
-    """A batch is built at the latest so long after its first change."""
+    """A batch is built at the latest so long, or as long as the last one took, after its first change."""
     view_idle_s: Seconds = field(name="viewIdleSeconds", default=60.0)
     """How long a view without proxies is kept up to date."""
     max_receive_bytes: Annotated[int, Meta(ge=65_536)] = field(name="maxReceiveBytes", default=32 * 1024 * 1024)

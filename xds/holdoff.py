@@ -10,12 +10,17 @@ if TYPE_CHECKING:
 
 
 class Holdoff:
-    """Calls `work` when changes have been quiet for `quiet_s`, at the latest `max_delay_s` after the first of them."""
+    """Calls `work` when changes have been quiet for `quiet_s`, at the latest `max_delay_s` after the first of them.
+
+    Both grow with the load: they are never shorter than what the work took the last time (`took`), so that it leaves at least
+    half of the time to others.
+    """
 
     def __init__(self, work: Callable[[], None], *, quiet_s: float, max_delay_s: float) -> None:
         self._work = work
         self._quiet_s = quiet_s
         self._max_delay_s = max_delay_s
+        self._took_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._deadline_s = 0.0
 
@@ -24,10 +29,14 @@ class Holdoff:
         loop = asyncio.get_running_loop()
         now_s = loop.time()
         if self._timer is None:
-            self._deadline_s = now_s + self._max_delay_s
+            self._deadline_s = now_s + max(self._max_delay_s, self._took_s)
         else:
             self._timer.cancel()
-        self._timer = loop.call_at(min(now_s + self._quiet_s, self._deadline_s), self._run)
+        self._timer = loop.call_at(min(now_s + max(self._quiet_s, self._took_s), self._deadline_s), self._run)
+
+    def took(self, seconds: float) -> None:
+        """Tell how long the work that was called for last took."""
+        self._took_s = seconds
 
     def cancel(self) -> None:
         """Forget what was noted."""

@@ -82,13 +82,25 @@ def test_model_takes_a_slice(benchmark, plane):
 
 def test_endpoints_to_a_view(benchmark, plane):
     def setup():
-        return (plane.fleet.apply([plane.change()]).endpoints,), {}
+        return (plane.fleet.apply([plane.change()]),), {}
 
-    benchmark.pedantic(plane.views.push_endpoints, setup=setup, rounds=200)
+    benchmark.pedantic(plane.views.changed, setup=setup, rounds=200)
 
 
 def test_rebuild_a_view_of_a_thousand_services(benchmark, plane):
-    benchmark(lambda: plane.views.rebuild("bench"))
+    benchmark(lambda: plane.views.rebuild("bench", everything=True))
+
+
+def test_a_service_gets_another_port_in_a_view_of_a_thousand_services(benchmark, plane):
+    ports = itertools.count(1024)
+
+    def setup():
+        item = world.service(7)
+        item["spec"]["ports"].append({"name": "more", "port": next(ports), "protocol": "TCP"})
+        plane.views.changed(plane.fleet.apply([world.event("east", item)]))
+        return (), {}
+
+    benchmark.pedantic(lambda: plane.views.rebuild("bench"), setup=setup, rounds=50)
 
 
 def test_build_a_view_of_a_thousand_services(benchmark):
@@ -106,7 +118,7 @@ def test_who_is_interested(benchmark, plane):
         stream = synced(plane, encoder)
         hub.join(VIEW, stream)
         hub.subscribe(stream, stream.subscriptions())
-    plane.views.push_endpoints(plane.fleet.apply([plane.change()]).endpoints)
+    plane.views.changed(plane.fleet.apply([plane.change()]))
     benchmark(hub.interested, plane.published[-1])
 
 
@@ -114,7 +126,7 @@ def test_a_change_of_one_resource_on_a_stream_and_its_ack(benchmark, plane):
     stream = synced(plane, Encoder())
 
     def setup():
-        plane.views.push_endpoints(plane.fleet.apply([plane.change()]).endpoints)
+        plane.views.changed(plane.fleet.apply([plane.change()]))
         return (), {}
 
     def run():

@@ -73,7 +73,9 @@ def running(fleet):
 
     @asynccontextmanager
     async def run(**settings):
-        config = Config(clusters=fleet.path, xds_address="127.0.0.1:0", admin_address="127.0.0.1:0", quiet_s=0.01, **settings)
+        config = Config(
+            clusters=fleet.path, xds_address="127.0.0.1:0", admin_address="127.0.0.1:0", **{"quiet_s": 0.01, **settings}
+        )
         plane, ready = ControlPlane(config), asyncio.Event()
         task = asyncio.create_task(plane.run(lambda _: ready.set()))
         done, _ = await asyncio.wait([task, waiting := asyncio.create_task(ready.wait())], return_when=asyncio.FIRST_COMPLETED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -36,8 +37,9 @@ class Plane:
     def follow(self):
         """Take what changed, as `ControlPlane.on_events` does."""
         change = self.fleet.apply(self.readings.next_pass().events)
-        if change.endpoints and not change.members:
-            self.views.push_endpoints(change.endpoints)
+        if change.members:
+            change = replace(change, endpoints=frozenset(), services=change.services | change.endpoints)
+        self.views.changed(change)
         if change.needs_batch:
             self.views.rebuild("a test")
 

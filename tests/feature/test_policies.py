@@ -11,6 +11,7 @@ from test_pipeline import OWN, SET, serious, subscribe, tiers_of
 
 from xds.model.events import FLEET, Synced, Upsert
 from xds.model.node import Node
+from xds.server.source import prepared_view
 from xds.wire import CLUSTER, ENDPOINT, envoy, unpack
 
 API = "traffic.isthmus.dev/v1alpha1"
@@ -170,7 +171,7 @@ NODE = Node("web-1", metadata={"isthmus": {"cluster": "east", "namespace": "shop
 
 
 def addresses_of(plane, view, name=OWN):
-    found = unpack(ENDPOINT, plane.current(view).resources(ENDPOINT)[name].body)
+    found = unpack(ENDPOINT, plane.pipeline.current(view).resources(ENDPOINT)[name].body)
     return {one.endpoint.address.socket_address.address for group in found.endpoints for one in group.lb_endpoints}
 
 
@@ -178,20 +179,35 @@ async def test_a_client_that_comes_before_the_batch_is_told_of_no_first_endpoint
     fleet.write("policy.yaml", policy(targetRefs=[IMPORT], sovereignty=[{"zones": ["west-b"]}]))
     async with running() as plane:
         slice_ = endpoint_slice("web", [endpoint("10.2.0.9", zone="west-b")], {"http-80": 8080}, name="web-2")
-        plane.on_events([Upsert("west", slice_)])
-        plane.acquire(view := plane.view_of(NODE))
+        plane.pipeline.take([Upsert("west", slice_)])
+        plane.pipeline.acquire(view := plane.pipeline.view_of(NODE))
         assert addresses_of(plane, view, SET) == {*EAST, *WEST}
 
 
 async def test_endpoints_of_a_member_that_is_forbidden_by_its_labels_are_not_told_before_it_is_known(running, fleet):
     fleet.write("policy.yaml", policy(sovereignty=[{"clusterSelector": {"matchLabels": {"grade": "low"}}}]))
     async with running() as plane:
-        plane.acquire(view := plane.view_of(NODE))
-        plane.on_events([Upsert(FLEET, make("MemberCluster", "north", metadata={"labels": {"grade": "low"}}, spec={}))])
+        plane.pipeline.acquire(view := plane.pipeline.view_of(NODE))
+        plane.pipeline.take([Upsert(FLEET, make("MemberCluster", "north", metadata={"labels": {"grade": "low"}}, spec={}))])
         web = service("web", {"http-80": 80}), export("web"), endpoint_slice("web", [endpoint("10.3.0.1")], {"http-80": 8080})
-        plane.on_events([*(Upsert("north", item) for item in web), Synced("north")])
+        plane.pipeline.take([*(Upsert("north", item) for item in web), Synced("north")])
         assert addresses_of(plane, view) == {*EAST, *WEST}
-        plane.on_events([Upsert("west", endpoint_slice("web", [endpoint("10.2.0.9")], {"http-80": 8080}, name="web-2"))])
+        plane.pipeline.take([Upsert("west", endpoint_slice("web", [endpoint("10.2.0.9")], {"http-80": 8080}, name="web-2"))])
         assert addresses_of(plane, view) == {*EAST, *WEST}, "it waits for the batch"
-        plane.acquire(other := plane.view_of(Node("web-2", metadata={"isthmus": {**NODE.metadata["isthmus"], "namespace": "a"}})))
+        plane.pipeline.acquire(
+            other := plane.pipeline.view_of(Node("web-2", metadata={"isthmus": {**NODE.metadata["isthmus"], "namespace": "a"}}))
+        )
         assert addresses_of(plane, other) == {*EAST, *WEST, "10.2.0.9"}
+
+
+async def test_who_comes_while_views_are_behind_is_told_of_no_place_that_has_become_forbidden(running, fleet):
+    fleet.write("policy.yaml", policy(targetRefs=[IMPORT], sovereignty=[{"regions": ["r-far"]}]))
+    fleet.write("far.yaml", fleet.member("far", region="r-far"))
+    async with running(quiet_s=1, max_delay_s=1) as plane:
+        pipeline = plane.pipeline
+        pipeline.acquire(view := pipeline.view_of(NODE))
+        assert addresses_of(plane, view, SET) == {*EAST, *WEST}
+        plane.pipeline.take([Upsert(FLEET, make("MemberCluster", "west", spec={"region": "r-far"}))])
+        view = await prepared_view(pipeline, NODE)
+        pipeline.acquire(view)
+        assert addresses_of(plane, view, SET) == {*EAST}

@@ -47,7 +47,7 @@ class Plane:
     def tell(self, events):
         """Take events, as the application does."""
         change = self.fleet.apply(events)
-        self.views.push_endpoints(change.endpoints)
+        self.views.changed(change)
         self.views.rebuild("the test")
 
     def explain(self, asked, node):
@@ -60,6 +60,9 @@ class Plane:
     def view_of(self, node):
         self.seen[node.id], _ = view_of(node, self.fleet.known, by_node=False)
         return self.seen[node.id]
+
+    async def prepare(self, view):
+        pass
 
     def acquire(self, view):
         return self.views.acquire(view)

@@ -83,7 +83,7 @@ async def test_a_node_that_would_be_refused_now_keeps_its_view(world, connect, s
     await client.receive()
     refuse = world.view_of
     monkeypatch.setattr(world, "view_of", lambda node: refuse(type(node)(id=f"bad-{node.id}")))
-    server.reassign()
+    await server.reassign()
     assert len(server.problems()) == 1
     world.put(cluster("web", 9))
     assert names_in(await client.receive()) == ("cds", ["web"])

@@ -94,7 +94,7 @@ async def test_every_client_ends_with_what_its_view_holds(world, server, seed):
     tasks = [asyncio.ensure_future(proxy.live()) for proxy in proxies]
     try:
         for step in range(200):
-            disturb(world, server, chance, step)
+            await disturb(world, server, chance, step)
             await asyncio.sleep(chance.choice((0, 0, 0.001, 0.01)))
         await eventually(
             lambda: any(task.done() for task in tasks) or all(proxy.held == wanted(world, proxy) for proxy in proxies),
@@ -107,14 +107,14 @@ async def test_every_client_ends_with_what_its_view_holds(world, server, seed):
         await asyncio.wait(tasks)
 
 
-def disturb(world, server, chance, step):
+async def disturb(world, server, chance, step):
     view = chance.choice(("eu", "us"))
     some = chance.sample(NAMES, chance.randrange(1, 6))
     there = [name for name in some if view in world.store.views() and name in world.store.current(view).resources(CLUSTER)]
     match chance.randrange(20):
         case 0:
             world.view_names = {} if world.view_names else {"eu": "us", "us": "eu"}
-            server.reassign()
+            await server.reassign()
         case 1 | 2 | 3 | 4 | 5 | 6:
             world.put(view=view, gone=[(url, name) for name in there for url in (CLUSTER, ENDPOINT)])
         case 7 | 8 | 9 | 10 | 11 | 12:

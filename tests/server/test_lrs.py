@@ -143,7 +143,7 @@ async def test_reports_follow_a_node_into_another_view(world, server, channel):
     reporter = Reporter(channel)
     await reporter.begin()
     world.view_names["eu"] = "moved"
-    server.reassign()
+    await server.reassign()
     await reporter.report(stats("web", (EAST, 1, 1, 0, 0)), stats("api", (EAST, 1, 1, 0, 0)))
     await eventually(lambda: server.loads.reports == 2)
     assert [(view, name) for view, name, _ in server.loads.by_view()] == [("moved", "api")]

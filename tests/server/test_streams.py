@@ -160,7 +160,7 @@ async def test_a_moved_node_is_sent_what_differs(world, connect, server):
     await client.send(CLUSTER)
     await client.receive()
     world.view_names["eu"] = "us"
-    server.reassign()
+    await server.reassign()
     changes = [await client.receive() for _ in range(2)]
     assert (names_in(changes[0]), list(changes[1].removed_resources)) == (("cds", ["theirs"]), ["ours"])
     world.put(cluster("late"), view="us")
@@ -174,7 +174,7 @@ async def test_reassigning_what_stays_sends_nothing(world, connect, server):
     client = connect()
     await client.send(CLUSTER)
     await client.receive()
-    server.reassign()
+    await server.reassign()
     await client.silence()
 
 

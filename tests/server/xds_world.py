@@ -73,6 +73,9 @@ class World:
             raise NodeRejectedError(node.id, "metadata.isthmus.cluster 'mars' is not a member cluster")
         return self.view_names.get(node.region, node.region)
 
+    async def prepare(self, view):
+        pass
+
     def acquire(self, view):
         self.users[view] += 1
         if view not in self.store.views():

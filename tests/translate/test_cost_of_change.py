@@ -66,7 +66,7 @@ def test_one_endpoint_rebuilds_one_service(fleet, assigned):
         change = fleet.apply([Upsert("east", slice_of("s500", 1, 500, last))])
         assert change == FleetChange(endpoints=frozenset((own, merged)))
         assert fleet.services_built - built == 2, "the cluster's own and the exported one"
-        live.push_endpoints(change.endpoints)
+        live.changed(change)
         # One for each place: the own service in its cluster, the exported one for both, whatever the number of views.
         assert sorted(key.scope for key, _, _ in assigned) == ["", "", "east"]
         assert {name for found in published for names in found.names.values() for name in names} == {
@@ -85,7 +85,7 @@ def test_a_new_service_translates_itself_alone(fleet, assigned):
     live = LiveViews(fleet, lambda _change: None, idle_s=60)
     live.acquire(VIEWS[0])
     assigned.clear()
-    fleet.apply([Upsert("east", service("extra"))])
+    live.changed(fleet.apply([Upsert("east", service("extra"))]))
     live.rebuild("a service")
     assert [key.name for key, _, _ in assigned] == ["extra"]
 
@@ -119,7 +119,7 @@ def test_a_policy_costs_the_services_that_it_targets(fleet, assigned, clustered)
         change = fleet.apply(events)
         assert change.policies or change == FleetChange(), "one that says the same is no change"
         assert fleet.services_built == built, "services stay as they are, but for what they are lent"
-        live.push_endpoints(change.endpoints)
+        live.changed(change)
         assigned.clear()
         live.rebuild("a policy")
         names = {name for found in published for url in (CLUSTER, ENDPOINT) for name in found.names.get(url, ())}

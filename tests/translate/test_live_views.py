@@ -49,7 +49,7 @@ def test_incremental_equals_fresh(way, wanted, data):
     pending = False
     for events in batches:
         change = fleet.apply(events)
-        live.push_endpoints(change.endpoints)
+        live.changed(change)
         pending = pending or change.needs_batch
         for view in wanted:
             if not live.store.is_live(view) and data.draw(st.booleans()):
@@ -128,7 +128,7 @@ def test_an_endpoint_changes_assignments_and_nothing_else():
     live = LiveViews(fleet, published.append, idle_s=60)
     live.acquire(EAST)
     published.clear()
-    live.push_endpoints(fleet.apply([Upsert("east", world("10.1.0.2")[2])]).endpoints)
+    live.changed(fleet.apply([Upsert("east", world("10.1.0.2")[2])]))
     (change,) = published
     assert change.names == {ENDPOINT: {"web.shop.svc.cluster.local:80", "web.shop.svc.clusterset.local:80"}}
     assert live.store.current(EAST).trigger == "endpoints of web.shop.svc.clusterset.local, web.shop.svc.cluster.local in east"
@@ -140,9 +140,9 @@ def test_the_fast_lane_waits_with_what_the_view_does_not_hold_yet():
     live = LiveViews(fleet, published.append, idle_s=60)
     live.acquire(EAST)
     change = fleet.apply([Upsert("east", service("api")), Upsert("east", export("api"))])
-    fleet.apply([Upsert("east", endpoint_slice("api", [endpoint("10.1.0.9")]))])
+    live.changed(change)
     published.clear()
-    live.push_endpoints(change.services)
+    live.changed(fleet.apply([Upsert("east", endpoint_slice("api", [endpoint("10.1.0.9")]))]))
     assert published == []
     live.rebuild("services")
     assert {url: len(names) for url, names in published[0].names.items()} == {CLUSTER: 2, ENDPOINT: 2, ROUTE: 1}

@@ -200,8 +200,12 @@ class Timing:
         try:
             yield
         finally:
-            self.count += 1
-            self.sum_s += time.perf_counter() - began_s
+            self.add(time.perf_counter() - began_s)
+
+    def add(self, seconds: float) -> None:
+        """Count what was done, and took so long."""
+        self.count += 1
+        self.sum_s += seconds
 
 
 class ControlPlane(Protocol):

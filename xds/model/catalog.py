@@ -22,6 +22,8 @@ class Changes(NamedTuple):
     """Of which nothing but endpoints changed: the fast lane."""
     services: frozenset[ServiceKey]
     """Added, removed, or changed in more than their endpoints."""
+    remade: frozenset[ServiceKey]
+    """Made anew, and the same but for the versions of the objects that they come from."""
 
 
 class Catalog:
@@ -38,6 +40,7 @@ class Catalog:
         """Services of which that has changed."""
         self._endpoints: set[ServiceKey] = set()
         self._services: set[ServiceKey] = set()
+        self._remade: set[ServiceKey] = set()
 
     def put(self, key: ServiceKey, new: Service | None) -> None:
         """Take a service as it is now, None for one that is gone."""
@@ -53,6 +56,8 @@ class Catalog:
             self._services.add(key)
         elif _reach(old) != _reach(new):
             self._endpoints.add(key)
+        elif old is not new:
+            self._remade.add(key)
 
     def recover(self, told: Recovering, members: Iterable[str]) -> None:
         """Take which places are well again, for the services of the cluster set and of members."""
@@ -72,9 +77,11 @@ class Catalog:
         for key in self._recovered & self.services.keys():
             self.put(key, self.services[key])
         self._recovered.clear()
-        changes = Changes(frozenset(self._endpoints - self._services), frozenset(self._services))
-        self._endpoints.clear()
-        self._services.clear()
+        endpoints = self._endpoints - self._services
+        remade = self._remade - self._services - endpoints
+        changes = Changes(frozenset(endpoints), frozenset(self._services), frozenset(remade))
+        for noted in (self._endpoints, self._services, self._remade):
+            noted.clear()
         return changes
 
     def of_scope(self, scope: str) -> Iterator[ServiceKey]:

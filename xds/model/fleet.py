@@ -6,7 +6,7 @@ owned by one task.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from xds.model import gateway_objects, objects
@@ -73,6 +73,8 @@ class FleetChange:
     """A member appeared, went, or changed place or network: nodes may belong to other views now."""
     policies: bool = False
     """A TrafficPolicy, a TrafficOverride or a policy of another system changed."""
+    remade: frozenset[ServiceKey] = field(default=frozenset(), compare=False)
+    """Services made anew that came out as they were, but for the versions of the objects that they come from."""
 
     @property
     def needs_batch(self) -> bool:
@@ -248,10 +250,10 @@ class Fleet:
         remotes = self._remotes.rebuild(self._clusters, self.known)
         self._dirty |= remotes
         self._rebuild_services()
-        endpoints, services = self._catalog.take_changes()
+        endpoints, services, remade = self._catalog.take_changes()
         gateways, self._gateways_changed = self._gateways_changed, False
         policies, self._policies_changed = self._policies_changed or bool(remotes), False
-        return FleetChange(endpoints, services, gateways, members, policies)
+        return FleetChange(endpoints, services, gateways, members, policies, remade)
 
     def _take_state(self, told: Health) -> None:
         cluster = self._cluster(told.cluster)

@@ -97,8 +97,12 @@ class PolicyBook:
         """Return events that, with those of `Fleet.told`, make the same book of an empty one."""
         return self._versions.told()
 
-    def refresh(self, fleet: Fleet) -> None:
-        """Find out anew which policies of a fleet are in force, and what each governs."""
+    def refresh(self, fleet: Fleet) -> bool:
+        """Find out anew which policies of a fleet are in force, and what each governs.
+
+        Returns:
+            Whether services that have not changed may be governed in another way than before.
+        """
         governed_by = self._governed_by()
         overriding = [*fleet.overrides()]
         self._overrides = Overrides.of(overriding)
@@ -111,10 +115,11 @@ class PolicyBook:
         fleet.keep_targets(self._versions.in_force)
         self._foreign.refresh(fleet, known)
         self._find_subjects()
-        if self._governed_by() != governed_by:
+        if has_changed := self._governed_by() != governed_by:
             self._unfulfilled.forget()
         self.soaks_s = frozenset(one.fail_back_s for one in self._subjects.values() if one.fail_back_s)
         self._forget_governances()
+        return has_changed
 
     def _forget_governances(self) -> None:
         """Drop what was made of policies and drains that are no longer in force."""

@@ -41,16 +41,24 @@ def field_of(item: TrafficPolicy, subject: Subject) -> str:
 
 
 class KnownServices:
-    """The services that policies may name, as `refresh` was told last."""
+    """The services that policies may name, as `refresh` was told last. They are looked at once a policy names some."""
 
     def __init__(self) -> None:
+        self._untold: Mapping[ServiceKey, Service] | None = None
+        """All services, as long as none was asked for."""
         self._named: dict[tuple[str, str], list[Service]] = {}
         """(namespace, name) -> services of that name, whoever has them."""
         self._names: dict[str, frozenset[str]] = {}
         """Namespace -> the names of its services; the same object while they are the same."""
 
     def refresh(self, services: Mapping[ServiceKey, Service]) -> None:
-        """Take which services there are."""
+        """Take which services there are, for those who ask before that changes."""
+        self._untold = services
+
+    def _look(self) -> None:
+        if self._untold is None:
+            return
+        services, self._untold = self._untold, None
         named: dict[tuple[str, str], list[Service]] = defaultdict(list)
         for key, service in services.items():
             named[key.namespace, key.name].append(service)
@@ -59,6 +67,8 @@ class KnownServices:
     def missing(self, cluster: str, item: TrafficPolicy) -> Iterator[tuple[TargetRef, Fault]]:
         """Yield what a policy that a cluster, or FLEET, holds names and that there is not, and what to say of it."""
         namespace = item.metadata.namespace
+        if item.spec.target_refs:
+            self._look()
         for index, ref in enumerate(item.spec.target_refs):
             at = f"spec.targetRefs[{index}]"
             found = [one for one in self._named.get((namespace, ref.name), ()) if _is_meant(one.key, ref, cluster)]

@@ -19,6 +19,7 @@ from xds.server.bounds import check_node, check_report, first_request
 from xds.server.ending import StreamEndError, clipped, refusal
 from xds.server.loads import Loads
 from xds.server.node import node_of
+from xds.server.source import prepared_view
 from xds.wire import CLUSTER, envoy
 
 if TYPE_CHECKING:
@@ -69,10 +70,10 @@ class LoadReporting:
         )
         return grpc.method_handlers_generic_handler(SERVICE, {"StreamLoadStats": method})
 
-    def reassign(self) -> None:
+    async def reassign(self) -> None:
         """Ask the source for every client's view again."""
         for stream in tuple(self._streams.values()):
-            stream.reassign()
+            await stream.reassign()
 
     def end(self, end: StreamEndError) -> None:
         """End every stream, and those that come later too."""
@@ -125,17 +126,17 @@ class _Stream:
         if not self._end.done():
             self._end.set_exception(end)
 
-    def reassign(self) -> None:
+    async def reassign(self) -> None:
         """Ask for the node's view again; a node that would be refused now keeps its view."""
         if self._seat is None:
             return
         node, before = self._seat
         source = self._service.source
         try:
-            after = source.view_of(node)
+            after = await prepared_view(source, node)
         except NodeRejectedError:
             return
-        if after != before:
+        if after != before and self._seat is not None:  # it may have left meanwhile
             source.acquire(after)
             self._seat = node, after
             source.release(before)
@@ -174,7 +175,7 @@ class _Stream:
         node, source = node_of(request.node), self._service.source
         await source.wait_ready()
         try:
-            view = source.view_of(node)
+            view = await prepared_view(source, node)
         except NodeRejectedError as error:
             raise refusal(str(error)) from error
         source.acquire(view)

@@ -155,10 +155,10 @@ class XdsServer:
         """Tell the streams that subscribe to something in the change set; the source already has its snapshot."""
         self._board.publish(change)
 
-    def reassign(self) -> None:
+    async def reassign(self) -> None:
         """Ask the source for every stream's view again; streams whose view is another one now move there."""
-        self._board.reassign()
-        self._load_reporting.reassign()
+        await self._board.reassign()
+        await self._load_reporting.reassign()
 
     def streams(self) -> list[StreamInfo]:
         """Return what is known of each open stream whose client said who it is."""

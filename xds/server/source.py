@@ -32,8 +32,11 @@ class ViewSource(Protocol[V]):
             NodeRejectedError: nobody can serve this node; its reason is what the client is told.
         """
 
+    async def prepare(self, view: V) -> None:
+        """Do what `acquire` would have to do for a view that is not live, in slices that leave the event loop to others."""
+
     def acquire(self, view: V) -> Snapshot:
-        """Make the view live if it is not yet, and return its newest snapshot."""
+        """Make the view live if it is not yet, and return its newest snapshot: at no cost right after `prepare`."""
 
     def current(self, view: V) -> Snapshot:
         """Return the newest snapshot of a live view."""
@@ -43,3 +46,17 @@ class ViewSource(Protocol[V]):
 
     def release(self, view: V) -> None:
         """Take back one `acquire`."""
+
+
+async def prepared_view(source: ViewSource[V], node: Node) -> V:
+    """Return the node's view once it can be acquired at no cost; if the node moves meanwhile, its new one.
+
+    Raises:
+        NodeRejectedError: nobody can serve this node.
+    """
+    view = source.view_of(node)
+    while True:
+        await source.prepare(view)
+        before, view = view, source.view_of(node)
+        if view == before:
+            return view

@@ -22,6 +22,7 @@ from xds.server.bounds import check_claims, check_subscriptions, check_types, fi
 from xds.server.counters import label
 from xds.server.ending import StreamEndError, clipped, refusal
 from xds.server.node import node_of
+from xds.server.source import prepared_view
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
@@ -136,7 +137,7 @@ class Stream:
             withheld=self._protocol.withheld,
         )
 
-    def reassign(self) -> None:
+    async def reassign(self) -> None:
         """Ask for the node's view again and move there if it is another one.
 
         A node that would be refused now keeps its view: what it runs on must not go stale because an object that its
@@ -147,11 +148,11 @@ class Stream:
         node, before = self._seat
         source = self._board.source
         try:
-            after = source.view_of(node)
+            after = await prepared_view(source, node)
         except NodeRejectedError as error:
             self._board.rejected(error)
             return
-        if after == before:
+        if after == before or self._seat is None:  # it may have left meanwhile
             return
         source.acquire(after)
         self._sit(node, after)
@@ -186,7 +187,7 @@ class Stream:
         node = node_of(request.node)
         await self._board.source.wait_ready()
         try:
-            view = self._board.source.view_of(node)
+            view = await prepared_view(self._board.source, node)
         except NodeRejectedError as error:
             self._board.rejected(error)
             raise refusal(str(error)) from error

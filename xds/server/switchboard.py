@@ -117,10 +117,10 @@ class Switchboard:
         self.counters.publications += 1
         self.counters.wakes += self.rounds.publish(change)
 
-    def reassign(self) -> None:
+    async def reassign(self) -> None:
         """Ask for every stream's view again and move those whose view is another one now."""
         for stream in tuple(self._streams.values()):
-            stream.reassign()
+            await stream.reassign()
 
     def end(self, end: StreamEndError) -> None:
         """End every stream once it has written what is due, and those that come later too."""

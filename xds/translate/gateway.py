@@ -21,7 +21,7 @@ from xds.translate.routes import KEEP_PATH, retried_routes
 from xds.wire import CLUSTER, LISTENER, ROUTE, envoy, to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
     from xds.model.gateway_objects import BackendRef, Gateway, GatewayListener, HTTPRoute, ParentReference, RouteMatch, RouteRule
     from xds.model.view import View
@@ -49,11 +49,13 @@ class GatewayResult:
 
     resources: list[Resource]
     services: frozenset[ServiceKey]
+    named: frozenset[ServiceKey]
+    """Those that the routes name, whether they are there or not."""
     problems: list[Problem]
 
 
-def gateway_resources(given: GatewayInput) -> GatewayResult:
-    """Return what the gateways of a view listen on and where it leads."""
+def gateway_resources(given: GatewayInput) -> Generator[None, None, GatewayResult]:
+    """Make what the gateways of a view listen on and where it leads; yields after each route, to be interrupted."""
     return _Gateways(given).result()
 
 
@@ -84,13 +86,14 @@ class _Gateways:
         self.given = given
         self.problems: list[Problem] = []
         self.used: set[ServiceKey] = set()
+        self.named: set[ServiceKey] = set()
         self.through_gateways: set[str] = set()
         """Clusters that put paths in front of a request's."""
         self.keeping: set[str] = set()
         """Clusters that keep clients to endpoints."""
         self.ports: dict[int, _Port] = defaultdict(_Port)
 
-    def result(self) -> GatewayResult:
+    def result(self) -> Generator[None, None, GatewayResult]:
         gateways = {f"{found.metadata.namespace}/{found.metadata.name}": found for found in self.given.gateways}
         wanted = self.given.view.gateway
         if wanted and wanted not in gateways:
@@ -100,8 +103,11 @@ class _Gateways:
                 self.open(gateway)
         for route in sorted(self.given.routes, key=_age_key):
             self.attach(route)
-        resources = [resource for number in sorted(self.ports) for resource in self.port_resources(number)]
-        return GatewayResult(resources, frozenset(self.used), self.problems)
+            yield
+        resources: list[Resource] = []
+        for number in sorted(self.ports):
+            resources += yield from self.port_resources(number)
+        return GatewayResult(resources, frozenset(self.used), frozenset(self.named), self.problems)
 
     def missing(self, known: list[str]) -> None:
         """Report that there is nothing for the clients of this view to serve."""
@@ -256,6 +262,7 @@ class _Gateways:
             self.problem("XDS0401", ref, f"namespace {backend.namespace!r} is not the route's own", at=f"{at}.namespace")
             return None
         key = ServiceKey(own, backend.name, scope)
+        self.named.add(key)
         service = self.given.services.get(key)
         if service is None or not service.is_visible(self.given.view.cluster):
             hint = "" if scope else "it must be exported by some cluster (ServiceExport)"
@@ -275,8 +282,12 @@ class _Gateways:
             self.keeping.add(name)
         return name
 
-    def port_resources(self, number: int) -> list[Resource]:
+    def port_resources(self, number: int) -> Generator[None, None, list[Resource]]:
         port, name = self.ports[number], f"gateway:{number}"
+        hosts: list[envoy.VirtualHost] = []
+        for hostname, entries in sorted(port.hosts.items()):
+            hosts.append(_virtual_host(hostname, entries))
+            yield
         listener = envoy.Listener(
             name=name,
             address=socket_address(f"0.0.0.0:{number}"),
@@ -284,7 +295,7 @@ class _Gateways:
         )
         routes = envoy.RouteConfiguration(
             name=name,
-            virtual_hosts=[_virtual_host(hostname, entries) for hostname, entries in sorted(port.hosts.items())],
+            virtual_hosts=hosts,
             ignore_port_in_host_matching=True,
             request_headers_to_add=() if port.clusters.isdisjoint(self.through_gateways) else [KEEP_PATH],
         )

@@ -1,4 +1,7 @@
-"""What a sidecar (or a node's proxy) listens on and how it routes: the `outbound` listener, explicit or transparent."""
+"""What a sidecar (or a node's proxy) listens on and how it routes: the `outbound` listener, explicit or transparent.
+
+Who has which name is looked at for all services together; what is made of one is kept as bytes, to be put together again.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from xds.translate.routes import service_host
 from xds.wire import CLUSTER, LISTENER, ROUTE, envoy, pack, to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Generator, Iterable, Iterator
 
     from xds.model.service import Port, Service, ServiceKey
     from xds.model.view import View
@@ -25,6 +28,10 @@ if TYPE_CHECKING:
     from xds.problems import Ref
 
     Routing = Callable[[Service, int], RouteSettings]
+    Names = tuple[tuple[Port, tuple[str, ...]], ...]
+    """HTTP ports of a service, each with the Host values that mean it."""
+    Building = Generator[None, None, tuple[list[Resource], list[Problem]]]
+    """Yields after each service, so that it can be interrupted."""
 
 OUTBOUND = "outbound"
 HTTP_PORT = 80
@@ -55,14 +62,15 @@ class _Clash:
 class Claims:
     """Who has which name: Envoy refuses a whole route configuration or listener in which one is taken twice."""
 
-    owners: dict[tuple[str, str], Service] = field(default_factory=dict)
+    owners: dict[str, dict[str, Service]] = field(default_factory=lambda: defaultdict(dict))
+    """Table -> name -> who has it."""
     clashes: dict[tuple[ServiceKey, ServiceKey], _Clash] = field(default_factory=dict)
 
     def take(self, service: Service, table: str, names: Iterable[str]) -> list[str]:
         """Return the names that are free in the table and give them to the service: who comes first keeps them."""
-        free = []
+        free, owners = [], self.owners[table]
         for name in names:
-            owner = self.owners.setdefault((table, name), service)
+            owner = owners.setdefault(name, service)
             if owner is service:
                 free.append(name)
             else:
@@ -75,39 +83,71 @@ class Claims:
         return [clash.problem() for clash in self.clashes.values()]
 
 
-def sidecar_resources(view: View, services: Iterable[Service], routing: Routing) -> tuple[list[Resource], list[Problem]]:
-    """Return listeners and routes of a sidecar's view, and what could not be served in it.
+@dataclass(slots=True)
+class Pieces:
+    """What was made of one service for sidecars, as long as its ports, addresses and origins stay as they are."""
+
+    names: dict[tuple[str, bool, bool], Names] = field(default_factory=dict)
+    """(cluster of the clients, whether the service's namespace is theirs, transparent) -> Host values."""
+    hosts: dict[tuple[str, int, tuple[str, ...]], tuple[RouteSettings, bytes]] = field(default_factory=dict)
+    """(cluster of the clients, port, Host values) -> what policies said, and the virtual host in a route configuration."""
+    chains: dict[tuple[int, tuple[str, ...]], bytes] = field(default_factory=dict)
+    """(port, addresses) -> the filter chain in a listener."""
+
+    def forget(self, clusters: Container[str]) -> None:
+        """Drop what was made for clients in other clusters than these."""
+        for key in [key for key in self.names if key[0] not in clusters]:
+            del self.names[key]
+        for host in [key for key in self.hosts if key[0] not in clusters]:
+            del self.hosts[host]
+
+    def host(self, cluster: str, service: Service, port: Port, domains: list[str], settings: RouteSettings) -> bytes:
+        """Return the virtual host of a port as it stands in a route configuration for clients in a cluster."""
+        key = cluster, port.number, tuple(domains)
+        found = self.hosts.get(key)
+        if found is None or found[0] != settings:
+            kept_by = by_client() if service.keeps_clients else None
+            host = service_host(service.resource_name(port.number), domains, settings, kept_by)
+            found = self.hosts[key] = settings, to_bytes(envoy.RouteConfiguration(virtual_hosts=[host]))
+        return found[1]
+
+
+def sidecar_resources(
+    view: View, services: Iterable[Service], routing: Routing, pieces: Callable[[Service], Pieces] = lambda _: Pieces()
+) -> Building:
+    """Make listeners and routes of a sidecar's view, and find what could not be served in it.
 
     Args:
         view: whose.
         services: those that its clients may use, in order of their keys.
         routing: returns what policies say of the routes to a port.
+        pieces: returns what was made of a service so far.
     """
     # A new service must not take an address from one that works: the oldest keeps it, as in KEP-1645 and the Gateway API.
     # The sort is stable, so that the order of keys decides among equals.
     by_age = sorted(services, key=lambda service: service.age)
     if view.intercept is Intercept.TRANSPARENT:
-        return _Transparent(view, routing).resources(by_age)
-    return _explicit(view, by_age, routing)
+        return _Transparent(view, routing, pieces).resources(by_age)
+    return _explicit(view, by_age, routing, pieces)
 
 
-def _explicit(view: View, services: Iterable[Service], routing: Routing) -> tuple[list[Resource], list[Problem]]:
+def _explicit(view: View, services: Iterable[Service], routing: Routing, pieces: Callable[[Service], Pieces]) -> Building:
     claims = Claims()
     problems: list[Problem] = []
-    hosts: list[envoy.VirtualHost] = []
+    hosts: list[bytes] = []
     clusters: list[str] = []
-    origins: set[Ref] = set()
+    origins: dict[Ref, None] = {}
     filters: list[envoy.HttpFilter] = []
     for service in services:
         problems += _not_routable(service)
-        for port in _http_ports(service):
-            domains = claims.take(service, OUTBOUND, _domains(service, port, view))
-            if domains:
-                cluster = service.resource_name(port.number)
-                hosts.append(_host(service, cluster, domains, routing(service, port.number)))
+        made = pieces(service)
+        for port, names in _host_values(service, view, made):
+            if domains := claims.take(service, OUTBOUND, names):
+                hosts.append(made.host(view.cluster, service, port, domains, routing(service, port.number)))
                 filters = filters or _filters(service, view)
-                clusters.append(cluster)
-                origins.update(service.origins)
+                clusters.append(service.resource_name(port.number))
+                origins.update(dict.fromkeys(service.origins))
+        yield
     route = _routes(OUTBOUND, hosts, clusters, origins)
     listener = envoy.Listener(
         name=OUTBOUND,
@@ -122,60 +162,78 @@ def _explicit(view: View, services: Iterable[Service], routing: Routing) -> tupl
 class _Transparent:
     """A filter chain for each service VIP and port; everything else goes where it was going."""
 
-    def __init__(self, view: View, routing: Routing) -> None:
+    def __init__(self, view: View, routing: Routing, pieces: Callable[[Service], Pieces]) -> None:
         self.view = view
         self.routing = routing
+        self.pieces = pieces
         self.claims = Claims()
-        self.chains: list[envoy.FilterChain] = []
+        self.chains: list[bytes] = []
         self.clusters: set[str] = {PASSTHROUGH}
         self.http: set[int] = set()
         """Ports on which some chain asks for routes."""
-        self.hosts: dict[int, list[envoy.VirtualHost]] = defaultdict(list)
+        self.hosts: dict[int, list[bytes]] = defaultdict(list)
         self.routed: dict[int, list[str]] = defaultdict(list)
-        self.origins: dict[int, set[Ref]] = defaultdict(set)
+        self.origins: dict[int, dict[Ref, None]] = defaultdict(dict)
 
-    def resources(self, services: Iterable[Service]) -> tuple[list[Resource], list[Problem]]:
+    def resources(self, services: Iterable[Service]) -> Building:
         for service in services:
+            made = self.pieces(service)
+            names = dict(_host_values(service, self.view, made))
             for port in service.ports:
-                self.add(service, port)
+                self.add(service, port, names.get(port, ()), made)
+            yield
         routes = [self.routes(number) for number in sorted(self.http)]
+        refs = {CLUSTER: frozenset(self.clusters), ROUTE: frozenset(route.name for route in routes)}
+        origins = dict.fromkeys(ref for found in self.origins.values() for ref in found)
+        outbound = Resource.of(LISTENER, OUTBOUND, self.listener(), refs=refs, origins=tuple(origins))
+        return [passthrough_cluster(), outbound, *routes], self.claims.problems()
+
+    def listener(self) -> bytes:
+        """Return the listener, its fields in the order of their numbers."""
+        before = envoy.Listener(name=OUTBOUND, address=socket_address(self.view.listen))
         passthrough = tcp_filter(PASSTHROUGH, PASSTHROUGH)
-        listener = envoy.Listener(
-            name=OUTBOUND,
-            address=socket_address(self.view.listen),
+        behind = envoy.Listener(
             traffic_direction=envoy.TrafficDirection.OUTBOUND,
             listener_filters=[
                 envoy.ListenerFilter(name="envoy.filters.listener.original_dst", typed_config=pack(envoy.OriginalDst()))
             ],
-            filter_chains=self.chains,
             default_filter_chain=envoy.FilterChain(name=PASSTHROUGH, filters=[passthrough]),
         )
-        refs = {CLUSTER: frozenset(self.clusters), ROUTE: frozenset(route.name for route in routes)}
-        origins = tuple(sorted(set().union(*self.origins.values())))
-        outbound = Resource.of(LISTENER, OUTBOUND, to_bytes(listener), refs=refs, origins=origins)
-        return [passthrough_cluster(), outbound, *routes], self.claims.problems()
+        return b"".join((to_bytes(before), *self.chains, to_bytes(behind)))
 
-    def add(self, service: Service, port: Port) -> None:
+    def add(self, service: Service, port: Port, names: tuple[str, ...], made: Pieces) -> None:
         vips = self.claims.take(service, f"vip:{port.number}", service.vips.get(self.view.cluster, ()))
         cluster = service.resource_name(port.number)
         if port.protocol.is_http:
-            names = _domains_on_port(service, port, self.view, vips)
+            names = (*names, *_with_port(_literals(vips), port))
             if domains := self.claims.take(service, f"host:{port.number}", names):
-                self.hosts[port.number].append(_host(service, cluster, domains, self.routing(service, port.number)))
+                settings = self.routing(service, port.number)
+                self.hosts[port.number].append(made.host(self.view.cluster, service, port, domains, settings))
                 self.routed[port.number].append(cluster)
         if vips:
+            self.chains.append(self.chain(service, port, cluster, vips, made))
+            if port.protocol.is_http:
+                self.http.add(port.number)
+            else:
+                self.clusters.add(cluster)
+        self.origins[port.number].update(dict.fromkeys(service.origins))
+
+    def chain(self, service: Service, port: Port, cluster: str, vips: list[str], made: Pieces) -> bytes:
+        """Return the filter chain of a port as it stands in a listener."""
+        key = port.number, tuple(vips)
+        found = made.chains.get(key)
+        if found is None:
             match = envoy.FilterChainMatch(
                 prefix_ranges=[_prefix(address) for address in vips], destination_port=envoy.UInt32Value(value=port.number)
             )
             filters = [self.filter(service, port, cluster)]
-            self.chains.append(envoy.FilterChain(name=cluster, filter_chain_match=match, filters=filters))
-        self.origins[port.number].update(service.origins)
+            chain = envoy.FilterChain(name=cluster, filter_chain_match=match, filters=filters)
+            found = made.chains[key] = to_bytes(envoy.Listener(filter_chains=[chain]))
+        return found
 
     def filter(self, service: Service, port: Port, cluster: str) -> envoy.Filter:
         if not port.protocol.is_http:
-            self.clusters.add(cluster)
             return tcp_filter(cluster, cluster, by_address() if service.keeps_clients else None)
-        self.http.add(port.number)
         route = f"{OUTBOUND}:{port.number}"
         return http_filter(route, route, _filters(service, self.view))
 
@@ -189,12 +247,8 @@ class _Transparent:
                 )
             ],
         )
-        clusters = [*self.routed[number], PASSTHROUGH]
-        return _routes(f"{OUTBOUND}:{number}", [*self.hosts[number], unmatched], clusters, self.origins[number])
-
-
-def _host(service: Service, cluster: str, domains: list[str], settings: RouteSettings) -> envoy.VirtualHost:
-    return service_host(cluster, domains, settings, by_client() if service.keeps_clients else None)
+        hosts = [*self.hosts[number], to_bytes(envoy.RouteConfiguration(virtual_hosts=[unmatched]))]
+        return _routes(f"{OUTBOUND}:{number}", hosts, [*self.routed[number], PASSTHROUGH], self.origins[number])
 
 
 def _filters(service: Service, view: View) -> list[envoy.HttpFilter]:
@@ -202,10 +256,10 @@ def _filters(service: Service, view: View) -> list[envoy.HttpFilter]:
     return [client_filter(view)] if service.keeps_clients else []
 
 
-def _routes(name: str, hosts: list[envoy.VirtualHost], clusters: list[str], origins: set[Ref]) -> Resource:
-    message = envoy.RouteConfiguration(name=name, virtual_hosts=hosts)
-    refs = {CLUSTER: frozenset(clusters)}
-    return Resource.of(ROUTE, name, to_bytes(message), refs=refs, origins=tuple(sorted(origins)))
+def _routes(name: str, hosts: list[bytes], clusters: list[str], origins: Iterable[Ref]) -> Resource:
+    """Return a route configuration: its name, then the virtual hosts in it, as their fields are numbered."""
+    body = b"".join((to_bytes(envoy.RouteConfiguration(name=name)), *hosts))
+    return Resource.of(ROUTE, name, body, refs={CLUSTER: frozenset(clusters)}, origins=tuple(origins))
 
 
 def _prefix(address: str) -> envoy.CidrRange:
@@ -223,28 +277,41 @@ def _not_routable(service: Service) -> list[Problem]:
     return [Problem("XDS0404", message, service.origins[0] if service.origins else None, "spec.ports", hint)]
 
 
-def _http_ports(service: Service) -> list[Port]:
-    return [port for port in service.ports if port.protocol.is_http]
+def _host_values(service: Service, view: View, made: Pieces) -> Names:
+    """Return the HTTP ports of a service, each with the Host values that mean it for clients in the view.
+
+    Where it is the port of the connection that says which is meant, without those of its addresses.
+    """
+    is_transparent = view.intercept is Intercept.TRANSPARENT
+    key = view.cluster, service.key.namespace == view.namespace, is_transparent
+    found = made.names.get(key)
+    if found is None:
+        ports = [port for port in service.ports if port.protocol.is_http]
+        if is_transparent:
+            found = tuple((port, tuple(_with_port(_names(service, view), port))) for port in ports)
+        else:
+            found = tuple((port, tuple(_domains(service, port, ports, view))) for port in ports)
+        made.names[key] = found
+    return found
 
 
-def _domains(service: Service, port: Port, view: View) -> Iterator[str]:
-    """Return the Host values that mean one port, where the port of the connection says nothing."""
-    ports = _http_ports(service)
+def _domains(service: Service, port: Port, ports: list[Port], view: View) -> Iterator[str]:
+    """Return the Host values that mean one of the HTTP ports, where the port of the connection says nothing."""
     default = next((candidate for candidate in ports if candidate.number == HTTP_PORT), ports[0])
-    for name in _names(service, view, service.vips.get(view.cluster, ())):
+    for name in (*_names(service, view), *_literals(service.vips.get(view.cluster, ()))):
         yield f"{name}:{port.number}"
         if port is default:
             yield name
 
 
-def _domains_on_port(service: Service, port: Port, view: View, vips: Iterable[str]) -> Iterator[str]:
+def _with_port(names: Iterable[str], port: Port) -> Iterator[str]:
     """Return the Host values that mean one port on connections to that port."""
-    for name in _names(service, view, vips):
+    for name in names:
         yield name
         yield f"{name}:{port.number}"
 
 
-def _names(service: Service, view: View, vips: Iterable[str]) -> Iterator[str]:
+def _names(service: Service, view: View) -> Iterator[str]:
     """Return the names under which clients in the view know the service.
 
     The short forms mean what cluster DNS makes of them: the cluster's own service.
@@ -256,5 +323,8 @@ def _names(service: Service, view: View, vips: Iterable[str]) -> Iterator[str]:
         yield f"{key.name}.{key.namespace}"
         if key.namespace == view.namespace:
             yield key.name
-    for address in vips:
-        yield f"[{address}]" if ":" in address else address
+
+
+def _literals(addresses: Iterable[str]) -> Iterator[str]:
+    """Return addresses as they stand in a Host header."""
+    return (f"[{address}]" if ":" in address else address for address in addresses)
