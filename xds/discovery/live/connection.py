@@ -14,7 +14,6 @@ from xds.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from xds.discovery.live.access import Access, Credentials
 
@@ -54,7 +53,7 @@ class Watch(NamedTuple):
     """Whether the server is still to be read."""
 
 
-async def keep_connected(access: Access, reader: Reader, scratch: Path, watch: Watch) -> bytes:
+async def keep_connected(access: Access, reader: Reader, watch: Watch) -> bytes:
     """Read one API server until that is no longer wanted, or this is cancelled.
 
     Returns: the digest of the credentials that led there, "" if none did.
@@ -70,7 +69,7 @@ async def keep_connected(access: Access, reader: Reader, scratch: Path, watch: W
                 is_due = reader.is_unauthorized and loop.time() >= renewed_at_s + RENEW_S
                 if running is None or found.digest != running.digest or is_due:
                     renewed_at_s = loop.time()
-                    server = await _connect(found, scratch / found.digest.hex(), watch, is_tried=running is not None)
+                    server = await _connect(found, watch, is_tried=running is not None)
                     if not watch.is_wanted():
                         await server.close()
                         return found.digest
@@ -101,7 +100,7 @@ class _Running(NamedTuple):
     task: asyncio.Task[None]
 
 
-async def _connect(found: Credentials, scratch: Path, watch: Watch, *, is_tried: bool) -> ApiServer:
+async def _connect(found: Credentials, watch: Watch, *, is_tried: bool) -> ApiServer:
     """Connect as a kubeconfig says.
 
     Raises:
@@ -109,8 +108,7 @@ async def _connect(found: Credentials, scratch: Path, watch: Watch, *, is_tried:
         Refusal: the server does not let its user list Services (only if this is tried).
         UnreachableError: the server cannot be reached (likewise).
     """
-    await asyncio.to_thread(scratch.mkdir, parents=True, exist_ok=True)
-    server = await ApiServer.connect(found.content, context=found.context, base_path=found.directory, scratch=scratch)
+    server = await ApiServer.connect(found.content, context=found.context, base_path=found.directory)
     try:
         if is_tried:
             await server.get("/api/v1/services", (("limit", "1"),))
