@@ -79,12 +79,6 @@ class InProcess(Contestant):
         await self._process.stop()
 
 
-class Floor(InProcess):
-    """What writes bytes, and reads none."""
-
-    reads_state = False
-
-
 def in_process(services: int, directory: Path) -> list[Contestant]:
     """Return those that need no API server: ours, and those that serve the very bytes that ours does."""
     file = directory / "resources.bin"
@@ -96,6 +90,6 @@ def in_process(services: int, directory: Path) -> list[Contestant]:
     return [
         InProcess("ours", services, lambda: (sys.executable, HERE / "serve_ours.py", services)),
         go("gcp"),
-        Floor("floor", services, lambda: (sys.executable, HERE / "serve_floor.py", file)),
+        InProcess("floor", services, lambda: (sys.executable, HERE / "serve_floor.py", file)),
         go("gcp-linear", "-cache", "linear"),
     ]

@@ -3,8 +3,9 @@
     python bench/serve_floor.py FILE
 
 FILE is a DeltaDiscoveryResponse with everything to serve. The first request of each type is answered with all resources of the
-type, whatever it asks for; every later one is read and forgotten. A line on stdin, {"cluster": NAME, "address": IP}, gives the
-first endpoint of an assignment another address, and writes that assignment, encoded once, to every stream. It ends with stdin.
+type, whatever it asks for, unless the client says that it has something already: then it is given the latest change; every later
+request is read and forgotten. A line on stdin, {"cluster": NAME, "address": IP}, gives the first endpoint of an assignment
+another address, and writes that assignment, encoded once, to every stream. It ends with stdin.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from serve_ours import lines
 
 from xds.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, envoy
 
+FROM_SCRATCH_BYTES = 1000
+"""A first delta request of clusters that is larger says what the client has."""
+VERSION_INFO = b"\x0a"
+"""What a DiscoveryRequest begins with that says which version the client has."""
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 URLS = {url.encode(): url for url in (CLUSTER, ENDPOINT, LISTENER, ROUTE)}
 
@@ -36,14 +41,20 @@ class Floor:
         }
         self.contexts: dict[Any, bool] = {}
         """Of open streams, and whether each is a delta stream."""
+        self.latest: dict[bool, bytes] = {}
+        """The response of the latest change."""
 
     def handler(self, *, delta: bool) -> Any:
         async def serve(_: Any, context: Any) -> None:
-            answered = set()
+            answered: set[str] = set()
             self.contexts[context] = delta
             try:
                 while (request := await context.read()) is not grpc.aio.EOF:
                     url = next(url for text, url in URLS.items() if text in request)
+                    if not answered and has_something(request, delta=delta):
+                        answered.update(URLS.values())
+                        if self.latest:  # which it may have missed
+                            await context.write(self.latest[delta])
                     if url not in answered:
                         answered.add(url)
                         await context.write(self.responses[delta][url])
@@ -58,8 +69,13 @@ class Floor:
         locality = next(locality for locality in assignment.endpoints if locality.lb_endpoints)
         locality.lb_endpoints[0].endpoint.address.socket_address.address = address
         resource.resource.value = assignment.SerializeToString()
-        bodies = {delta: response(ENDPOINT, [resource], delta=delta) for delta in (True, False)}
+        bodies = self.latest = {delta: response(ENDPOINT, [resource], delta=delta) for delta in (True, False)}
         await asyncio.gather(*(context.write(bodies[delta]) for context, delta in self.contexts.items()))
+
+
+def has_something(request: bytes, *, delta: bool) -> bool:
+    """Return whether the first request of a stream says that the client has resources, as far as its bytes tell."""
+    return len(request) > FROM_SCRATCH_BYTES if delta else request.startswith(VERSION_INFO)
 
 
 def response(url: str, resources: Any, *, delta: bool) -> bytes:

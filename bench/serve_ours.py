@@ -15,14 +15,14 @@ import sys
 import compared_world
 
 from xds.app import ControlPlane
-from xds.cli.serve import _configure_log
+from xds.cli.log import configure_log
 from xds.config import Config
 from xds.garbage import tend
 
 
 async def serve(services: int) -> None:
     config = Config(xds_address="127.0.0.1:0", admin_address="127.0.0.1:0", log_format="json")
-    _configure_log(config, is_console=False)
+    configure_log(config, is_console=False)
     plane = ControlPlane(config)
     tending = asyncio.create_task(tend())  # as `xdsctl serve` does
     serving = asyncio.create_task(plane.run(lambda plane: print(json.dumps({"address": plane.xds_address}), flush=True)))

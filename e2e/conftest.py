@@ -7,6 +7,7 @@ import kubernetes_build
 import pytest
 import pytest_asyncio
 from crds import install
+from envoy_binary import envoy_or_skip
 from kind_clusters import KindProvider
 from live_lab import Sidecar, serving
 from local_clusters import LocalProvider
@@ -15,10 +16,9 @@ from shop import REGIONS, make_nodes, open_shop
 
 from xds.cli.demo import lab
 from xds.cli.demo.backends import Backends
-from xds.cli.demo.envoy import EnvoyProcess, find_envoy
+from xds.cli.demo.envoy import EnvoyProcess
 from xds.cli.demo.processes import free_port
 from xds.cli.envoy_bootstrap import envoy_bootstrap
-from xds.errors import ConfigurationError
 
 START_S = 600
 """For a test: the first one waits until the clusters run, which takes kind minutes."""
@@ -135,7 +135,4 @@ async def backends(provider, shop):
 @pytest.fixture(scope="session")
 def envoy():
     """The Envoy binary."""
-    try:
-        return find_envoy()
-    except ConfigurationError as error:
-        pytest.skip(str(error))
+    return envoy_or_skip()

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from xds.model.traffic_objects import TrafficPolicy
-    from xds.policy.book import Entry, PolicyBook
+    from xds.policy.book import PolicyBook
+    from xds.policy.versions import Entry
     from xds.problems import Problem
     from xds.status_writer import Client
 
@@ -41,9 +42,8 @@ def condition_of(entry: Entry) -> PolicyCondition:
     reason = next(one for one in ORDER if one in found)
     told = [f"{one.field}: {one.message}{f' ({one.hint})' * bool(one.hint)}" for one in entry.faults]
     parts = [*told[:SHOWN], *([f"{len(told) - SHOWN} more faults"] if len(told) > SHOWN else [])]
-    is_in_force = entry.in_force is not None and entry.in_force[0] == entry.item  # for the targets that there are
-    if reason == INVALID or (reason == TARGET_NOT_FOUND and not is_in_force):
-        parts.append("the version that was accepted last stays in force" if entry.policy else "nothing of it is in force")
+    if reason == INVALID or (reason == TARGET_NOT_FOUND and not entry.is_in_force):
+        parts.append(entry.instead)
     return _accepted(entry, "False", reason, parts)
 
 

@@ -202,3 +202,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     # Two letters in each other's place are the likelier slip than another letter.
     best = next((one for one in near if sorted(one) == sorted(word.casefold())), near[0]) if near else ""
     return f"did you mean {by_case[best]!r}?" if best else ""
+
+
+def all_known(what: str, known: Iterable[str]) -> str:
+    """Return the hint `known regions: eu, us` for a name that is of none of them."""
+    return f"known {what}s: {', '.join(sorted(known)) or 'none'}"

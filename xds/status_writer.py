@@ -88,12 +88,7 @@ class StatusWriter:
             await self._wake.wait()
             self._wake.clear()
         self._wake.set()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._campaign.run())
-                tasks.create_task(self._write())
-        finally:
-            await self._campaign.resign()
+        await self._campaign.run(self._write)
 
     async def _write(self) -> None:
         while True:

@@ -6,7 +6,11 @@ import threading
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
+from drained_fleet import FLEET as DRAINED_FLEET
+from drained_fleet import NOBODY, WEB
+from written_fleet import API, PLACES, web
 
 from xds.admin.server import AdminServer
 from xds.cli.main import main
@@ -81,3 +85,51 @@ def asked(xdsctl, plane):
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
     loop.close()
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    """A directory of three clusters in two regions, each with two endpoints that bear 100 requests a second."""
+
+    def write(*fleet_wide):
+        members = [
+            {"apiVersion": API, "kind": "MemberCluster", "metadata": {"name": name}, "spec": {"region": region, "zones": [zone]}}
+            for name, (region, zone) in PLACES.items()
+        ]
+        (tmp_path / "fleet.yaml").write_text(yaml.dump_all([*members, *fleet_wide]))
+        return tmp_path
+
+    for number, name in enumerate(PLACES, 1):
+        (tmp_path / name).mkdir()
+        manifests = web(name, number, **{"traffic.isthmus.dev/endpoint-capacity": "100"})
+        (tmp_path / name / "web.yaml").write_text(yaml.dump_all(manifests))
+    write()
+    return write
+
+
+@pytest.fixture
+def directory(tmp_path):
+    """Two clusters that export one service; a policy keeps the clients of each at home until its gate is open."""
+    for cluster, address, zone in (("east", "10.1.0.1", "eu-1"), ("west", "10.2.0.1", "us-1")):
+        (tmp_path / cluster).mkdir()
+        (tmp_path / cluster / "web.yaml").write_text(WEB.format(address=address, zone=zone))
+    policy = DRAINED_FLEET[DRAINED_FLEET.rindex("---") :]
+    (tmp_path / "fleet.yaml").write_text(DRAINED_FLEET.removesuffix(policy))
+    (tmp_path / "policy.txt").write_text(policy)
+    return tmp_path
+
+
+@pytest.fixture
+def run(xdsctl, directory):
+    """Run a command on the directory, without a control plane."""
+
+    def run(command, *arguments, **options):
+        words = [*command.split(), *arguments, "--clusters", directory]
+        return xdsctl(*words, "--admin-address", NOBODY, **options)
+
+    return run
+
+
+@pytest.fixture
+def with_policy(directory):
+    (directory / "policy.txt").rename(directory / "policy.yaml")

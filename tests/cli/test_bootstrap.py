@@ -3,10 +3,9 @@ import subprocess
 
 import pytest
 import yaml
+from envoy_binary import envoy_or_skip
 from google.protobuf import json_format
 
-from xds.cli.demo.envoy import find_envoy
-from xds.errors import ConfigurationError
 from xds.wire import POOL, envoy
 
 NODE = ("bootstrap", "--node", "web-1", "--cluster", "east", "--region", "eu", "--zone", "eu-1")
@@ -15,10 +14,7 @@ NODE = ("bootstrap", "--node", "web-1", "--cluster", "east", "--region", "eu", "
 @pytest.fixture
 def validate(tmp_path):
     """Have a real Envoy validate a bootstrap; returns what it said."""
-    try:
-        binary = find_envoy(None)
-    except ConfigurationError as error:
-        pytest.skip(str(error))
+    binary = envoy_or_skip()
 
     def run(text):
         path = tmp_path / "envoy.yaml"

@@ -1,86 +1,13 @@
-"""`xdsctl drain`, `undrain` and `gate` on a directory, with and without a control plane."""
-
-import signal
-from dataclasses import replace
+"""`xdsctl drain` and `undrain` on a directory, with and without a control plane."""
 
 import pytest
-import yaml
-from fake_plane import EAST, NOW_S
+from drained_fleet import NOBODY, interrupt, kept
 
-from xds.cli.carrying import World, listed, objections, rates
+from xds.cli.carrying import World, listed
 from xds.cli.offline import Offline
 from xds.cli.options import Duration, time_text
 from xds.cli.override_store import InDirectory
 from xds.errors import ChangedError
-from xds.wire import envoy
-
-WEB = """\
-apiVersion: v1
-kind: Service
-metadata: {{name: web, namespace: shop, annotations: {{traffic.isthmus.dev/endpoint-capacity: "100"}}}}
-spec: {{clusterIP: 10.96.0.1, ports: [{{name: http, port: 80}}]}}
----
-apiVersion: multicluster.x-k8s.io/v1beta1
-kind: ServiceExport
-metadata: {{name: web, namespace: shop}}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {{name: web-1, namespace: shop, labels: {{kubernetes.io/service-name: web}}}}
-addressType: IPv4
-ports: [{{name: http, port: 8080}}]
-endpoints: [{{addresses: [{address}], zone: {zone}}}]
-"""
-FLEET = """\
-apiVersion: traffic.isthmus.dev/v1alpha1
-kind: MemberCluster
-metadata: {name: east}
-spec: {region: eu, zones: [eu-1]}
----
-apiVersion: traffic.isthmus.dev/v1alpha1
-kind: MemberCluster
-metadata: {name: west}
-spec: {region: us, zones: [us-1, west]}
----
-apiVersion: traffic.isthmus.dev/v1alpha1
-kind: TrafficPolicy
-metadata: {name: web, namespace: shop}
-spec:
-  targetRefs: [{group: multicluster.x-k8s.io, kind: ServiceImport, name: web}]
-  tiers:
-  - {name: own, places: [{clusters: ["@own"]}]}
-  - {name: remote, gate: Manual, places: [{clusters: ["*"]}]}
-"""
-WEB_CLUSTER = "web.shop.svc.cluster.local:80"
-NOBODY = "127.0.0.1:1"
-
-
-@pytest.fixture
-def directory(tmp_path):
-    """Two clusters that export one service; a policy keeps the clients of each at home until its gate is open."""
-    for cluster, address, zone in (("east", "10.1.0.1", "eu-1"), ("west", "10.2.0.1", "us-1")):
-        (tmp_path / cluster).mkdir()
-        (tmp_path / cluster / "web.yaml").write_text(WEB.format(address=address, zone=zone))
-    policy = FLEET[FLEET.rindex("---") :]
-    (tmp_path / "fleet.yaml").write_text(FLEET.removesuffix(policy))
-    (tmp_path / "policy.txt").write_text(policy)
-    return tmp_path
-
-
-@pytest.fixture
-def run(xdsctl, directory):
-    """Run a command on the directory, without a control plane."""
-
-    def run(command, *arguments, **options):
-        words = [*command.split(), *arguments, "--clusters", directory]
-        return xdsctl(*words, "--admin-address", NOBODY, **options)
-
-    return run
-
-
-@pytest.fixture
-def with_policy(directory):
-    (directory / "policy.txt").rename(directory / "policy.yaml")
 
 
 @pytest.fixture
@@ -100,17 +27,6 @@ def pauses(monkeypatch):
 class Pauses:
     def __init__(self):
         self.seconds, self.acts = [], []
-
-
-def interrupt():
-    signal.raise_signal(signal.SIGINT)
-
-
-def kept(directory):
-    """Return name -> spec of the overrides."""
-    path = directory / ".overrides.yaml"
-    found = yaml.safe_load_all(path.read_text()) if path.exists() else ()
-    return {item["metadata"]["name"]: item["spec"] for item in found}
 
 
 def test_a_drain_and_back(run, directory):
@@ -361,65 +277,6 @@ def test_what_goes_on_changing_is_left(run, directory, monkeypatch):
     assert error.endswith("Error: cluster east: somebody else goes on changing its override; try again\n")
 
 
-def test_a_gate_is_opened_and_closed(run, directory, with_policy):
-    for _ in range(2):
-        said = run("gate close shop/web remote").stdout
-        assert said == "tier remote of shop/web is closed already: nothing has opened it\n"
-    said = run("gate open shop/web remote --reason drill").stdout
-    assert said.startswith("tier remote of shop/web is open (TrafficOverride gate-shop-web-remote-")
-    assert said.endswith(f"undo: xdsctl gate close shop/web remote --clusters {directory}\n")
-    ((name, spec),) = kept(directory).items()
-    assert spec == {"open": {"namespace": "shop", "policy": "web", "tier": "remote"}, "reason": "drill"}
-    assert (
-        run("gate open shop/web remote").stdout
-        == f"tier remote of shop/web is open already (TrafficOverride {name} in {directory}/.overrides.yaml)\n"
-    )
-    assert "tier remote of shop/web is closed" in run("gate close shop/web remote").stdout
-    assert kept(directory) == {}
-
-
-def test_a_gate_of_a_tier_is_opened_whatever_it_is_called(run, directory, with_policy):
-    policy = directory / "policy.yaml"
-    policy.write_text(policy.read_text().replace("name: remote", 'name: "step 2: US / remote"'))
-    run("gate open shop/web", "step 2: US / remote")
-    ((_, spec),) = kept(directory).items()
-    assert spec["open"]["tier"] == "step 2: US / remote"
-
-
-def test_others_are_told_if_the_gate_that_is_closed_is_not_open(run, directory, with_policy):
-    policy = directory / "policy.yaml"
-    last = "  - {name: last, gate: Closed, places: [{clusters: [west]}]}\n"
-    policy.write_text(policy.read_text().replace("  - {name: remote", f"{last}  - {{name: remote"))
-    run("gate open shop/web remote")
-    said = run("gate close shop/web last").stdout
-    assert said == "tier last of shop/web is closed already: nothing has opened it; open are: tier remote of shop/web\n"
-    assert "the gate of tier 'last' is Closed, which no override changes" in run("gate open shop/web last", exits=65).stderr
-    assert [spec["open"]["tier"] for spec in kept(directory).values()] == ["remote"]
-
-
-@pytest.mark.parametrize("word", ["open", "close"])
-@pytest.mark.parametrize(
-    ("gate", "said"),
-    [
-        ("shop/web remoet", "TrafficPolicy shop/web has no tier 'remoet'; did you mean 'remote'?"),
-        ("shop/wbe remote", "there is no TrafficPolicy shop/wbe in the fleet; did you mean 'web'?"),
-        ("east:shop/web remote", "there is no TrafficPolicy shop/web in east; namespace shop has none there"),
-    ],
-)
-def test_a_gate_that_does_not_exist(run, directory, with_policy, word, gate, said):
-    assert run(f"gate {word} {gate}", exits=65).stderr == f"Error: {said}\n"
-    assert kept(directory) == {}
-
-
-def test_a_gate_that_the_policy_has_open(run, directory, with_policy):
-    assert run("gate open shop/web own").stdout == "tier own of shop/web is open already, as the policy says\n"
-    assert (
-        "tier own of shop/web is open as the policy says, which no override changes"
-        in run("gate close shop/web own", exits=65).stderr
-    )
-    assert kept(directory) == {}
-
-
 def test_a_drain_behind_a_closed_gate_is_refused_until_it_is_open(run, with_policy):
     assert "BLACKHOLE: 100 % of the requests find nobody, from east/eu-1\n" in run("drain east", exits=1).stderr
     run("gate open shop/web remote")
@@ -451,69 +308,6 @@ def test_a_directory_of_live_clusters_does_not_know_what_they_could_carry(run, d
         (directory / name).rmdir()
     assert "no control plane answers at 127.0.0.1:1" in run("drain cluster=east", exits=2).stderr
     assert kept(directory) == {}
-
-
-@pytest.fixture
-def measured(asked, plane, directory, monkeypatch):
-    """Drain with a control plane of the same fleet, to which clients report loads: requests in 10 s."""
-    plane.take(Offline(directory).fleet)
-    plane.members = dict(plane.members)
-
-    def run(*arguments, requests, **options):
-        def report(issued, now_s):
-            stats = envoy.ClusterStats(cluster_name=WEB_CLUSTER)
-            stats.upstream_locality_stats.add(locality={"sub_zone": "east"}, total_issued_requests=issued)
-            plane.loads.report(1, EAST, {WEB_CLUSTER}, [stats], now_s=now_s)
-
-        plane.loads.join(1)
-        report(7, NOW_S)
-        monkeypatch.setattr("xds.cli.carrying.time.sleep", lambda _: report(requests, NOW_S + 10))
-        return asked("drain", "cluster=east", *arguments, "--clusters", directory, **options)
-
-    return run
-
-
-def test_loads_that_clients_report_count(measured, directory):
-    result = measured(requests=1500, exits=1)
-    assert result.stderr.startswith("measuring for 12 s what clients send; --load tells it instead\n")
-    assert "BREACH: west/us-1 gets 150 requests/s, and its endpoints bear 100\n" in result.stderr
-    assert "measuring" not in measured("--load", "shop/web=50", requests=1500).stderr
-
-
-def test_an_interrupt_while_loads_are_measured_says_that_nothing_has_changed(measured, directory, monkeypatch):
-    monkeypatch.setattr("xds.cli.carrying.World.measured", lambda _: interrupt())
-    assert measured(requests=900, exits=130).stderr.rstrip() == "nothing has been changed"
-    assert kept(directory) == {}
-
-
-def test_loads_that_the_rest_can_carry(measured):
-    assert "cluster east is drained" in measured(requests=900).stdout
-
-
-def test_loads_of_another_fleet_do_not_count(measured, plane):
-    plane.members["north"] = replace(plane.members["east"], name="north")
-    assert "measuring" not in measured(requests=1500).stderr
-
-
-def load(issued, at, cluster="web.shop.svc.cluster.local:80", view="a"):
-    moment = f"2026-11-25T08:00:{at:02}Z"
-    return {"view": view, "cluster": cluster, "localities": [{"issued": str(issued)}], "reported_at": moment}
-
-
-def test_rates_are_what_clients_reported_meanwhile():
-    before = [load(100, 0), load(10, 0, view="b"), load(5, 0, cluster="passthrough")]
-    after = [load(300, 10), load(60, 5, view="b"), load(50, 9, cluster="passthrough"), load(7, 9, view="new")]
-    assert rates(before, after) == {"shop/web": 30.0}
-    assert rates(after, after) == {}
-
-
-def test_a_panic_and_what_was_bad_before_are_no_objections():
-    def problem(kind, *, is_new):
-        return {"kind": kind, "message": "m", "is_new": is_new}
-
-    problems = [problem("panic", is_new=True), problem("blackhole", is_new=False), problem("sovereignty", is_new=True)]
-    services = [{"service": "s", "from": place, "problems": problems} for place in ("east/", "west/w")]
-    assert objections({"services": services}) == ["s: SOVEREIGNTY: m, from east, west/w"]
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("1h0.5s", 3600.5), ("0s", 0)])

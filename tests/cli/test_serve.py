@@ -12,7 +12,6 @@ import pytest
 import trustme
 
 from xds.cli.demo.envoy import http_get
-from xds.cli.serve import _make_visible
 from xds.wire import CLUSTER, envoy
 
 FREE = ("--xds-address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0")
@@ -232,8 +231,3 @@ def test_a_bad_file(xdsctl, tmp_path):
     assert (
         f"{file}:2: unknown key 'xdsAddresses'; did you mean 'xdsAddress'?" in xdsctl("serve", "--config", file, exits=65).stderr
     )
-
-
-def test_what_a_client_says_cannot_steer_the_console_log():
-    said = _make_visible(None, "info", {"event": "stream opened", "node": "a\x1b[2J\nforged", "number": 1})
-    assert said == {"event": "stream opened", "node": r"a\x1b[2J\nforged", "number": 1}

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from xds.discovery.live.hub import READ
-from xds.discovery.live.source import MEMBER_KINDS
+from xds.discovery.live.intake import MEMBER_KINDS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 

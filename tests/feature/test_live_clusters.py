@@ -32,8 +32,7 @@ async def clusters():
         put_endpoints(store, f"10.{index}.0.1")
     yield found
     for server in found.values():
-        server.silent = False
-        server.wake()
+        server.resume()
         await server.stop()
 
 

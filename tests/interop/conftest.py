@@ -1,11 +1,10 @@
 """Real Envoys, real backends and the real control plane; every process ends with its test, or with pytest."""
 
 import pytest
+from envoy_binary import envoy_or_skip
 from static_envoy import Http, running_plane
 
-from xds.cli.demo.envoy import find_envoy
 from xds.cli.demo.lab import EAST, Lab, sidecar
-from xds.errors import ConfigurationError
 
 
 def pytest_collection_modifyitems(items):
@@ -17,10 +16,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def envoy():
     """The Envoy binary."""
-    try:
-        return find_envoy()
-    except ConfigurationError as error:
-        pytest.skip(str(error))
+    return envoy_or_skip()
 
 
 @pytest.fixture(params=["delta", "sotw"])

@@ -1,6 +1,7 @@
 """Our second writing of Envoy's arithmetic against the tables of its documentation, and against a real Envoy."""
 
 import pytest
+from documented_loads import LOADS
 
 from xds.cli.demo.arithmetic import LocalityHealth, default_ladder, expected_shares, priority_loads, shares
 from xds.cli.demo.backends import Backends
@@ -18,24 +19,7 @@ def healthy(percent):
     return [LocalityHealth("any", 1, percent, 100)]
 
 
-@pytest.mark.parametrize(
-    ("percents", "loads"),
-    [
-        ((100, 100), [100, 0]),
-        ((72, 100), [100, 0]),
-        ((71, 100), [99, 1]),
-        ((50, 100), [70, 30]),
-        ((25, 100), [35, 65]),
-        ((0, 100), [0, 100]),
-        ((72, 72), [100, 0]),
-        ((71, 71), [99, 1]),
-        ((50, 50), [70, 30]),
-        ((25, 25), [50, 50]),
-        ((25, 25, 100), [35, 35, 30]),
-        ((25, 25, 20), [37, 35, 28]),  # the documentation rounds to 36, 36, 28
-        ((0, 0), [0, 0]),
-    ],
-)
+@pytest.mark.parametrize(("percents", "loads"), [*LOADS, ((0, 0), [0, 0])])
 def test_priorities_share_as_the_documentation_says(percents, loads):
     assert priority_loads([healthy(percent) for percent in percents]) == loads
 

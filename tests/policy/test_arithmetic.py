@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from documented_loads import LOADS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,23 +37,7 @@ def loads(tiers, panic=0, overprovisioning=140):
     return [one.load_percent for one in envoy_forecast(tiers, overprovisioning, panic).tiers]
 
 
-@pytest.mark.parametrize(
-    ("percents", "expected"),
-    [
-        ((100, 100), [100, 0]),
-        ((72, 100), [100, 0]),
-        ((71, 100), [99, 1]),
-        ((50, 100), [70, 30]),
-        ((25, 100), [35, 65]),
-        ((0, 100), [0, 100]),
-        ((72, 72), [100, 0]),
-        ((71, 71), [99, 1]),
-        ((50, 50), [70, 30]),
-        ((25, 25), [50, 50]),
-        ((25, 25, 100), [35, 35, 30]),
-        ((25, 25, 20), [37, 35, 28]),
-    ],
-)
+@pytest.mark.parametrize(("percents", "expected"), LOADS)
 def test_priorities_share_as_documented(percents, expected):
     assert loads(tiers_of(*percents)) == expected
 

@@ -23,7 +23,7 @@ from fleet_world import (
 from xds.model.events import FLEET, Delete, ObjectKey, Upsert
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.view import View
-from xds.policy import book as policy_book
+from xds.policy import targets as policy_targets
 from xds.policy.explanation import explain
 from xds.policy.ladder import Ladder
 from xds.problems import did_you_mean
@@ -71,7 +71,7 @@ def told(book):
 
 def test_names_that_are_near_are_looked_for_once(monkeypatch):
     looked = []
-    monkeypatch.setattr(policy_book, "did_you_mean", lambda word, known: looked.append(word) or did_you_mean(word, known))
+    monkeypatch.setattr(policy_targets, "did_you_mean", lambda word, known: looked.append(word) or did_you_mean(word, known))
     fleet = world(*(traffic_policy(f"p{number}", f"webb{number}") for number in range(9)))
     book = book_of(fleet)
     before = told(book)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleet_world import endpoint, endpoint_slice, export, fleet_of, make, member, service, traffic_policy
+from fleet_world import book_of, endpoint, endpoint_slice, export, fleet_of, make, member, service, traffic_policy
 
 from xds.policy.book import PolicyBook
 
@@ -24,9 +24,7 @@ def test_capacities_that_are_not_declared_are_told():
     refs = [{"group": "multicluster.x-k8s.io", "kind": "ServiceImport", "name": "web"}]
     policy = make("TrafficPolicy", "web", spec={"targetRefs": refs, "tiers": tiers})
     fleet = fleet_of(clusters, member("east", "eu"), member("west", "us"), policy)
-    book = PolicyBook()
-    book.refresh(fleet)
-    (problem,) = book.problems()
+    (problem,) = book_of(fleet).problems()
     assert (problem.code, problem.message) == (
         "XDS0605",
         "web.shop.svc.clusterset.local has no capacity in west, so its places weigh by their endpoints",
@@ -38,8 +36,7 @@ def test_what_is_not_declared_is_found_in_one_look_at_the_services(monkeypatch):
     tiers = [{"name": "all", "places": [{"clusters": ["*"]}], "weighBy": "Capacity"}]
     policies = [traffic_policy(name, name, tiers=tiers) for name in names]
     objects = [found for name in names for found in (service(name), endpoint_slice(name, [endpoint("10.1.0.1")]))]
-    book = PolicyBook()
-    book.refresh(fleet_of({"east": [*objects, *policies]}, member("east", "eu")))
+    book = book_of(fleet_of({"east": [*objects, *policies]}, member("east", "eu")))
     asked = []
     candidates = PolicyBook.candidates
     monkeypatch.setattr(PolicyBook, "candidates", lambda *about: asked.append(about) or candidates(*about))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from fleet_world import endpoint, endpoint_slice, export, fleet_of, make, member, node, service
+from fleet_world import book_of, endpoint, endpoint_slice, export, fleet_of, make, member, node, service
 
 from xds.model.events import Upsert
 from xds.model.service import CLUSTERSET, ServiceKey
 from xds.model.view import View
-from xds.policy.book import PolicyBook
 from xds.policy.destination_rules import outlier_spec, parse_duration
 from xds.policy.explanation import explain
 from xds.policy.istio_places import Parts
@@ -38,12 +37,6 @@ def world(*rules, exported=True, extra=(), places=PLACES):
         clusters[name] = [service("pay"), endpoint_slice("pay", endpoints), *([export("pay")] if exported else [])]
     clusters["east"] += rules
     return fleet_of(clusters, *(member(name, region) for name, (region, _) in places.items()), *extra)
-
-
-def book_of(fleet):
-    book = PolicyBook()
-    book.refresh(fleet)
-    return book
 
 
 def tiers(fleet, view=CLIENT, key=OWN):

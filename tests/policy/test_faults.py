@@ -323,7 +323,7 @@ def test_same_city_needs_two_clusters_in_a_region():
 
 def test_where_nothing_is_known_that_is_said():
     fleet = fleet_of({"bj1": []}, member("bj1"))
-    assert found(fleet.members, tiers=[tier("one", {"regions": ["beijing"]})])[0][2] == "no region is known"
+    assert found(fleet.members, tiers=[tier("one", {"regions": ["beijing"]})])[0][2] == "known regions: none"
     assert found(fleet.members, **strategy("RemoteDR"))[0][2] == "known regions: none"
 
 
@@ -337,6 +337,22 @@ def test_the_clients_own_place_is_nowhere_in_a_fleet_that_has_none(field):
     message = f"select nothing that there is: no {OWN_PLACES[field]} is known, so that nothing is in the client's"
     assert found(members, **alone) == [("spec.tiers", message, "something has to serve")]
     assert not found(members, tiers=[tier("own", {field: ["@own"]}), tier("all", EVERY)])
+
+
+def test_the_clients_own_place_and_one_that_is_nowhere_are_nothing_together():
+    members = fleet_of({}, member("east")).members
+    nowhere = {"clusterSelector": {"matchLabels": {"stage": "prod"}}}
+    message = "select nothing that there is: no zone is known, so that nothing is in the client's"
+    own = tier("own", nowhere, {"zones": ["@own"]})
+    assert found(members, tiers=[own]) == [("spec.tiers", message, "something has to serve")]
+    assert not found(members, tiers=[own, tier("all", EVERY)])
+
+
+def test_open_tiers_that_select_nothing_wait_for_any_of_their_places():
+    tiers = [tier("zone", {"zones": ["@own"]}), tier("region", {"regions": ["@own"]})]
+    policy = traffic_policy("web", SERVICE, tiers=tiers)
+    (fault,) = faults("", policy, Known(fleet_of({}, member("east")).members))
+    assert fault.awaited == (PlaceSpec(zones=["@own"]), PlaceSpec(regions=["@own"]))
 
 
 def test_a_tier_for_clusters_that_there_are_not_is_none_even_before_others(members):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 import pytest
-from fleet_world import endpoint, endpoint_slice, fleet_of, make, member, service, traffic_policy
+from fleet_world import book_of, endpoint, endpoint_slice, fleet_of, make, member, service, traffic_policy
 from flomesh_world import EAST, NORTH, WEST, gateway, imported, policy
 
 from xds.model.events import FLEET, Health, MemberState, Standing, Upsert
 from xds.model.service import ServiceKey
 from xds.model.view import Role, View
 from xds.policy.acceptance import Known
-from xds.policy.book import PolicyBook
 from xds.policy.explanation import explain
 from xds.policy.failures import failed, parsed
 
@@ -27,9 +26,7 @@ def world(*items, ready=(True, True)):
     own = [service("pay"), endpoint_slice("pay", [endpoint(f"10.1.0.{number}", zone="a") for number, _ in enumerate(ready, 1)])]
     fleet = fleet_of({"east": [*own, IMPORT, *items], "west": []}, member("east", "cn"), member("west", "us"))
     fleet.apply([Upsert("east", endpoint_slice("pay", endpoints))])
-    book = PolicyBook()
-    book.refresh(fleet)
-    return fleet, book
+    return fleet, book_of(fleet)
 
 
 def told(fleet, book, view=VIEW):

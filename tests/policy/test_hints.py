@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from fleet_world import endpoint, endpoint_slice, export, fleet_of, make, member, service
+from fleet_world import book_of, endpoint, endpoint_slice, export, fleet_of, make, member, service
 
 from xds.model.events import FLEET, Delete, ObjectKey, Upsert
 from xds.model.service import CLUSTERSET, Health, ServiceKey
 from xds.model.view import View
-from xds.policy.book import PolicyBook
 from xds.policy.explanation import explain
 
 PLACES = {"east": "r1", "north": "r1", "west": "r2"}
@@ -34,12 +33,6 @@ def world(own=None, *extra, exported=PLACES, weights=None):
             clusters[name].append(make("ServiceExport", "pay", metadata={"annotations": says}))
     clusters["east"] += extra
     return fleet_of(clusters, *(member(name, region) for name, region in PLACES.items()))
-
-
-def book_of(fleet):
-    book = PolicyBook()
-    book.refresh(fleet)
-    return book
 
 
 def tiers(fleet, view=CLIENT, key=OWN):

@@ -15,7 +15,7 @@ def test_delta_from_bytes_and_from_a_message():
         response_nonce="7",
         node=envoy.Node(id="n"),
     )
-    expected = DeltaRequest(CLUSTER, ("a", "b"), ("c",), {"a": "1"}, "7")
+    expected = DeltaRequest(CLUSTER, frozenset("ab"), frozenset("c"), {"a": "1"}, "7")
     for request in (parse_delta(message), parse_delta(message.SerializeToString())):
         assert request == expected
         assert request.node is not None
@@ -25,7 +25,7 @@ def test_delta_from_bytes_and_from_a_message():
 def test_sotw_from_bytes_and_from_a_message():
     message = envoy.DiscoveryRequest(type_url=CLUSTER, resource_names=["a"], version_info="v", response_nonce="7")
     for request in (parse_sotw(message), parse_sotw(message.SerializeToString())):
-        assert request == SotwRequest(CLUSTER, ("a",), "v", "7")
+        assert request == SotwRequest(CLUSTER, frozenset("a"), "v", "7")
         assert request.node is None
 
 

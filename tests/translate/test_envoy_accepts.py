@@ -9,10 +9,9 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+from envoy_binary import envoy_or_skip
 from golden_case import CASES, outcome
 
-from xds.cli.demo.envoy import find_envoy
-from xds.errors import ConfigurationError
 from xds.translate.gateway import NO_BACKEND
 from xds.wire import CLUSTER, ENDPOINT, LISTENER, ROUTE, envoy, pack, to_json, unpack
 
@@ -21,10 +20,7 @@ pytestmark = pytest.mark.interop
 
 @pytest.fixture(scope="session")
 def binary():
-    try:
-        return find_envoy()
-    except ConfigurationError as error:
-        pytest.skip(str(error))
+    return envoy_or_skip()
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if "proxyless" not in case])

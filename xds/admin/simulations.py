@@ -15,7 +15,7 @@ from xds.model.objects import ObjectMeta
 from xds.model.traffic_objects import DrainSpec, GateSpec, TrafficOverride, TrafficOverrideSpec, TrafficPolicy
 from xds.policy.failures import FailureError, every, parsed
 from xds.policy.simulation import Loads, Outcome, Rehearsal, World, cost, cross_region
-from xds.problems import did_you_mean
+from xds.problems import all_known, did_you_mean
 from xds.wire import POOL, admin
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _know(prices: Iterable[str], regions: set[str]) -> None:
     for price in prices:
         for region in price.split(">"):
             if region not in regions:
-                hint = did_you_mean(region, regions) or f"known regions: {', '.join(sorted(regions)) or 'none'}"
+                hint = did_you_mean(region, regions) or all_known("region", regions)
                 raise FailureError(f"price of {price!r}: there is no region {region!r}; {hint}")
 
 

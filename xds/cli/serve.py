@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from xds.cli.options import ADMIN_ADDRESS, XDS_ADDRESS, Address
-from xds.cli.output import count_services, note, plural, visible
+from xds.cli.output import count_services, note, plural
 from xds.errors import XdsError
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
-    from typing import Any
-
     from xds.app import ControlPlane
     from xds.config import Config
 
@@ -78,6 +75,7 @@ def serve(file: Path | None, **flags: object) -> None:
     Flags win over XDS_... variables, those over the file, and the file over the defaults. Manifests and
     certificates may change at any time.
     """
+    from xds.cli.log import configure_log
     from xds.config import MissingSettingError, load
 
     keys = {
@@ -99,7 +97,7 @@ def serve(file: Path | None, **flags: object) -> None:
     except MissingSettingError as error:
         raise click.UsageError(str(error), click.get_current_context()) from error
     is_console = config.log_format == "console" or (config.log_format == "auto" and sys.stderr.isatty())
-    _configure_log(config, is_console=is_console)
+    configure_log(config, is_console=is_console)
     asyncio.run(_serve(config, is_console=is_console))
 
 
@@ -196,32 +194,3 @@ def _log_ready(plane: ControlPlane) -> None:
         services=len(plane.services),
         problems=len(plane.problems()),
     )
-
-
-def _make_visible(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """See that what clients say (structlog's renderer writes it raw) neither steers the terminal nor forges lines."""
-    return {key: visible(value) if isinstance(value, str) else value for key, value in event.items()}
-
-
-def _configure_log(config: Config, *, is_console: bool) -> None:
-    import logging
-
-    import structlog
-
-    level = getattr(logging, config.log_level.upper())
-    processors: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_console else "iso", utc=not is_console),
-    ]
-    if is_console:
-        colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-        processors += [_make_visible, structlog.dev.ConsoleRenderer(colors=colors)]
-    else:
-        processors += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    structlog.configure(
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-    )
-    logging.basicConfig(level=max(level, logging.WARNING), format="%(name)s: %(message)s", stream=sys.stderr)

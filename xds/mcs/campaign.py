@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -13,7 +13,7 @@ from xds.mcs.lease import RENEW_S, Candidate, Lease
 from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 NAMESPACE: Final = "isthmus-system"
 """Of all our leases."""
@@ -57,8 +57,20 @@ class Campaign:
         """Whether this replica may write."""
         return self._candidate.leads(asyncio.get_running_loop().time())
 
-    async def run(self) -> None:
-        """Get the lease, and keep it, until cancelled."""
+    async def run(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Get the lease and keep it until cancelled, then give it up.
+
+        Args:
+            write: runs beside it, and writes while this replica leads.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep())
+                tasks.create_task(write())
+        finally:
+            await self._resign()
+
+    async def _keep(self) -> None:
         while True:
             led, before = self.leads, self.error
             try:
@@ -73,7 +85,7 @@ class Campaign:
                 self._on_won()
             await asyncio.sleep(RENEW_S)
 
-    async def resign(self) -> None:
+    async def _resign(self) -> None:
         """Give it up, so that others need not wait."""
         if self.leads:
             try:

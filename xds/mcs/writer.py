@@ -134,12 +134,7 @@ class Writer:
 
     async def run(self) -> None:
         """Write until cancelled; then the lease is given up."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._campaign.run())
-                tasks.create_task(self._write())
-        finally:
-            await self._campaign.resign()
+        await self._campaign.run(self._write)
 
     def _take_over(self) -> None:
         _log.info("writing in cluster", cluster=self.cluster)

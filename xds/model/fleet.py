@@ -6,11 +6,12 @@ owned by one task.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from xds.model import gateway_objects, objects
 from xds.model.assembly import Assembly
+from xds.model.catalog import Catalog
 from xds.model.cluster import Cluster
 from xds.model.events import (
     FLEET,
@@ -21,30 +22,28 @@ from xds.model.events import (
     Health,
     MemberState,
     ObjectKey,
-    PortPlace,
     Recovering,
     Remember,
     Standing,
     Synced,
     Upsert,
 )
-from xds.model.gateways import leads_elsewhere, with_gateways
+from xds.model.gateways import leads_elsewhere
 from xds.model.hints import INTERNAL_POLICY
 from xds.model.istio_objects import DestinationRule
 from xds.model.karmada_objects import MultiClusterService
+from xds.model.lending import Lending
 from xds.model.membership import Membership
 from xds.model.remotes import Remotes
-from xds.model.service import CLUSTERSET, Locality, Service, ServiceKey
-from xds.model.sharing import Sharing, share, unserved
+from xds.model.service import CLUSTERSET, Service, ServiceKey
+from xds.model.sharing import Sharing, Sharings
 from xds.model.slices import owner_of
 from xds.model.traffic_objects import TrafficOverride, TrafficPolicy
 from xds.model.unowned import unowned_slices
-from xds.model.widening import Targets, widened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from xds.model.events import Recovery
     from xds.model.flomesh import Remote
     from xds.model.imports import Import
     from xds.model.members import Member
@@ -87,22 +86,12 @@ class Fleet:
     def __init__(self) -> None:
         self._clusters: dict[str, Cluster] = {}
         self._membership = Membership()
-        self._services: dict[ServiceKey, Service] = {}
-        """What clients are told."""
+        self._catalog = Catalog()
         self._remotes = Remotes()
-        self._assembly = Assembly(self._clusters, self._membership, self._remotes, self.sharing)
-        self._order: list[ServiceKey] | None = None
-        """The keys of the services, sorted; None when one was added or removed."""
-        self._shared_names: set[tuple[str, str]] = set()
-        """(namespace, name) that a MultiClusterService has."""
-        self._targets = Targets()
+        self._sharings = Sharings(self._membership)
+        self._assembly = Assembly(self._clusters, self._membership, self._remotes, self._sharings.of)
+        self._lending = Lending(self._assembly.own, self._catalog.services, self._membership, self._sharings, self._remotes)
         self._rules: dict[tuple[str, ObjectKey], DestinationRule] = {}
-        self._sharing_problems: dict[ServiceKey, tuple[Problem, ...]] = {}
-        """Of services that are shared, beside those that they have alone."""
-        self._recovering: dict[tuple[str, str], dict[tuple[int, Locality], Recovery]] = {}
-        """(namespace, name) of services -> their places that are well again."""
-        self._recovered: set[ServiceKey] = set()
-        """Services of which that has changed."""
         self._dirty: set[ServiceKey] = set()
         self._given_anew: set[ServiceKey] = set()
         """Clusters' services that stay as they are, but may be lent something else."""
@@ -125,7 +114,7 @@ class Fleet:
     @property
     def services(self) -> Mapping[ServiceKey, Service]:
         """Every service: each cluster's own and those of the cluster set."""
-        return self._services
+        return self._catalog.services
 
     @property
     def imports(self) -> Mapping[ServiceKey, Import]:
@@ -163,16 +152,11 @@ class Fleet:
 
     def sharing(self, namespace: str, name: str) -> Sharing | None:
         """Return how the Services of a name are shared, by a MultiClusterService; None if they are not."""
-        if (namespace, name) not in self._shared_names:
-            return None
-        item = self._clusters[FLEET].items.get(ObjectKey(SHARING, namespace, name))
-        return Sharing.of(item, self.known) if isinstance(item, MultiClusterService) else None
+        return self._sharings.of(namespace, name)
 
     def sharings(self) -> Iterator[Sharing]:
-        """Yield how Services are shared, by namespace and name."""
-        for item in self._of(FLEET, MultiClusterService):
-            if sharing := Sharing.of(item, self.known):
-                yield sharing
+        """Return how Services are shared, by namespace and name."""
+        return iter(self._sharings)
 
     def policies(self) -> Iterator[tuple[str, TrafficPolicy]]:
         """Yield (cluster that holds it, or FLEET; object) of every TrafficPolicy whose clients are members'."""
@@ -193,17 +177,12 @@ class Fleet:
         """True if some service wants endpoints on the client's own node first, or no others."""
         return any(
             service.traffic_distribution == "PreferSameNode" or INTERNAL_POLICY in service.hints
-            for service in self._services.values()
+            for service in self.services.values()
         ) or any(item.looks_at_nodes for item in self._rules.values())
 
     def visible(self, cluster: str) -> Iterator[Service]:
         """Return the services that clients in a member may use, or for "" those of the cluster set; in order of their keys."""
-        if self._order is None:
-            self._order = sorted(self._services)
-        for key in self._order:
-            service = self._services[key]
-            if service.is_visible(cluster):
-                yield service
+        return self._catalog.visible(cluster)
 
     def gateways(self, cluster: str) -> tuple[gateway_objects.Gateway, ...]:
         """Return the Gateways of a member, in order of namespace and name."""
@@ -223,24 +202,19 @@ class Fleet:
                 events.append(Health(name, one.state, one.reason, one.standing))
             events += [Aliases(name, one.aliases)] if one.aliases else []
             events += [Doubt(name, one.doubted)] if one.doubted else []
-        places = {PortPlace(*name, *at): one for name, found in self._recovering.items() for at, one in found.items()}
+        places = self._catalog.recovering
         return [*events, *map(Synced, self._membership.synced), *([Recovering(places)] if places else [])]
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the objects as they stand; nothing of a cluster that is read for the first time."""
         reading = self._membership.reading
         kept = (problem for found in self._assembly.problems.values() for problem in found)
-        members = self._membership.problems()
         # Which names are near depends on all Services of the namespace: found when asked for.
         owners = {key: self._clusters[key.scope].slices[key.namespace, key.name].values() for key in self._assembly.unowned}
-        shared = (problem for found in self._sharing_problems.values() for problem in found)
-        sharings = self.sharings() if FLEET in self._membership.synced else ()
-        sharing = (problem for one in sharings for problem in one.problems(self.members, self._assembly.own, reading))
-        passed_over = (problem for item in self._of(FLEET, MultiClusterService) for problem in unserved(item))
-        unowned = unowned_slices(owners, self._services)
-        of_clusters = (*kept, *shared, *self._remotes.problems(), *unowned)
+        unowned = unowned_slices(owners, self.services)
+        of_clusters = (*kept, *self._lending.problems(), *self._remotes.problems(), *unowned)
         told = (problem for problem in of_clusters if problem.ref is None or problem.ref.cluster not in reading)
-        return (*members, *sharing, *passed_over, *told)
+        return (*self._membership.problems(), *self._sharings.problems(self._assembly.own), *told)
 
     # Writing
 
@@ -264,7 +238,7 @@ class Fleet:
                 case Remember():
                     self._remember(event)
                 case Recovering():
-                    self._recover(event)
+                    self._catalog.recover(event, self.members)
                 case Doubt():
                     cluster = self._cluster(event.cluster)
                     self._dirty.update(ServiceKey(*name, event.cluster) for name in cluster.doubted ^ event.services)
@@ -273,10 +247,11 @@ class Fleet:
         self._members_changed = False
         remotes = self._remotes.rebuild(self._clusters, self.known)
         self._dirty |= remotes
-        endpoints, services = self._rebuild_services()
+        self._rebuild_services()
+        endpoints, services = self._catalog.take_changes()
         gateways, self._gateways_changed = self._gateways_changed, False
         policies, self._policies_changed = self._policies_changed or bool(remotes), False
-        return FleetChange(frozenset(endpoints), frozenset(services), gateways, members, policies)
+        return FleetChange(endpoints, services, gateways, members, policies)
 
     def _take_state(self, told: Health) -> None:
         cluster = self._cluster(told.cluster)
@@ -295,14 +270,6 @@ class Fleet:
         for item in told.accepted:  # it may be in force, and name other Services than the policy does now
             self._take_targets(told.cluster, ObjectKey(POLICY, item.metadata.namespace, item.metadata.name), item)
 
-    def _recover(self, told: Recovering) -> None:
-        """Take which places are well again."""
-        before, self._recovering = self._recovering, {}
-        for place, recovery in told.places.items():
-            self._recovering.setdefault((place.namespace, place.service), {})[place.port, place.locality] = recovery
-        names = {name for name in before.keys() | self._recovering.keys() if before.get(name) != self._recovering.get(name)}
-        self._recovered.update(ServiceKey(*name, scope) for name in names for scope in (CLUSTERSET, *self.members))
-
     def _cluster(self, name: str) -> Cluster:
         return self._clusters.setdefault(name, Cluster(name))
 
@@ -312,7 +279,7 @@ class Fleet:
         self._remotes.touch(cluster, key)
         self._dirty |= touched.services
         if key.kind == SHARING:
-            (self._shared_names.discard if item is None else self._shared_names.add)((key.namespace, key.name))
+            self._sharings.put(key, item)
             self._dirty_everywhere(key.namespace, key.name)
         if key.kind in WIDENING:
             self._take_targets(cluster, key, item)
@@ -322,7 +289,7 @@ class Fleet:
                 self._rules[cluster, key] = item
         self._policies_changed |= key.kind in {RULE, OVERRIDE} or (key.kind == POLICY and _said(old) != _said(item))
         if touched.namespace and cluster != FLEET:  # nobody imports there
-            self._dirty.update(found for found in self._clusterset() if found.namespace == touched.namespace)
+            self._dirty.update(found for found in self._catalog.of_scope(CLUSTERSET) if found.namespace == touched.namespace)
         if touched.everything:
             self._dirty_all_of(cluster)
         self._members_changed |= touched.members
@@ -334,20 +301,17 @@ class Fleet:
         Args:
             in_force: returns of (holder, namespace, name) of a policy the version that is in force.
         """
-        for holder, names in self._targets.keep(in_force).items():
+        for holder, names in self._lending.targets.keep(in_force).items():
             self._give_anew(holder, names)
 
     def _take_targets(self, holder: str, key: ObjectKey, item: objects.KubernetesObject | None) -> None:
         """Take which Services a policy names."""
-        self._give_anew(holder, self._targets.put(holder, key, item))
+        self._give_anew(holder, self._lending.targets.put(holder, key, item))
 
     def _give_anew(self, holder: str, names: Iterable[tuple[str, str]]) -> None:
         """Look anew at what the Services of some names are given, in all clusters that policies of a holder are for."""
         governed = self._clusters.keys() - {FLEET} if holder == FLEET else (holder,)
         self._given_anew.update(ServiceKey(*name, one) for name in names for one in governed)
-
-    def _clusterset(self) -> Iterator[ServiceKey]:
-        return (key for key in self._services if key.scope == CLUSTERSET)
 
     def _dirty_copies(self) -> None:
         """Make anew what copies of other clusters' slices are part of."""
@@ -357,17 +321,11 @@ class Fleet:
                 if any(owner_of(item).source for item in slices.values()):
                     self._dirty.add(ServiceKey(namespace, service, name))
 
-    def _dirty_sharings(self, names: frozenset[str]) -> None:
-        """Make anew what is shared by or with clusters that go by one of some names."""
-        for item in self._of(FLEET, MultiClusterService):
-            if not names.isdisjoint((*item.spec.providers, *item.spec.consumers)):
-                self._dirty_everywhere(item.metadata.namespace, item.metadata.name)
-
     def _dirty_everywhere(self, namespace: str, name: str) -> None:
         self._dirty.update(ServiceKey(namespace, name, cluster) for cluster in self._clusters if cluster != FLEET)
 
     def _dirty_all_of(self, cluster: str) -> None:
-        self._dirty.update(key for key in self._services if key.scope == cluster)
+        self._dirty.update(self._catalog.of_scope(cluster))
 
     def _rebuild_members(self) -> bool:
         moved, sources, names = self._membership.rebuild(self._clusters)
@@ -375,21 +333,19 @@ class Fleet:
             self._dirty_copies()
             self._remotes.rename(self.known)
             self._given_anew.update(key for key, remote in self.remotes.items() if leads_elsewhere(remote))
-        if names:
-            self._dirty_sharings(names)
+        for shared in self._sharings.naming(names):
+            self._dirty_everywhere(*shared)
         self._remotes.move(moved)
         for name in moved:
             self._dirty_all_of(name)
-            self._dirty.update(self._clusterset())
+            self._dirty.update(self._catalog.of_scope(CLUSTERSET))
             # A declared member may have told nothing yet; asking the mapping for it would make it a cluster to wait for.
             if (cluster := self._clusters.get(name)) is not None:
                 self._dirty.update(ServiceKey(key.namespace, key.name, name) for key in cluster.items if key.kind == "Service")
         return bool(moved)
 
-    def _rebuild_services(self) -> tuple[set[ServiceKey], set[ServiceKey]]:
-        """Make the dirty services anew; return those with new endpoints only, and those with more changed."""
-        endpoints: set[ServiceKey] = set()
-        services: set[ServiceKey] = set()
+    def _rebuild_services(self) -> None:
+        """Make the dirty services anew."""
         dirty, self._dirty = self._dirty, set()
         own = {key for key in dirty if key.scope != CLUSTERSET}
         merged = dirty - own
@@ -400,62 +356,10 @@ class Fleet:
                 self._assembly.own.pop(key, None)
             merged.add(ServiceKey(key.namespace, key.name, CLUSTERSET))
         for key in sorted(merged):
-            self._put(key, self._assembly.merged(key), endpoints, services)
+            self._catalog.put(key, self._assembly.merged(key))
         given, self._given_anew = self._given_anew, set()
-        for key in sorted(self._depending(own, merged) | given):
-            self._put(key, self._given(key), endpoints, services)
-        for key in self._recovered & self._services.keys():
-            self._put(key, self._services[key], endpoints, services)
-        self._recovered.clear()
-        return endpoints - services, services
-
-    def _put(self, key: ServiceKey, new: Service | None, endpoints: set[ServiceKey], services: set[ServiceKey]) -> None:
-        old = self._services.pop(key, None)
-        if new is not None:
-            recovering = self._recovering.get((key.namespace, key.name), {})
-            new = self._services[key] = replace(new, recovering=recovering) if new.recovering != recovering else new
-        if old is None or new is None:
-            if old is not new:
-                services.add(key)
-                self._order = None
-        elif _shape(old) != _shape(new):
-            services.add(key)
-        elif _reach(old) != _reach(new):
-            endpoints.add(key)
-
-    def _depending(self, own: set[ServiceKey], merged: set[ServiceKey]) -> set[ServiceKey]:
-        """Return clusters' services, with those that are given what others have: shared, or named by a policy."""
-        found = set(own)
-        for namespace, name in {(key.namespace, key.name) for key in merged} & self._targets.names:
-            found.update(ServiceKey(namespace, name, one) for one in self.members if self._targets.has(namespace, name, one))
-        for namespace, name in {(key.namespace, key.name) for key in own} & self._shared_names:
-            if sharing := self.sharing(namespace, name):
-                found.update(ServiceKey(namespace, name, cluster) for cluster in self.members if sharing.consumes(cluster))
-        return found
-
-    def _given(self, key: ServiceKey) -> Service | None:
-        """Return what clients in a cluster are given under its service's name."""
-        found = self._shared(key)
-        if found is not None and self._targets.has(key.namespace, key.name, key.scope):
-            found = widened(found, self._services.get(ServiceKey(key.namespace, key.name, CLUSTERSET)))
-        remote = self.remotes.get(key)
-        if remote is None or not leads_elsewhere(remote) or key.scope not in self.members:
-            return found
-        return with_gateways(found, remote, self.members)
-
-    def _shared(self, key: ServiceKey) -> Service | None:
-        """Return a cluster's own service, with what a MultiClusterService gives it."""
-        own, sharing = self._assembly.own.get(key), self.sharing(key.namespace, key.name)
-        self._sharing_problems.pop(key, None)
-        if own is None or sharing is None or not sharing.consumes(key.scope):
-            return own
-        keys = {name: ServiceKey(key.namespace, key.name, name) for name in self.members if name != key.scope}
-        others = {name: self._assembly.own[other] for name, other in keys.items() if other in self._assembly.own}
-        told = {name for name in self.members if self._membership.source(name)[1]}
-        service, problems = share(own, sharing, others, told)
-        if problems:
-            self._sharing_problems[key] = problems
-        return service
+        for key in sorted(self._lending.depending(own, merged) | given):
+            self._catalog.put(key, self._lending.given(key))
 
     def _of(self, cluster: str, kind: type[Kind]) -> Iterator[Kind]:
         return self._clusters[cluster].of(kind) if cluster in self._clusters else iter(())
@@ -464,18 +368,3 @@ class Fleet:
 def _said(item: objects.KubernetesObject | None) -> object:
     """Return what counts of a policy: conditions are written into it, too, and change nothing."""
     return (item.spec, item.metadata.uid, item.metadata.age) if isinstance(item, TrafficPolicy) else None
-
-
-def _shape(service: Service) -> tuple[object, ...]:
-    """Return everything but endpoints and origins: what a change of needs more than the fast lane."""
-    names = (service.ports, service.vips, service.visible_in, service.age)
-    said = (service.hints, service.export_weights, service.traffic_distribution, service.capacities)
-    given = (service.has_copies, service.has_gateways, service.resolved, service.keeps_clients)
-    # What is resolved stands in the cluster itself.
-    inside = tuple(service.endpoints[port] for port in sorted(service.resolved))
-    return (*names, *said, *given, inside, service.headless)
-
-
-def _reach(service: Service) -> tuple[object, ...]:
-    """Return what the fast lane is for."""
-    return (service.endpoints, service.has_degraded, service.widened_by, service.recovering)

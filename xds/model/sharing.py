@@ -10,15 +10,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from xds.model.events import FLEET, ref_of
+from xds.model.karmada_objects import MultiClusterService
 from xds.model.service import Service, ServiceKey
 from xds.model.union import union
 from xds.problems import Problem, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
-    from xds.model.karmada_objects import MultiClusterService
+    from xds.model.events import ObjectKey
     from xds.model.members import Member
+    from xds.model.membership import Membership
+    from xds.model.objects import KubernetesObject
     from xds.model.service import Endpoint, Port
 
 
@@ -93,7 +97,7 @@ class Sharing:
             yield Problem("XDS0209", message, ref, hint="no gateway leads there; they are left out for those clients")
 
 
-def unserved(item: MultiClusterService) -> Iterator[Problem]:
+def _unserved(item: MultiClusterService) -> Iterator[Problem]:
     """Yield what is passed over of an object as it is."""
     if "LoadBalancer" in item.spec.types:
         message, hint = (
@@ -104,6 +108,58 @@ def unserved(item: MultiClusterService) -> Iterator[Problem]:
             message = "its type LoadBalancer is not served; what it shares by its type CrossCluster is"
             hint = "nothing has to be done: a load balancer outside is Karmada's"
         yield Problem("XDS0219", message, ref_of(FLEET, item), "spec.types", hint)
+
+
+class Sharings:
+    """All MultiClusterServices of the fleet.
+
+    Args:
+        membership: by whose names they name clusters.
+    """
+
+    def __init__(self, membership: Membership) -> None:
+        self._items: dict[tuple[str, str], MultiClusterService] = {}
+        self._membership = membership
+
+    @property
+    def names(self) -> AbstractSet[tuple[str, str]]:
+        """(namespace, name) that one has."""
+        return self._items.keys()
+
+    def put(self, key: ObjectKey, item: KubernetesObject | None) -> None:
+        """Take one as it is now, None for one that is gone."""
+        if isinstance(item, MultiClusterService):
+            self._items[key.namespace, key.name] = item
+        else:
+            self._items.pop((key.namespace, key.name), None)
+
+    def of(self, namespace: str, name: str) -> Sharing | None:
+        """Return how the Services of a name are shared; None if they are not."""
+        item = self._items.get((namespace, name))
+        return Sharing.of(item, self._membership.known) if item else None
+
+    def __iter__(self) -> Iterator[Sharing]:
+        """Yield how Services are shared, by namespace and name."""
+        for name in sorted(self._items):
+            if sharing := self.of(*name):
+                yield sharing
+
+    def naming(self, clusters: AbstractSet[str]) -> Iterator[tuple[str, str]]:
+        """Yield (namespace, name) of those that name one of some clusters."""
+        for name, item in self._items.items():
+            if not clusters.isdisjoint((*item.spec.providers, *item.spec.consumers)):
+                yield name
+
+    def problems(self, services: Mapping[ServiceKey, Service]) -> Iterator[Problem]:
+        """Yield what is wrong with the objects as the fleet stands.
+
+        Args:
+            services: what each cluster has of its own.
+        """
+        for sharing in self if FLEET in self._membership.synced else ():  # a member may be told after those who name it
+            yield from sharing.problems(self._membership.members, services, self._membership.reading)
+        for _, item in sorted(self._items.items()):
+            yield from _unserved(item)
 
 
 class Shared(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -15,7 +15,7 @@ from xds.model.traffic_objects import ANY, OWN, PlaceSpec
 from xds.policy.places import KINDS, Place
 from xds.policy.reading import tiers_of
 from xds.policy.strategies import lacks
-from xds.problems import did_you_mean
+from xds.problems import all_known, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -202,6 +202,7 @@ def _sovereignty(spec: TrafficPolicySpec, known: Known) -> Iterator[Fault]:
 def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
     names: dict[str, int] = {}
     before: list[PlaceSpec] = []
+    opened: list[_Lack | None] = []
     for index, tier in enumerate(tiers):
         at = f"spec.tiers[{index}]"
         if (first := names.setdefault(tier.name, index)) != index:
@@ -209,7 +210,11 @@ def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
             yield Fault(f"{at}.name", "two tiers have one name", hint)
         if not index and tier.gate != "Open":
             yield Fault(f"{at}.gate", f"the first tier is {tier.gate}", "something has to serve: gate a later one")
-        yield from _places(tier, f"{at}.places", known)
+        wrong = [fault for number, place in enumerate(tier.places) for fault in _place(place, f"{at}.places[{number}]", known)]
+        yield from wrong
+        lacks = [None if wrong else _lack(place, known) for place in tier.places]
+        yield from _selects_nothing(tier, f"{at}.places", lacks)
+        opened += lacks if tier.gate == "Open" else ()
         if tier.places and all(any(covers(wide, place) for wide in before) for place in tier.places):
             hint = "an endpoint belongs to the first tier that takes its place: put this one before, or narrow those"
             yield Fault(f"{at}.places", f"earlier tiers take everything that tier {tier.name!r} selects", hint)
@@ -218,31 +223,47 @@ def _tiers(tiers: list[TierSpec], known: Known) -> Iterator[Fault]:
         if tier.weights and tier.weigh_by != "Endpoints":
             yield Fault(f"{at}.weighBy", "a tier has either weights or weighBy", "take one of them out")
         yield from _weights(tier.weights, tier.places, f"{at}.weights", known)
-    opened = [place for tier in tiers if tier.gate == "Open" for place in tier.places]
-    lacks = [_lack(place, known) for place in opened]
-    if opened and all(lacks):
-        message, awaited = next(filter(None, lacks))
-        yield Fault("spec.tiers", f"select nothing that there is: {message}", "something has to serve", awaited=(awaited,))
+    nothing = _if_all_lack(opened)
+    if own := [lack.message for lack in nothing if lack.is_of_clients]:
+        awaited = tuple(lack.awaited for lack in nothing)
+        yield Fault("spec.tiers", f"select nothing that there is: {own[0]}", "something has to serve", awaited=awaited)
 
 
-def _lack(place: PlaceSpec, known: Known) -> tuple[str, PlaceSpec] | None:
-    """Return why nothing is at a client's own place, and what would have to be there; None if something may be."""
+class _Lack(NamedTuple):
+    """Why nothing is at a place, wherever the client is."""
+
+    message: str
+    awaited: PlaceSpec
+    """What would have to be there."""
+    is_of_clients: bool = False
+    """It is the clients' own place that is nowhere: a tier for that does no harm beside others that select something."""
+
+
+def _lack(place: PlaceSpec, known: Known) -> _Lack | None:
+    """Return why nothing is at a place; None if something may be."""
+    if known.members and not known.may_hold(place):
+        return _Lack("no cluster of the fleet is at such a place", place)
     for what in ("region", "zone"):
         if getattr(place, f"{what}s") == [OWN] and not known.names(what):
-            return f"no {what} is known, so that nothing is in the client's", replace(PlaceSpec(), **{f"{what}s": [OWN]})
+            own = replace(PlaceSpec(), **{f"{what}s": [OWN]})
+            return _Lack(f"no {what} is known, so that nothing is in the client's", own, is_of_clients=True)
     return None
 
 
-def _places(tier: TierSpec, at: str, known: Known) -> Iterator[Fault]:
-    found = [fault for index, place in enumerate(tier.places) for fault in _place(place, f"{at}[{index}]", known)]
-    yield from found
-    if found or not known.members or any(map(known.may_hold, tier.places)):
-        return
-    hint = "of one place, every field that is given must hold: write two places to mean either of two"
-    if all(place == PlaceSpec(cluster_selector=place.cluster_selector) for place in tier.places):
-        hint = "give MemberClusters such labels, or select by what they have"
-    message = f"tier {tier.name!r} selects nothing: no cluster of the fleet is at such a place"
-    yield Fault(at, message, hint, awaited=tuple(tier.places))
+def _if_all_lack(lacks: list[_Lack | None]) -> list[_Lack]:
+    """Return why there is nothing at any of some places; nothing if something may be at one."""
+    found = [lack for lack in lacks if lack]
+    return found if len(found) == len(lacks) else []
+
+
+def _selects_nothing(tier: TierSpec, at: str, lacks: list[_Lack | None]) -> Iterator[Fault]:
+    """Yield that nothing is at any place of a tier; of clients' own places that is told if no open tier selects anything else."""
+    nothing = _if_all_lack(lacks)
+    if nothing and not any(lack.is_of_clients for lack in nothing):
+        hint = "of one place, every field that is given must hold: write two places to mean either of two"
+        if all(place == PlaceSpec(cluster_selector=place.cluster_selector) for place in tier.places):
+            hint = "give MemberClusters such labels, or select by what they have"
+        yield Fault(at, f"tier {tier.name!r} selects nothing: {nothing[0].message}", hint, awaited=tuple(tier.places))
 
 
 def _weights(weights: list[WeightSpec], places: list[PlaceSpec], at: str, known: Known) -> Iterator[Fault]:
@@ -289,7 +310,7 @@ def _name(name: str, what: str, at: str, known: Known) -> Iterator[Fault]:
     if name == OWN or (name == ANY and what == "cluster") or known.has(what, name):
         return
     there = known.names(what)
-    hint = f"known {what}s: {', '.join(sorted(there))}" if there else f"no {what} is known"
+    hint = all_known(what, there)
     if name == ANY:
         hint = f"leave the {what}s out to mean all"
     elif name.startswith("@"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from xds.model.events import FLEET, ref_of
 from xds.policy.reading import tiers_of
 from xds.policy.tiers import is_within
-from xds.problems import Problem, did_you_mean
+from xds.problems import Problem, all_known, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -177,5 +177,5 @@ def _drain_problems(place: DrainSpec, ref: Ref, known: Known) -> Iterator[Proble
         name = getattr(place, what)
         if name and not known.has(what, name):
             there = known.names(what)
-            hint = did_you_mean(name, there) or f"known {what}s: {', '.join(sorted(there)) or 'none'}"
+            hint = did_you_mean(name, there) or all_known(what, there)
             yield Problem("XDS0604", f"there is no {what} {name!r}", ref, f"spec.drain.{what}", hint)

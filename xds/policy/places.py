@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from xds.errors import XdsError
-from xds.problems import did_you_mean
+from xds.problems import all_known, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +51,7 @@ class Place:
         """Raise NoPlaceError if it is not among those that are known."""
         there = {one.name for one in known if one.kind == self.kind}
         if self.name not in there:
-            hint = did_you_mean(self.name, there) or f"known {self.kind}s: {', '.join(sorted(there)) or 'none'}"
+            hint = did_you_mean(self.name, there) or all_known(self.kind, there)
             raise NoPlaceError(f"there is no {self.kind} {self.name!r}; {hint}")
 
 

@@ -9,7 +9,7 @@ from xds.policy.destination_rules import NETWORK_LABEL, is_followed, parse_durat
 from xds.policy.hints import Exports, apart_note
 from xds.policy.istio_places import Parts, is_region, label_of, labelled, missing
 from xds.policy.notes import DIFFERS, NO_TARGET, NOT_FOLLOWED, Note
-from xds.problems import did_you_mean
+from xds.problems import all_known, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -146,8 +146,7 @@ class _Places(NamedTuple):
         for what, name in (one for one in places if one and one in self.missing and self.known):
             assert self.known is not None, "else nothing would be missing"
             there = self.known.names(what)
-            few = f"known {what.rpartition('/')[2]}s: {', '.join(sorted(there))}" if there else ""
-            return did_you_mean(name, there) or few
+            return did_you_mean(name, there) or all_known(what.rpartition("/")[2], there)
         return ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xds.model.traffic_objects import ANY, OWN, Gate, PlaceSpec, StrategySpec, TierSpec, WeightSpec
-from xds.problems import did_you_mean
+from xds.problems import all_known, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -36,14 +36,13 @@ def lacks(strategy: StrategySpec, members: Mapping[str, Member]) -> Iterator[Lac
     regions: dict[str, int] = {}
     for member in members.values():
         regions[member.region] = regions.get(member.region, 0) + 1
-    named = ", ".join(sorted(filter(None, regions))) or "none"
     match strategy.type:
         case "SameCityActiveActive":
             if not any(count > 1 for region, count in regions.items() if region):
                 message = "SameCityActiveActive needs a region with two clusters, and no region of the fleet has them"
                 yield Lack("", message, "declare the regions of the clusters in their MemberClusters, or use Nearest")
         case "TwoSitesThreeCenters" | "RemoteDR":
-            yield from _of_cities(strategy, regions, named)
+            yield from _of_cities(strategy, regions)
         case "FailOver":
             if OWN in strategy.clusters:
                 yield Lack("clusters", "FailOver begins with the client's own cluster anyway", f"take {OWN!r} out")
@@ -51,12 +50,13 @@ def lacks(strategy: StrategySpec, members: Mapping[str, Member]) -> Iterator[Lac
                 yield Lack("clusters", "FailOver reaches no cluster after '*', which is all", "put it last")
 
 
-def _of_cities(strategy: StrategySpec, regions: Mapping[str, int], named: str) -> Iterator[Lack]:
+def _of_cities(strategy: StrategySpec, regions: Mapping[str, int]) -> Iterator[Lack]:
+    hint = all_known("region", filter(None, regions))
     for field, region in (("primary", strategy.primary), ("remote", strategy.remote)):
         if not region:
-            yield Lack(field, f"{strategy.type} needs {field}, the name of a region", f"known regions: {named}")
+            yield Lack(field, f"{strategy.type} needs {field}, the name of a region", hint)
         elif region not in regions:
-            yield Lack(field, f"there is no region {region!r}", did_you_mean(region, regions) or f"known regions: {named}")
+            yield Lack(field, f"there is no region {region!r}", did_you_mean(region, regions) or hint)
     if strategy.primary and strategy.primary == strategy.remote:
         yield Lack("remote", "the remote region is the primary one", "name two regions")
     if strategy.type == "TwoSitesThreeCenters" and regions.get(strategy.primary, 2) < 2:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from xds.protocol.claims import NO_CLAIMS, Claims
 from xds.protocol.encoder import Encoder, Response, split
 from xds.protocol.gates import Gates
 from xds.protocol.heartbeats import Heartbeats
@@ -19,7 +20,7 @@ from xds.protocol.traits import EMPTY_IF_ABSENT, FOLLOWERS, LEGACY_WILDCARD, NEV
 from xds.snapshot.resource import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from xds.protocol.interest import Look
@@ -55,7 +56,7 @@ class DeltaStream(Stream["_DeltaType"]):
             return None
         nack, rejected = self._settle(kind, request, now_s)
         if request.subscribe or request.unsubscribe:
-            self._apply(kind, request.subscribe, request.unsubscribe, rejected)
+            self._apply(kind, request.subscribe, request.unsubscribe, rejected=rejected)
         return nack
 
     def poll(self, snapshot: Snapshot, now_s: float) -> list[Response]:
@@ -64,13 +65,28 @@ class DeltaStream(Stream["_DeltaType"]):
         Additions and answers come first, in the order CDS, EDS, LDS, RDS, SDS, others; then removals of what the client
         holds, in the order LDS, RDS, others, CDS, EDS (R24). What a gate holds back is looked at again in later polls.
         """
-        responses: list[Response] = []
         self._polled_at_s = now_s
         gates = Gates(self._types, snapshot, now_s, aggregated=self._aggregated)
+        pending = [kind for kind in self._types.values() if kind.interest.pending]
+        if len(pending) == 1 and (changes := pending[0].mere_changes(snapshot, gates)):
+            responses = self._send_changes(pending[0], changes, now_s)
+        else:
+            responses = self._send_pending(snapshot, gates, now_s) if pending else []
+        return responses + self._send_heartbeats(now_s) if self._heartbeats_s() else responses
+
+    def _send_changes(self, kind: _DeltaType, changes: list[Resource], now_s: float) -> list[Response]:
+        """Send new versions of what the client has accepted, as nearly always: nothing else is asked for, nothing waits."""
+        kind.interest.looked_at()
+        responses: list[Response] = []
+        self._send(kind, changes, (), now_s, responses)
+        return responses
+
+    def _send_pending(self, snapshot: Snapshot, gates: Gates, now_s: float) -> list[Response]:
+        responses: list[Response] = []
         looked_at: list[_DeltaType] = []
         going: list[tuple[_DeltaType, Look, list[str]]] = []
         for kind in self._types.values():
-            if not kind.interest.pending:
+            if not kind.interest.pending:  # for which what was sent before may be a reason
                 continue
             available = snapshot.resources(kind.type_url)
             gone: list[str] = []
@@ -91,7 +107,7 @@ class DeltaStream(Stream["_DeltaType"]):
                 responses.append(self._response(kind, (), (), now_s))  # even if it is empty, or Envoy waits (R12)
             elif kind.interest.client.held:
                 self.ledger.held_already(kind.type_url, now_s)
-        return responses + self._send_heartbeats(now_s) if self._heartbeats_s() else responses
+        return responses
 
     def _send_heartbeats(self, now_s: float) -> list[Response]:
         due = [(kind, beats) for kind in self._types.values() if (beats := kind.heartbeats.due(now_s))]
@@ -134,14 +150,11 @@ class DeltaStream(Stream["_DeltaType"]):
         kind = _DeltaType(type_url)
         self._add(kind, now_s)
         legacy = not request.subscribe and type_url in LEGACY_WILDCARD
-        self._apply(kind, (*request.subscribe, WILDCARD) if legacy else request.subscribe, request.unsubscribe)
-        interest = kind.interest
-        kind.claims = request.initial_versions
-        kind.synced = kind.reconnected = bool(kind.claims)
-        interest.dirty |= (
-            kind.claims.keys() if interest.subscription.wildcard else kind.claims.keys() & interest.subscription.names
-        )
-        interest.owed -= kind.claims.keys()
+        interest, kind.claims = kind.interest, Claims.of(request.initial_versions)
+        subscribe = (*request.subscribe, WILDCARD) if legacy else request.subscribe
+        self._apply(kind, subscribe, request.unsubscribe, claims=kind.claims)
+        kind.synced = kind.reconnected = interest.everything = bool(kind.claims)
+        interest.everything |= interest.subscription.wildcard
         interest.owe(interest.wanted(self._followers_due.pop(type_url, NO_NAMES)))
         kind.answer_due = interest.subscription.wildcard and not kind.claims
 
@@ -189,11 +202,18 @@ class DeltaStream(Stream["_DeltaType"]):
         return nack, rejected
 
     def _apply(
-        self, kind: _DeltaType, subscribe: Sequence[str], unsubscribe: Sequence[str], rejected: frozenset[str] = NO_NAMES
+        self,
+        kind: _DeltaType,
+        subscribe: Collection[str],
+        unsubscribe: Collection[str],
+        *,
+        rejected: frozenset[str] = NO_NAMES,
+        claims: Claims = NO_CLAIMS,
     ) -> None:
         """Apply subscribes, then unsubscribes (R5), and owe what they ask for (R6).
 
-        What the same request rejects is not sent again because it names it too: that would be a loop (R16b).
+        What the same request rejects is not sent again because it names it too: that would be a loop (R16b). Nor is what the
+        client has, by what the same request says, unless that is outdated.
         """
         interest = kind.interest
         before = interest.subscription
@@ -206,12 +226,13 @@ class DeltaStream(Stream["_DeltaType"]):
         if subscription != before:
             interest.subscribe(subscription)
             self.subscription_changes += 1
-            if kind.claims:  # what is dropped is no longer held, whatever was said of it at first
-                kind.claims = {name: version for name, version in kind.claims.items() if interest.wants(name)}
+            if kind.claims and not wildcard:  # what is dropped is no longer held, whatever was said of it at first
+                kind.claims = kind.claims.among(interest.subscription.names)
         # Whether the wildcard covers a name that was unsubscribed is for the server to say (R5).
-        interest.owe(added - removed - rejected if removed or rejected else added)
+        asked = added - removed - rejected if removed or rejected else added
         if removed and wildcard:
-            interest.owe(removed & (before.names | added))
+            asked |= removed & (before.names | added)
+        interest.owe(claims.lacking(asked))
         if asked_for_all:
             interest.everything = kind.answer_due = True
             if before.wildcard:  # asked again: the client may have dropped everything (R6)
@@ -263,7 +284,7 @@ class _DeltaType(Kind):
     def __init__(self, type_url: str) -> None:
         super().__init__(type_url)
         self.removable = type_url not in NEVER_REMOVED
-        self.claims: Mapping[str, str] = {}
+        self.claims = NO_CLAIMS
         """Name -> version that the client said it has in its first request; until the first poll (R17)."""
         self.heartbeats = Heartbeats(type_url, self.interest.client)
         self.overdue: dict[str, frozenset[str]] = {}
@@ -293,6 +314,20 @@ class _DeltaType(Kind):
             return interest.everything and not (interest.owed or interest.subscription.names)
         return not interest.everything and interest.owed == interest.subscription.names
 
+    def mere_changes(self, snapshot: Snapshot, gates: Gates) -> list[Resource]:
+        """Return other versions of what the client has accepted, in order, if that is all that there is to tell; else nothing."""
+        interest, client = self.interest, self.interest.client
+        if self.claims or self.spares or self.answer_due or interest.asks or client.withheld or not gates.stand_open(self):
+            return []
+        available, held, before = snapshot.resources(self.type_url), client.held, client.before
+        changes: list[Resource] = []
+        for name in interest.dirty:
+            resource, has = available.get(name), held.get(name)
+            if resource is None or has is None or has.version == resource.version or name in before:
+                return []
+            changes.append(resource)
+        return changes if len(changes) == 1 else sorted(changes, key=_name)
+
     def still_owed(self, names: list[str], look: Look) -> AbstractSet[str]:
         """Return which names of a rejected response have to be answered; what is gone by now goes as whatever is in use goes."""
         client = self.interest.client
@@ -305,13 +340,15 @@ class _DeltaType(Kind):
         """Take out what is to be looked at now."""
         interest = self.interest
         if self.claims:
-            claims = self.claims
-            if not (interest.subscription.wildcard or claims.keys() <= interest.subscription.names):
-                claims = {name: version for name, version in claims.items() if interest.wants(name)}
-            if not interest.owed.isdisjoint(claims):
-                claims = {name: version for name, version in claims.items() if name not in interest.owed}
-            interest.claimed(claims.keys(), interest.client.claim(claims, available.plain), available)
+            claims = self.claims if interest.subscription.wildcard else self.claims.among(interest.subscription.names)
+            claims = claims.without(interest.owed) if interest.owed else claims
+            found = claims.compared(available)
+            interest.claimed(claims, found)
             self.came_with(claims, now_s)
-            self.heartbeats.claimed(claims.keys() & available.perishable, now_s)
-            self.claims = {}
+            self.heartbeats.claimed(found.perishable, now_s)
+            self.claims = NO_CLAIMS
         return interest.take(available)
+
+
+def _name(resource: Resource) -> str:
+    return resource.name

@@ -97,16 +97,6 @@ class Holdings:
             else:
                 held[name] = resource
 
-    def claim(self, versions: Mapping[str, str], available: Mapping[str, Resource]) -> set[str]:
-        """Record what a client says it holds, which may be much; return the names of what is no longer what there is."""
-        outdated = {n: v for n, v in versions.items() if (there := available.get(n)) is None or there.version != v}
-        if versions.keys() == available.keys():
-            self.held.update(available)
-        else:
-            self.held.update({name: available[name] for name in versions if name not in outdated})
-        self.held.update({name: Claim(version) for name, version in outdated.items()})
-        return {*outdated}
-
     def doubt(self, names: AbstractSet[str]) -> None:
         """Take into account that the client may have dropped these, or that they must be sent whatever it has.
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from xds.protocol.claims import Claims, Compared
     from xds.protocol.holdings import Claim
     from xds.snapshot.resource import Resource
     from xds.snapshot.table import Table
@@ -36,7 +37,7 @@ _SETS: WeakValueDictionary[int, frozenset[str]] = WeakValueDictionary()
 def shared(names: frozenset[str]) -> frozenset[str]:
     """Return an equal set that is in use already, if there is one: a thousand proxies often name the same thousand clusters."""
     found = _SETS.get(hash(names))
-    if found != names:
+    if found is not names and found != names:
         found = _SETS[hash(names)] = names
     return found
 
@@ -85,6 +86,11 @@ class Interest:
         """Whether there is something to look at."""
         return bool(self.everything or self.dirty or self.owed or self.apart or self.waiting)
 
+    @property
+    def asks(self) -> bool:
+        """Whether there is more to look at than what may have changed."""
+        return bool(self.everything or self.owed or self.apart or self.waiting)
+
     def wants(self, name: str) -> bool:
         """Return whether the client subscribes to a name, by the wildcard or by itself."""
         return self.subscription.wildcard or name in self.subscription.names
@@ -118,7 +124,7 @@ class Interest:
     def take(self, available: Table) -> Look:
         """Return the names to look at; nothing is pending then."""
         names = self.dirty
-        if not (self.owed or self.waiting or self.apart or self.everything or self.client.withheld):  # as in nearly every update
+        if not (self.asks or self.client.withheld):
             self.dirty = set()
             return Look(_in_order(names, available), NO_NAMES, [], {}, available)
         owed, withheld = self.owed, self.client.withheld
@@ -140,13 +146,18 @@ class Interest:
         look.names.extend(_in_order(names, available))
         return look
 
-    def claimed(self, names: AbstractSet[str], outdated: AbstractSet[str], available: Table) -> None:
-        """Record that the client, in its first request, says it has these names: only what is outdated is to be looked at."""
+    def claimed(self, claims: Claims, found: Compared) -> None:
+        """Record what the client, in its first request, says it has, and how that compares with what there is.
+
+        Only what is outdated is to be looked at, and what the client wants and does not have.
+        """
+        client = self.client
+        client.held = {**client.held, **found.held} if client.held else dict(found.held)
         if self.everything:
             self.everything = False
-            self.dirty |= self.subscription.names | available.keys() if self.subscription.wildcard else self.subscription.names
-        self.dirty -= names
-        self.dirty |= outdated
+            self.dirty |= claims.lacking(self.subscription.names)
+            self.dirty |= found.unclaimed if self.subscription.wildcard else NO_NAMES
+        self.dirty |= found.outdated
 
     def looked_at(self) -> None:
         """Record that the client is sent all that it wants; nothing is pending then."""

@@ -125,6 +125,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self.types: dict[str, TypeStatus] = {}
+        self.stale_nonces = 0
+        """Of all types."""
         self.on_ack: Callable[[Response], None] | None = None
         """Told of each response that the client accepted."""
 
@@ -169,6 +171,7 @@ class Ledger:
     def stale(self, type_url: str) -> None:
         """Record a request whose nonce is not that of a response in flight."""
         self.types[type_url].stale_nonces += 1
+        self.stale_nonces += 1
 
 
 def _enter(status: TypeStatus, state: State, now_s: float) -> None:

@@ -87,7 +87,7 @@ class Stream(Generic[K]):
     def deadline_s(self) -> float | None:
         """Return when `poll` has something to do even if nothing happens, in the time that it is given; None for never."""
         waits = self._heartbeats_s()
-        if any(kind.interest.waiting for kind in self._types.values()):
+        if [kind for kind in self._types.values() if kind.interest.waiting]:
             ready = [kind for kind in self._types.values() if not self.one_in_flight or not kind.in_flight]
             waiting = [at_s for kind in ready for at_s in kind.interest.waiting.values()]
             if waiting:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 
 from xds.protocol import DeltaRequest, SotwRequest, decode_delta, decode_sotw, parse_delta, parse_sotw
+from xds.protocol.alike import Alike
+from xds.protocol.requests import NAMES_ASIDE, WANTED_ASIDE, names_of, wanted_of
 from xds.server.ending import StreamEndError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from xds.protocol.requests import Wanted
     from xds.server.limits import Limits
     from xds.server.services import StreamKind
     from xds.wire import envoy
@@ -31,20 +34,31 @@ def parser(kind: StreamKind, limits: Limits) -> Callable[[bytes], Request]:
         google.protobuf.message.DecodeError: the bytes are not such a message.
     """
 
+    def wanted(message: envoy.DeltaDiscoveryRequest) -> Wanted:
+        found = wanted_of(message)
+        _check_lengths("a resource name", chain(found.subscribe, found.initial_versions), limits.name_chars)
+        _check_lengths("the version of a resource", found.initial_versions.values(), limits.version_chars)
+        return found
+
+    def names(message: envoy.DiscoveryRequest) -> frozenset[str]:
+        found = names_of(message)
+        _check_lengths("a resource name", found, limits.name_chars)
+        return found
+
+    alike_wanted, alike_names = Alike(wanted, WANTED_ASIDE), Alike(names, NAMES_ASIDE)
+
     def delta(data: bytes) -> Request:
         message = decode_delta(data)
-        if message.HasField("node"):
-            check_node(message.node, limits)
+        _check_head(message, limits)
         for field in (message.resource_names_subscribe, message.resource_names_unsubscribe, message.initial_resource_versions):
             _check_names(len(field), limits)
-        return _checked(parse_delta(message), limits)
+        return parse_delta(message, alike_wanted)
 
     def sotw(data: bytes) -> Request:
         message = decode_sotw(data)
-        if message.HasField("node"):
-            check_node(message.node, limits)
+        _check_head(message, limits)
         _check_names(len(message.resource_names), limits)
-        return _checked(parse_sotw(message), limits)
+        return parse_sotw(message, alike_names)
 
     return delta if kind.delta else sotw
 
@@ -128,15 +142,11 @@ def _check_names(names: int, limits: Limits) -> None:
         raise _exhausted(f"this stream names {names} resources; {limits.names} is the limit: {remedy}")
 
 
-def _checked(request: Request, limits: Limits) -> Request:
-    if len(request.type_url) > limits.type_url_chars:
-        raise _exhausted(f"`type_url` has {len(request.type_url)} characters, more than {limits.type_url_chars}")
-    if isinstance(request, SotwRequest):
-        _check_lengths("a resource name", request.names, limits.name_chars)
-    elif request.subscribe or request.initial_versions:  # not so in an ACK, as most requests are
-        _check_lengths("a resource name", chain(request.subscribe, request.initial_versions), limits.name_chars)
-        _check_lengths("the version of a resource", request.initial_versions.values(), limits.version_chars)
-    return request
+def _check_head(message: envoy.DeltaDiscoveryRequest | envoy.DiscoveryRequest, limits: Limits) -> None:
+    if message.HasField("node"):
+        check_node(message.node, limits)
+    if len(message.type_url) > limits.type_url_chars:
+        raise _exhausted(f"`type_url` has {len(message.type_url)} characters, more than {limits.type_url_chars}")
 
 
 def _check_lengths(what: str, texts: Iterable[str], limit: int) -> None:

@@ -168,7 +168,7 @@ class Stream:
             await self._take_seat(request)
         while request is not None:
             self._apply(request)
-            del request  # it may be large, and the next one far away
+            request = None  # it may be large, and the next one far away
             request = await self._read()
         self._half_closed = True
         self.wake()
@@ -215,11 +215,12 @@ class Stream:
         if request.type_url not in protocol.ledger.types:
             self._check_new_type(request)
         subscription_changes = protocol.subscription_changes
-        stale_nonces = self._stale_nonces(request.type_url)
+        stale_nonces = protocol.ledger.stale_nonces
         # The method that the stream was opened with decides on both, the request's class and the core's.
         nack = protocol.on_request(request, self._board.clock())  # type: ignore[arg-type]
         self._board.counters.requests[name] += 1
-        self._board.counters.stale_nonces[name] += self._stale_nonces(request.type_url) - stale_nonces
+        if protocol.ledger.stale_nonces != stale_nonces:
+            self._board.counters.stale_nonces[name] += 1
         if nack:
             self._nacked(nack)
         if protocol.subscription_changes != subscription_changes:
@@ -234,10 +235,6 @@ class Stream:
         if isinstance(request, DeltaRequest):  # whose first request of a type alone says what the client holds
             self._claims += len(request.initial_versions)
             check_claims(self._claims, limits)
-
-    def _stale_nonces(self, type_url: str) -> int:
-        status = self._protocol.ledger.types.get(type_url)
-        return status.stale_nonces if status else 0
 
     def _acked(self, response: Response) -> None:
         if self._seat is not None and self._board.on_ack:

@@ -10,8 +10,9 @@ from fake_api_server import FakeApiServer
 from live_follower import LiveFollower
 
 from xds.discovery.live.api_server import ApiServer
+from xds.discovery.live.intake import MEMBER_KINDS
 from xds.discovery.live.member import MemberSource
-from xds.discovery.live.source import MEMBER_KINDS, LiveSource
+from xds.discovery.live.source import LiveSource
 
 
 @pytest.fixture
@@ -30,8 +31,7 @@ async def servers():
 
     yield start
     for server in started:
-        server.silent = False
-        server.wake()
+        server.resume()
         await server.stop()
 
 

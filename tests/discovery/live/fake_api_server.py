@@ -80,6 +80,11 @@ class FakeApiServer:
             await self._until_no_watch()
             await runner.cleanup()
 
+    def resume(self) -> None:
+        """Be silent no longer, to those who wait either."""
+        self.silent = False
+        self.wake()
+
     def wake(self) -> None:
         """Let watches see what has changed."""
         wake, self._wake = self._wake, asyncio.Event()

@@ -270,8 +270,7 @@ async def test_a_start_while_the_hub_is_down_goes_on_with_what_was_saved(hub, se
         await asyncio.sleep(100)
         # The hub is back, and one of them was taken out of it meanwhile.
         hub.store.delete("Cluster", "k1")
-        hub.silent = False
-        hub.wake()
+        hub.resume()
         await live.until_synced("east", "west")
         await live.until(lambda: live.state("k1") is MemberState.LOST)
         await asyncio.sleep(1)
@@ -343,7 +342,6 @@ async def test_silence_counts_also_while_the_hub_has_not_said_how_to_reach_a_clu
         assert standing(live, "east") is Standing.FULL
         await asyncio.sleep(100)
         assert standing(live, "east") is Standing.DEMOTED
-        hub.silent = False
-        hub.wake()
+        hub.resume()
         await live.until_synced("east")
         assert (live.state("east"), standing(live, "east")) == (MemberState.CONNECTED, Standing.FULL)

@@ -9,8 +9,8 @@ from fake_store import Answer
 from fleet_world import export
 from live_follower import LiveFollower
 
+from xds.discovery.live.intake import MEMBER_KINDS
 from xds.discovery.live.member import MemberSource
-from xds.discovery.live.source import MEMBER_KINDS
 from xds.model.events import Health, MemberState, Upsert
 
 pytestmark = pytest.mark.looptime(noop_cycles=100)  # a real server answers: under load its answer needs a moment of real time
@@ -271,8 +271,7 @@ async def test_a_server_that_says_nothing_is_stale_soon(server, member_of, put_e
         put_endpoints(server.store, "web", "10.1.0.9")
         await asyncio.sleep(600)
         assert member.addresses() == WEB
-        server.silent = False
-        server.wake()
+        server.resume()
         await member.until(lambda: member.addresses() == ["10.1.0.9"])
         await member.until(lambda: member.state() is CONNECTED)
 

@@ -41,8 +41,7 @@ async def start():
 
     yield start
     for server in started:
-        server.silent = False
-        server.wake()
+        server.resume()
         await server.stop()
 
 

@@ -1,18 +1,15 @@
 """The live source: clusters with API servers as the members of a fleet.
 
 Members come from kubeconfig files and from what the hub registers, and go with them. What stands between each and the model is
-its keeper; two names of one cluster are one member.
+its intake; two names of one cluster are one member.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-from msgspec.structs import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from xds.discovery.live.access import FileAccess
 from xds.discovery.live.collection import key_of
@@ -20,20 +17,18 @@ from xds.discovery.live.connection import LOOK_S, Watch, keep_connected
 from xds.discovery.live.enrolment import Enrolment
 from xds.discovery.live.fleet_wide import MEMBERS, FleetWide
 from xds.discovery.live.hub import HubSource
-from xds.discovery.live.keeper import CONFIRMATION, Keeper
+from xds.discovery.live.intake import Intake
 from xds.discovery.live.kubeconfig import chosen_contexts
-from xds.discovery.live.member import MemberSource
-from xds.discovery.live.scope import Scoping
+from xds.discovery.live.saving import Saving
 from xds.discovery.live.standing import FOREVER, Patience
 from xds.discovery.live.twins import Twins
 from xds.discovery.live.writing import MemberWriter
-from xds.discovery.saved_world import FLEET_WIDE, SavedWorld
+from xds.discovery.saved_world import FLEET_WIDE
 from xds.errors import ConfigurationError
-from xds.model.events import FLEET, Aliases, Delete, Health, MemberState, Remember, Synced
-from xds.model.kinds import KINDS, Level
+from xds.model.events import FLEET, Delete, Health, MemberState, Remember, Synced
 from xds.model.objects import MemberCluster, MemberClusterSpec, ScopeSpec
 from xds.model.traffic_objects import TrafficPolicy
-from xds.problems import Problem, Ref
+from xds.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,17 +36,15 @@ if TYPE_CHECKING:
 
     from xds.discovery.live.access import Access
     from xds.discovery.live.api_server import ApiServer
-    from xds.discovery.live.scope import Name, Scope
+    from xds.discovery.live.member import MemberSource
+    from xds.discovery.live.scope import Name
     from xds.discovery.registry.registrations import Registered
     from xds.model.events import Event
-    from xds.model.objects import KubernetesObject
 
 HUB: Final = ""
 """Stands for the hub where members stand by name."""
 KEEP_S: Final = 10.0
 """How often what is held is looked at, and what changed is saved."""
-MEMBER_KINDS: Final = tuple(kind for kind in KINDS.values() if Level.MEMBER in kind.level and kind.name != "Pod")
-"""Pods are not read: all that we need of them is in EndpointSlices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +90,12 @@ class LiveSource:
         plugins: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._care = care or Care()
-        self._saved = SavedWorld(self._care.directory) if self._care.directory else None
-        self.members: dict[str, MemberSource] = {}
-        self._keepers: dict[str, Keeper] = {}
-        self._scopings: dict[str, Scoping] = {}
+        self._saving = Saving(self._care.directory, self._care.memory, self._care.accepted)
+        self._intakes: dict[str, Intake] = {}
         self._specs: dict[str, MemberClusterSpec] = {}
         """Of members that have a MemberCluster."""
         self._shared: frozenset[Name] = frozenset()
         """Services that a MultiClusterService takes from clusters, so that they need no export."""
-        self._saved_states: dict[str, _State] = {}
-        """Member -> as it was saved last."""
         chosen = chosen_contexts(files, contexts) if files else []
         self._files: dict[str, Access] = {context.member: FileAccess(context) for context in chosen}
         self._plugins = plugins or {}
@@ -120,9 +109,7 @@ class LiveSource:
             self._enrolment = Enrolment(hub, self._files, self, self._fleet_wide, **held)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         """Of members that the hub registers."""
-        self._twins = Twins(self._ranked, lambda name: name in self.members and self.members[name].is_synced)
-        self._aliases: dict[str, frozenset[str]] = {}
-        """What was told of them."""
+        self._twins = Twins(self._ranked, lambda name: name in self._intakes and self._intakes[name].is_synced)
         self._credentials: dict[str, Problem] = {}
         """Member -> what is wrong with its kubeconfig."""
         # While it runs:
@@ -159,12 +146,12 @@ class LiveSource:
 
     def scope_of(self, member: str) -> ScopeSpec:
         """Return what is read of a member; the default, all, if it is none of ours."""
-        scoping = self._scopings.get(member)
-        return scoping.spec if scoping else ScopeSpec()
+        intake = self._intakes.get(member)
+        return intake.scope if intake else ScopeSpec()
 
     def writer(self, member: str) -> MemberWriter:
         """Return how to write to a member, by whatever connection there is at the time."""
-        return MemberWriter(lambda: self.members.get(member))
+        return MemberWriter(lambda: self._source(member))
 
     def hub_writer(self, kind: str) -> MemberWriter:
         """Return how to write fleet-wide objects of a kind to the hub, by whatever connection there is at the time."""
@@ -203,22 +190,22 @@ class LiveSource:
                 if self._hub and self._enrolment:
                     self._group.create_task(self._follow_hub(self._hub, self._enrolment))
         finally:
-            for keeper in self._keepers.values():
-                keeper.close()
-            self._save(self._unsaved())
+            for intake in self._intakes.values():
+                intake.close()
+            self._offer()
+            self._saving.write_now()
 
     async def _follow_hub(self, access: Access, enrolment: Enrolment) -> None:
         """Keep up with what the hub registers, beginning with what was saved of that."""
-        if self._saved:
-            if (saved := await asyncio.to_thread(self._saved.load, FLEET_WIDE)) is not None:
-                self._tell([Remember(FLEET, accepted=tuple(saved.accepted))])
-                self._fleet_wide.restore(saved.objects)
-                self._saved_states[FLEET_WIDE] = _State(self._fleet_wide.changes, tuple(saved.accepted))
-            for name in await asyncio.to_thread(self._saved.names):
-                if name not in self._files:
-                    await self._prepare(name)
-                    enrolment.remember(name)
-                    self._keepers[name].take([Health(name, MemberState.STALE, "the hub has not said yet how to reach it")])
+        if (saved := await self._saving.load(FLEET_WIDE)) is not None:
+            self._tell([Remember(FLEET, accepted=tuple(saved.accepted))])
+            self._fleet_wide.restore(saved.objects)
+            self._saving.begin(FLEET_WIDE, self._fleet_wide.changes, saved)
+        for name in await self._saving.names():
+            if name not in self._files:
+                intake = await self._prepare(name)
+                enrolment.remember(name)
+                intake.take([Health(name, MemberState.STALE, "the hub has not said yet how to reach it")])
         hub = HubSource(self._fleet_wide, self._hub_is_told, self._take_registered, self._tell_problems, self._plugins)
         self._hub_source = hub
         await keep_connected(access, hub, Watch(partial(self._note, HUB)))
@@ -229,25 +216,22 @@ class LiveSource:
         """Take into account what a member's MemberCluster says; None: there is none any more."""
         self._specs[member] = item.spec if item else MemberClusterSpec()
         self.regard(member)
-        if item and (keeper := self._keepers.get(member)):
-            keeper.confirm(item.metadata.annotations.get(CONFIRMATION, ""))
+        if item and (intake := self._intakes.get(member)):
+            intake.confirm(item)
 
     def shared(self, names: Iterable[Name]) -> None:
         """Take into account which Services are taken from clusters without an export of their own."""
         self._shared = frozenset(names)
-        for member in self._keepers:
+        for member in self._intakes:
             self.regard(member)
 
     def regard(self, name: str) -> None:
         """Treat a member as what is said of it now demands."""
         spec = self._specs.get(name, MemberClusterSpec())
-        if keeper := self._keepers.get(name):
-            pairs = zip((spec.stale.demote_after_seconds, spec.stale.remove_after_seconds), self._care.patience, strict=True)
-            keeper.judge.patience = Patience(*(given if own is None else own for own, given in pairs))
+        if intake := self._intakes.get(name):
             access = self._enrolment.accesses.get(name) if self._enrolment else None
-            keeper.judge.evicted = access.registration.evicted if access else ""
-            is_whole = self._care.is_written(name)
-            self._scopings[name].restrict(replace(spec.scope, exported_only=False) if is_whole else spec.scope, self._shared)
+            intake.regard(spec, self._care.patience, access.registration.evicted if access else "")
+            intake.restrict(spec.scope, self._shared, is_whole=self._care.is_written(name))
 
     # What the hub registers
 
@@ -264,8 +248,8 @@ class LiveSource:
     def begin(self, name: str, access: Access) -> None:
         """Keep up with a member that is registered."""
         self.regard(name)  # it may be there since our start
-        keeper = self._keepers.get(name)
-        (keeper.take if keeper else self._tell)([Health(name, MemberState.SYNCING)])
+        intake = self._intakes.get(name)
+        (intake.take if intake else self._tell)([Health(name, MemberState.SYNCING)])
         self._tasks[name] = self._group.create_task(self._join(name, access))
 
     def end(self, name: str) -> None:
@@ -280,13 +264,11 @@ class LiveSource:
 
     def _withdraw(self, name: str, why: str) -> None:
         """Tell that nothing of a name is left."""
-        keeper, scoping = self._keepers.pop(name, None), self._scopings.pop(name, None)
-        self.members.pop(name, None)
-        objects = [item for item in keeper.objects if scoping.passes(item)] if keeper and scoping else []
-        if keeper:
-            keeper.close()
-        if self._saved:
-            self._saved.forget(name)
+        intake = self._intakes.pop(name, None)
+        objects = [*intake.passed] if intake else []
+        if intake:
+            intake.close()
+        self._saving.forget(name)
         self._tell([*(Delete(name, key_of(item)) for item in objects), Health(name, MemberState.LOST, why)])
 
     # Names of one cluster
@@ -297,30 +279,7 @@ class LiveSource:
 
     def _tell_aliases(self) -> None:
         """Tell by which other names members go."""
-        found = self._twins.aliases(self.members)
-        events: list[Event] = [
-            Aliases(name, found.get(name, frozenset()))
-            for name in sorted(found.keys() | self._aliases.keys())
-            if found.get(name) != self._aliases.get(name)
-        ]
-        self._aliases = found
-        self._tell(events)
-
-    def _same_clusters(self) -> Iterator[Problem]:
-        for first, others in sorted(self._aliases.items()):
-            for name in sorted(others):
-                where, there = self.origin(name), self.origin(first)
-                message = f"{name!r} ({where}) is another name of cluster {first!r} ({there}), and read under that one alone"
-                yield Problem("XDS0309", message, hint="both names may be used; register it once to be rid of this")
-
-    def _empty_scopes(self) -> Iterator[Problem]:
-        """Yield what is wrong with scopes of members of which all namespaces are known."""
-        for name, scoping in sorted(self._scopings.items()):
-            if scoping.selects_nothing and name in self.members and self.members[name].is_synced:
-                selector = scoping.spec.namespace_selector
-                message = f"no namespace of cluster {name!r} matches {selector}, so nothing in namespaces is read of it"
-                hint = "correct the selector, or label the namespaces that are meant"
-                yield Problem("XDS0315", message, Ref(FLEET, MEMBERS, "", name), "spec.scope.namespaceSelector", hint)
+        self._tell([*self._twins.look({name for name in self._intakes if self._source(name)})])
 
     # One member
 
@@ -339,33 +298,26 @@ class LiveSource:
             self._twins.forget(name)
             self._tell_aliases()
 
-    async def _prepare(self, name: str) -> None:
+    def _source(self, name: str) -> MemberSource | None:
+        """Return what reads a member; None if it is not read."""
+        intake = self._intakes.get(name)
+        return intake.source if intake else None
+
+    async def _prepare(self, name: str) -> Intake:
         """Begin with what was saved of a member."""
-
-        def narrow(scope: Scope) -> None:
-            if name in self.members:
-                self.members[name].narrow(scope)
-            keeper.withdraw(scope.wants)
-
-        saved = await asyncio.to_thread(self._saved.load, name) if self._saved else None
-        scoping = Scoping(name, self._tell, narrow)
-        keeper = Keeper(name, scoping.take, self._tell_problems, share=self._care.share, delay_s=self._care.delay_s)
-        self._keepers[name], self._scopings[name] = keeper, scoping
+        saved = await self._saving.load(name)
+        intake = Intake(name, self._tell, self._tell_problems, share=self._care.share, delay_s=self._care.delay_s)
+        self._intakes[name] = intake
         if saved:
             self._tell([Remember(name, saved.seen, tuple(saved.accepted))])
-            keeper.restore(saved.objects)
-        self._saved_states[name] = _State(keeper.changes, tuple(saved.accepted) if saved else ())
+            intake.restore(saved.objects)
+        self._saving.begin(name, intake.changes, saved)
         self.regard(name)
+        return intake
 
     async def _keep_up(self, name: str, access: Access) -> bytes:
         """Keep up with a member as long as its name counts, and return the digest of the credentials that led to it."""
-        if name not in self._keepers:
-            await self._prepare(name)
-        keeper = self._keepers[name]
-        member = MemberSource(name, MEMBER_KINDS, keeper.take, self._tell_problems, keeper.objects)
-        keeper.is_settled = lambda: member.is_settled
-        self.members[name] = member
-        member.narrow(self._scopings[name].scope)
+        member = (self._intakes.get(name) or await self._prepare(name)).open()
 
         async def connected(server: ApiServer) -> None:
             await self._twins.identify(name, server)
@@ -390,38 +342,18 @@ class LiveSource:
             if self._enrolment:
                 self._enrolment.expect(key.name for key in released if key.kind == MEMBERS)
                 self._enrolment.tick()
-            for keeper in self._keepers.values():
-                keeper.tick()
-            if due := self._unsaved():
-                await asyncio.to_thread(self._save, due)
+            for intake in self._intakes.values():
+                intake.tick()
+            self._offer()
+            await self._saving.write()
 
-    def _unsaved(self) -> list[_Unsaved]:
-        """Return what has to be saved: what was told completely and changed since."""
-        if self._saved is None:
-            return []
-        now_s, found = time.time(), []
-        for name, member in self.members.items():
-            keeper = self._keepers[name]
-            state = _State(keeper.changes, self._accepted(name))
-            if member.is_synced and state != self._saved_states[name]:
-                self._saved_states[name] = state
-                found.append(_Unsaved(name, list(keeper.objects), dict(self._care.memory(name)), now_s, state.accepted))
-        state = _State(self._fleet_wide.changes, self._accepted(FLEET))
-        if self._hub_source and self._hub_source.is_synced and state != self._saved_states.get(FLEET_WIDE):
-            self._saved_states[FLEET_WIDE] = state
-            found.append(_Unsaved(FLEET_WIDE, self._fleet_wide.saved, {}, now_s, state.accepted))
-        return found
-
-    def _accepted(self, cluster: str) -> tuple[TrafficPolicy, ...]:
-        """Return what was accepted last of the policies that API servers told: what has no uid, is of a file."""
-        return tuple(item for item in self._care.accepted(cluster) if item.metadata.uid)
-
-    def _save(self, due: list[_Unsaved]) -> None:
-        for one in due:
-            if self._saved:
-                self._saved.save(one.name, one.objects, one.seen, one.at_s, accepted=one.accepted)
-                if one.name != FLEET_WIDE and one.name not in self._keepers:  # it has left meanwhile
-                    self._saved.forget(one.name)
+    def _offer(self) -> None:
+        """Have saved what was told completely."""
+        for name, intake in self._intakes.items():
+            if intake.is_synced:
+                self._saving.offer(name, intake.changes, intake.objects)
+        if self._hub_source and self._hub_source.is_synced:
+            self._saving.offer(FLEET_WIDE, self._fleet_wide.changes, self._fleet_wide.saved)
 
     # Telling
 
@@ -430,14 +362,11 @@ class LiveSource:
             self._sink(events)
 
     def _tell_problems(self) -> None:
-        of_members = [problem for member in self.members.values() for problem in member.problems()]
-        of_members += [problem for keeper in self._keepers.values() for problem in keeper.problems()]
-        of_files = self._saved.problems.values() if self._saved else ()
+        of_members = [problem for intake in self._intakes.values() for problem in intake.problems()]
         of_hub = [*self._hub_source.problems(), *self._fleet_wide.problems()] if self._hub_source else []
         of_hub += self._enrolment.problems() if self._enrolment else ()
-        self._take_problems(
-            (*self._credentials.values(), *self._same_clusters(), *self._empty_scopes(), *of_members, *of_files, *of_hub)
-        )
+        credentials = self._credentials.values()
+        self._take_problems((*credentials, *self._twins.problems(self.origin), *of_members, *self._saving.problems(), *of_hub))
 
     def _note(self, member: str, error: Exception | None, is_used: bool) -> None:  # noqa: FBT001
         """Remember what is wrong with a member's credentials."""
@@ -449,23 +378,6 @@ class LiveSource:
             else:
                 self._credentials[member] = problem
             self._tell_problems()
-
-
-class _State(NamedTuple):
-    """What has changed if a member has to be saved again."""
-
-    changes: int
-    accepted: tuple[TrafficPolicy, ...]
-
-
-class _Unsaved(NamedTuple):
-    """A member that has to be saved."""
-
-    name: str
-    objects: list[KubernetesObject]
-    seen: dict[tuple[str, str, str], frozenset[str]]
-    at_s: float
-    accepted: tuple[TrafficPolicy, ...]
 
 
 def _described(name: str) -> str:

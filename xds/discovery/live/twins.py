@@ -12,11 +12,13 @@ import msgspec
 
 from xds.discovery.live.api_server import UnreachableError
 from xds.discovery.live.collection import Refusal
+from xds.model.events import Aliases
 from xds.model.objects import Namespace
+from xds.problems import Problem
 from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable
+    from collections.abc import Callable, Container, Iterable, Iterator
 
     from xds.discovery.live.api_server import ApiServer
 
@@ -37,6 +39,8 @@ class Twins:
         self._ranked = ranked
         self._is_told = is_told
         self._uids: dict[str, str] = {}
+        self._found: dict[str, frozenset[str]] = {}
+        """The aliases as they were looked at last."""
 
     async def identify(self, name: str, server: ApiServer) -> None:
         """Find out which cluster a name leads to; one that does not say it is taken to be another than all others."""
@@ -74,6 +78,21 @@ class Twins:
             if name not in read and (first := self.first(name, told=False)) != name:
                 found[first].add(name)
         return {name: frozenset(others) for name, others in found.items()}
+
+    def look(self, read: Container[str]) -> Iterator[Aliases]:
+        """Yield by which other names members go, where that has changed since the last look."""
+        before, self._found = self._found, self.aliases(read)
+        for name in sorted(before.keys() | self._found.keys()):
+            if before.get(name) != self._found.get(name):
+                yield Aliases(name, self._found.get(name, frozenset()))
+
+    def problems(self, origin: Callable[[str], str]) -> Iterator[Problem]:
+        """Yield clusters that have more names than one; `origin` returns where a name is said to lead there."""
+        for first, others in sorted(self._found.items()):
+            for name in sorted(others):
+                where, there = origin(name), origin(first)
+                message = f"{name!r} ({where}) is another name of cluster {first!r} ({there}), and read under that one alone"
+                yield Problem("XDS0309", message, hint="both names may be used; register it once to be rid of this")
 
     def _named_alike(self, name: str) -> Iterable[str]:
         uid = self._uids.get(name)

@@ -12,8 +12,8 @@ from xds.discovery.live.access import FileAccess, RegisteredAccess
 from xds.discovery.live.api_server import ApiServer, UnreachableError
 from xds.discovery.live.collection import Refusal
 from xds.discovery.live.hub import READ
+from xds.discovery.live.intake import MEMBER_KINDS
 from xds.discovery.live.kubeconfig import user_of
-from xds.discovery.live.source import MEMBER_KINDS
 from xds.discovery.remote.expiry import credentials
 from xds.discovery.remote.findings import Finding, Result
 from xds.discovery.remote.hub_reading import read_registrations

@@ -1,0 +1,49 @@
+"""The log of a control plane that runs as a process: lines for people on a terminal, JSON for machines, on stderr."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import structlog
+
+from xds.cli.output import visible
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+    from typing import Any
+
+    from xds.config import Config
+
+
+def configure_log(config: Config, *, is_console: bool) -> None:
+    """Have everything logged from now on; of libraries no more than warnings.
+
+    Args:
+        config: from which level on.
+        is_console: for people.
+    """
+    level = getattr(logging, config.log_level.upper())
+    processors: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_console else "iso", utc=not is_console),
+    ]
+    if is_console:
+        colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        processors += [_make_visible, structlog.dev.ConsoleRenderer(colors=colors)]
+    else:
+        processors += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=max(level, logging.WARNING), format="%(name)s: %(message)s", stream=sys.stderr)
+
+
+def _make_visible(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """See that what clients say (structlog's renderer writes it raw) neither steers the terminal nor forges lines."""
+    return {key: visible(value) if isinstance(value, str) else value for key, value in event.items()}

@@ -1,0 +1,56 @@
+"""Alike: long requests that say the same are made into values once.
+
+A thousand proxies of one view name the same thousand clusters, and say that they hold the same versions of them. To compare two
+messages takes a tenth of what it takes to make values of one; and whoever gets the same object has found out already what there
+is to find out about it (`xds.protocol.claims`, `xds.protocol.interest.shared`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from google.protobuf.message import Message
+
+LONG: Final = 32
+"""Names of a request from which on it is worth the comparison."""
+KEPT: Final = 8
+"""Requests that are remembered, the latest ones."""
+KEPT_BYTES: Final = 8 << 20
+"""Size of all that are remembered, so that no client can fill our memory."""
+
+M = TypeVar("M", bound="Message")
+T = TypeVar("T")
+
+
+class Alike(Generic[M, T]):
+    """The long requests of one kind that came lately.
+
+    Args:
+        make: makes the value of a message; what it raises is the caller's, and remembered is nothing then.
+        others: fields of a message of which the value does not depend.
+    """
+
+    def __init__(self, make: Callable[[M], T], others: Sequence[str]) -> None:
+        self._make = make
+        self._others = others
+        self._recent: list[tuple[M, int, T]] = []
+        """Messages without the other fields, their sizes in bytes, and their values; the latest used first."""
+
+    def value_of(self, message: M, names: int) -> T:
+        """Return the value of a message that is the caller's no more; `names`: how many names are in it."""
+        if names < LONG:
+            return self._make(message)
+        for field in self._others:
+            message.ClearField(field)
+        for place, (known, _, value) in enumerate(self._recent):
+            if known == message:
+                self._recent.insert(0, self._recent.pop(place))
+                return value
+        value = self._make(message)
+        self._recent.insert(0, (message, message.ByteSize(), value))
+        while len(self._recent) > KEPT or sum(size for _, size, _ in self._recent) > KEPT_BYTES:
+            self._recent.pop()
+        return value
