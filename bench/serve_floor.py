@@ -53,15 +53,23 @@ class Floor:
                     url = next(url for text, url in URLS.items() if text in request)
                     if not answered and has_something(request, delta=delta):
                         answered.update(URLS.values())
-                        if self.latest:  # which it may have missed
-                            await context.write(self.latest[delta])
+                        await self.catch_up(context, delta=delta)
                     if url not in answered:
                         answered.add(url)
                         await context.write(self.responses[delta][url])
             finally:
-                del self.contexts[context]
+                self.contexts.pop(context, None)
 
         return grpc.stream_stream_rpc_method_handler(serve)
+
+    async def catch_up(self, context: Any, *, delta: bool) -> None:
+        """Write the latest change, which the client may have missed; later ones it gets as everybody else."""
+        del self.contexts[context]  # a stream is written one message at a time
+        written = None
+        while written is not self.latest:
+            written = self.latest
+            await context.write(written[delta])
+        self.contexts[context] = delta
 
     async def change(self, cluster: str, address: str) -> None:
         resource = self.resources[ENDPOINT][cluster]

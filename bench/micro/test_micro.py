@@ -19,8 +19,11 @@ import pytest
 from xds.model.fleet import Fleet
 from xds.model.kinds import KINDS
 from xds.model.view import View
-from xds.protocol import DeltaRequest, DeltaStream, Encoder, parse_delta
+from xds.protocol import DeltaRequest, DeltaStream, Encoder, SotwRequest, SotwStream, parse_delta
+from xds.server.bounds import parser
 from xds.server.hub import Hub
+from xds.server.limits import Limits
+from xds.server.services import StreamKind
 from xds.views import LiveViews
 from xds.wire import CLUSTER, ENDPOINT, envoy
 
@@ -128,14 +131,57 @@ def test_first_sync_of_a_thousand_clusters_on_a_stream(benchmark, plane):
     benchmark(synced, plane, encoder)
 
 
-def test_reconnect_with_a_thousand_clusters_on_a_stream(benchmark, plane):
+def synced_sotw(plane, encoder):
+    """Return a state-of-the-world stream that has everything."""
+    stream = SotwStream(encoder)
+    for url, names in ((CLUSTER, ()), (ENDPOINT, frozenset(plane.snapshot.resources(ENDPOINT)))):
+        stream.on_request(SotwRequest(url, names), NOW_S)
+        acknowledge(stream, plane, names)
+    return stream
+
+
+def acknowledge(stream, plane, names):
+    for response in stream.poll(plane.snapshot, NOW_S):
+        stream.on_request(SotwRequest(response.type_url, names, response.version, response.nonce), NOW_S)
+
+
+def test_a_change_of_one_resource_on_a_state_of_the_world_stream_and_its_ack(benchmark, plane):
+    stream, names = synced_sotw(plane, Encoder()), frozenset(plane.snapshot.resources(ENDPOINT))
+
+    def setup():
+        plane.views.push_endpoints(plane.fleet.apply([plane.change()]).endpoints)
+        return (), {}
+
+    def run():
+        stream.on_change(plane.published[-1])
+        acknowledge(stream, plane, names)
+
+    benchmark.pedantic(run, setup=setup, rounds=500)
+
+
+def test_first_sync_of_a_thousand_clusters_on_a_state_of_the_world_stream(benchmark, plane):
     encoder = Encoder()
-    versions = {url: {name: one.version for name, one in plane.snapshot.resources(url).items()} for url in (CLUSTER, ENDPOINT)}
+    synced_sotw(plane, encoder)
+    benchmark(synced_sotw, plane, encoder)
+
+
+def test_reconnect_with_a_thousand_clusters_on_a_stream(benchmark, plane):
+    """With all that is decoded, as it comes from many clients."""
+    encoder, parse = Encoder(), parser(StreamKind("", delta=True), Limits())
+    tables = {url: plane.snapshot.resources(url) for url in (CLUSTER, ENDPOINT)}
+    requests = [
+        envoy.DeltaDiscoveryRequest(
+            type_url=url,
+            resource_names_subscribe=tables[url] if url == ENDPOINT else ["*"],
+            initial_resource_versions={name: one.version for name, one in tables[url].items()},
+        ).SerializeToString()
+        for url in tables
+    ]
 
     def run():
         stream = DeltaStream(encoder)
-        for url, names in ((CLUSTER, ("*",)), (ENDPOINT, tuple(versions[ENDPOINT]))):
-            stream.on_request(DeltaRequest(url, names, initial_versions=versions[url]), NOW_S)
+        for request in requests:
+            stream.on_request(parse(request), NOW_S)
             assert stream.poll(plane.snapshot, NOW_S) == []
 
     benchmark(run)

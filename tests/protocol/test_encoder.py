@@ -8,7 +8,7 @@ from xds.protocol import Encoder
 from xds.protocol.encoder import FIRSTS, SHARED_REMOVALS, _kept_bytes
 from xds.snapshot.resource import Resource
 from xds.snapshot.table import Table
-from xds.wire import CLUSTER, envoy
+from xds.wire import CLUSTER, ENDPOINT, envoy
 from xds.wire.type_urls import PREFIX
 
 texts = st.text(max_size=200)
@@ -171,3 +171,31 @@ def test_what_is_too_large_for_one_response_comes_in_several_with_rising_nonces(
     for number in range(20):
         encoder.first(CLUSTER, available, frozenset((str(number),)), above=0, limit_bytes=3500)
     assert len(encoder._firsts) == FIRSTS
+
+
+def test_one_change_is_the_same_response_for_all_whose_last_nonce_is_below_it():
+    encoder = Encoder()
+    a, b = (Resource.of(CLUSTER, name, bytes(10)) for name in "ab")
+    first = encoder.delta(CLUSTER, [a], [], above=0)
+    assert encoder.delta(CLUSTER, [a], [], above=0) is first
+    later = encoder.delta(CLUSTER, [a], [], above=int(first.nonce))
+    assert int(later.nonce) > int(first.nonce)
+    assert encoder.delta(CLUSTER, [a], [], above=0) is later
+    assert encoder.delta(CLUSTER, [b], [], above=0).resources == (b,)
+    assert encoder.delta(CLUSTER, [a], ["x"], above=0).removed == ("x",)
+    assert encoder.delta(CLUSTER, [a], [], above=0).removed == ()
+
+
+def test_in_the_state_of_the_world_what_all_ask_for_first_is_one_response_or_none():
+    encoder = Encoder()
+    available = Table({str(number): Resource.of(ENDPOINT, str(number), bytes(1000)) for number in range(10)})
+
+    def first(limit_bytes, version="v1"):
+        return encoder.first(ENDPOINT, available, None, above=0, limit_bytes=limit_bytes, version=version)
+
+    assert first(3500) == []
+    (whole,) = first(100_000)
+    assert (whole.version, len(whole.resources)) == ("v1", 10)
+    assert first(100_000) == [whole]
+    assert first(100_000, "v2")[0].version == "v2"
+    assert encoder.first(ENDPOINT, available, None, above=0, limit_bytes=100_000)[0].version != "v1"

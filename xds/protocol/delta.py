@@ -43,6 +43,8 @@ class DeltaStream(Stream["_DeltaType"]):
         super().__init__(encoder, response_bytes=response_bytes, aggregated=aggregated)
         self._followers_due: dict[str, frozenset[str]] = {}
         """Names of a type not asked for yet whose parents were sent on this stream (R19)."""
+        self._beating: dict[str, _DeltaType] = {}
+        """The types of which some resource has, or had, a time to live."""
 
     def on_request(self, request: DeltaRequest, now_s: float) -> Nack | None:
         """Take in a request; call `poll` afterwards.
@@ -68,15 +70,17 @@ class DeltaStream(Stream["_DeltaType"]):
         self._polled_at_s = now_s
         gates = Gates(self._types, snapshot, now_s, aggregated=self._aggregated)
         pending = [kind for kind in self._types.values() if kind.interest.pending]
-        if len(pending) == 1 and (changes := pending[0].mere_changes(snapshot, gates)):
+        if len(pending) == 1 and not pending[0].claims and (changes := pending[0].mere_changes(snapshot, gates)):
             responses = self._send_changes(pending[0], changes, now_s)
         else:
             responses = self._send_pending(snapshot, gates, now_s) if pending else []
-        return responses + self._send_heartbeats(now_s) if self._heartbeats_s() else responses
+        return responses + self._send_heartbeats(now_s) if self._beating else responses
 
     def _send_changes(self, kind: _DeltaType, changes: list[Resource], now_s: float) -> list[Response]:
         """Send new versions of what the client has accepted, as nearly always: nothing else is asked for, nothing waits."""
         kind.interest.looked_at()
+        if len(changes) == 1:  # which is not split, however large
+            return [self._response(kind, changes, (), now_s)]
         responses: list[Response] = []
         self._send(kind, changes, (), now_s, responses)
         return responses
@@ -92,7 +96,7 @@ class DeltaStream(Stream["_DeltaType"]):
             gone: list[str] = []
             sent = self._send_first(kind, available, gates, now_s)
             if not sent:
-                look = kind.look(available, now_s)
+                look = self._look(kind, available, now_s)
                 sent = self._send_found(kind, look, gates, now_s, gone)
                 if gone and kind.removable:
                     going.append((kind, look, gone))
@@ -102,31 +106,39 @@ class DeltaStream(Stream["_DeltaType"]):
             looked_at.append(kind)
         for kind, look, gone in sorted(going, key=lambda item: removal_rank(item[0].type_url)):
             self._send(kind, (), gates.released(kind, gone, look), now_s, responses)
+        return responses + self._answer_rest(looked_at, now_s)
+
+    def _answer_rest(self, looked_at: list[_DeltaType], now_s: float) -> list[Response]:
+        """Answer who asked for everything and was told nothing yet, even if that is nothing, or Envoy waits (R12)."""
         for kind in looked_at:
-            if kind.answer_due:
-                responses.append(self._response(kind, (), (), now_s))  # even if it is empty, or Envoy waits (R12)
-            elif kind.interest.client.held:
+            if kind.interest.client.held and not kind.answer_due:
                 self.ledger.held_already(kind.type_url, now_s)
-        return responses
+        return [self._response(kind, (), (), now_s) for kind in looked_at if kind.answer_due]
 
     def _send_heartbeats(self, now_s: float) -> list[Response]:
-        due = [(kind, beats) for kind in self._types.values() if (beats := kind.heartbeats.due(now_s))]
+        due = [(kind, beats) for kind in self._beating.values() if (beats := kind.heartbeats.due(now_s))]
         return [
             self._sent(kind, self._encoder.heartbeat(kind.type_url, beats, above=self._last_nonce), now_s) for kind, beats in due
         ]
 
     def _heartbeats_s(self) -> list[float]:
-        return [min(due_s.values()) for kind in self._types.values() if (due_s := kind.heartbeats.due_s)]
+        return [min(due_s.values()) for kind in self._beating.values() if (due_s := kind.heartbeats.due_s)]
 
     def _send_first(self, kind: _DeltaType, available: Table, gates: Gates, now_s: float) -> list[Response]:
         """Return what a client gets that has nothing yet: what all get that ask for the same. Nothing if there is more to it."""
-        if not kind.asks_first or not gates.stand_open(kind):
+        if kind.claims or not kind.asks_first or not gates.stand_open(kind):
             return []
         names = None if kind.interest.subscription.wildcard else kind.interest.subscription.names
         found = self._encoder.first(kind.type_url, available, names, above=self._last_nonce, limit_bytes=self._response_bytes)
         if found:
             kind.interest.looked_at()
         return [self._sent(kind, response, now_s) for response in found]
+
+    def _look(self, kind: _DeltaType, available: Table, now_s: float) -> Look:
+        look = kind.look(available, now_s)
+        if kind.heartbeats.due_s:
+            self._beating[kind.type_url] = kind
+        return look
 
     def _send_found(self, kind: _DeltaType, look: Look, gates: Gates, now_s: float, gone: list[str]) -> list[Response]:
         """Return additions and answers of one type; what the client is to drop is added to `gone`, if it goes later."""
@@ -261,6 +273,8 @@ class DeltaStream(Stream["_DeltaType"]):
     def _sent(self, kind: _DeltaType, response: Response, now_s: float) -> Response:
         self._last_nonce = int(response.nonce)
         kind.sent(response, now_s)
+        if response.perishable:
+            self._beating[kind.type_url] = kind
         self.ledger.sent(response, now_s, state=State.ERROR if kind.interest.client.withheld else State.STALE)
         self._follow(response)
         return response
@@ -304,30 +318,6 @@ class _DeltaType(Kind):
             if len(self.overdue) > OVERDUE:
                 del self.overdue[next(iter(self.overdue))]
 
-    @property
-    def asks_first(self) -> bool:
-        """Whether the client has nothing, and waits for everything that it asks for."""
-        interest, client = self.interest, self.interest.client
-        if self.synced or self.claims or client.held or client.before or client.withheld or interest.apart or interest.waiting:
-            return False
-        if interest.subscription.wildcard:
-            return interest.everything and not (interest.owed or interest.subscription.names)
-        return not interest.everything and interest.owed == interest.subscription.names
-
-    def mere_changes(self, snapshot: Snapshot, gates: Gates) -> list[Resource]:
-        """Return other versions of what the client has accepted, in order, if that is all that there is to tell; else nothing."""
-        interest, client = self.interest, self.interest.client
-        if self.claims or self.spares or self.answer_due or interest.asks or client.withheld or not gates.stand_open(self):
-            return []
-        available, held, before = snapshot.resources(self.type_url), client.held, client.before
-        changes: list[Resource] = []
-        for name in interest.dirty:
-            resource, has = available.get(name), held.get(name)
-            if resource is None or has is None or has.version == resource.version or name in before:
-                return []
-            changes.append(resource)
-        return changes if len(changes) == 1 else sorted(changes, key=_name)
-
     def still_owed(self, names: list[str], look: Look) -> AbstractSet[str]:
         """Return which names of a rejected response have to be answered; what is gone by now goes as whatever is in use goes."""
         client = self.interest.client
@@ -348,7 +338,3 @@ class _DeltaType(Kind):
             self.heartbeats.claimed(found.perishable, now_s)
             self.claims = NO_CLAIMS
         return interest.take(available)
-
-
-def _name(resource: Resource) -> str:
-    return resource.name

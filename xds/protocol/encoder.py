@@ -82,8 +82,10 @@ class Encoder:
         self._sotw_tail = _field(_SOTW_CONTROL_PLANE, identifier) if identifier else b""
         self._last_nonce = 0
         self._cache: OrderedDict[tuple[object, ...], Response] = OrderedDict()
-        self._firsts: dict[tuple[str, int, frozenset[str] | None, int], tuple[Table, list[Response]]] = {}
-        """(type URL, identity of what there is, what is asked for, limit) -> what there is, and the responses with it."""
+        self._latest: Response | None = None
+        """The delta response with one resource and nothing else that was asked for last: a change that goes to many streams."""
+        self._firsts: dict[tuple[str, int, frozenset[str] | None, int, str | None], tuple[Table, list[Response]]] = {}
+        """(type URL, identity of what there is, what is asked for, limit, version) -> what there is, and responses with it."""
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
 
@@ -100,10 +102,13 @@ class Encoder:
             empty: say by a resource without a body what does not exist, not by `removed_resources` (VHDS). Envoy takes it
                 for one only if it has an alias, too.
         """
+        latest = self._latest
+        if latest and len(resources) == 1 and resources[0] is latest.resources[0] and not removed and int(latest.nonce) > above:
+            return latest
         key = ("delta", empty, type_url, *[r.name for r in resources], *[r.version for r in resources], len(resources), *removed)
         found = self._shared(key, above)
         if found is not None:
-            return found
+            return self._as_latest(found)
         version = _content_version(resources, removed)
         parts = [_field(_RESPONSE_TYPE_URL, type_url.encode()), _field(_RESPONSE_VERSION, version.encode()), self._delta_tail]
         for resource in resources:
@@ -114,12 +119,26 @@ class Encoder:
                 parts.append(_field(_RESPONSE_RESOURCE, names))
             else:
                 parts.append(_field(_DELTA_REMOVED, name.encode()))
-        return self._finish(key, Response(type_url, version, tuple(resources), tuple(removed)), parts)
+        return self._as_latest(self._finish(key, Response(type_url, version, tuple(resources), tuple(removed)), parts))
+
+    def _as_latest(self, response: Response) -> Response:
+        if len(response.resources) == 1 and not response.removed:
+            self._latest = response
+        return response
 
     def first(
-        self, type_url: str, available: Table, names: frozenset[str] | None, *, above: int, limit_bytes: int
+        self,
+        type_url: str,
+        available: Table,
+        names: frozenset[str] | None,
+        *,
+        above: int,
+        limit_bytes: int,
+        version: str | None = None,
     ) -> list[Response]:
-        """Return delta responses with all that a client asks for that has nothing yet; nothing if some of it does not exist.
+        """Return responses with all that a client asks for that has nothing yet; nothing if some of it does not exist.
+
+        Nothing, too, if it is more than one state-of-the-world response.
 
         What many clients ask for is put together once: to look for a response by its content takes the longer the more is in it.
 
@@ -129,20 +148,29 @@ class Encoder:
             names: what is asked for, None for everything; the same object for all that ask for the same (`interest.shared`).
             above: the last nonce of the stream.
             limit_bytes: where responses are split.
+            version: `version_info` of state-of-the-world responses; None: they are to be delta responses.
         """
-        key = type_url, id(available), names, limit_bytes
+
+        def encoded(resources: Sequence[Resource]) -> Response:
+            if version is None:
+                return self.delta(type_url, resources, (), above=above)
+            return self.sotw(type_url, resources, version, above=above)
+
+        key = type_url, id(available), names, limit_bytes, version
         found = self._firsts.get(key)
         if found is None or found[0] is not available:  # another one, where that was
             resources = available.present(sorted(available if names is None else names))
             is_whole = names is None or len(resources) == len(names)
-            pieces = split(resources, (), limit_bytes) if is_whole else ()
-            found = self._firsts[key] = available, [self.delta(type_url, some, (), above=above) for some, _ in pieces]
+            pieces = [*split(resources, (), limit_bytes)] if is_whole else []
+            if version is not None and len(pieces) > 1:  # one response at a time is in flight: the rest is not known yet
+                pieces = []
+            found = self._firsts[key] = available, [encoded(some) for some, _ in pieces]
             if len(self._firsts) > FIRSTS:
                 del self._firsts[next(iter(self._firsts))]
         responses = found[1]
         for place, response in enumerate(responses):
             if int(response.nonce) <= above:
-                responses[place] = self.delta(type_url, response.resources, (), above=above)
+                responses[place] = encoded(response.resources)
             above = int(responses[place].nonce)
         return [*responses]
 

@@ -21,7 +21,7 @@ from xds.protocol.holdings import UNCERTAIN, Claim, version_of
 from xds.protocol.traits import AWAITED, AWAITED_BY, COMPLETE, FOLLOWERS, REFERRERS, REPLACING, UNGATED, WAITS_FOR, WARMED_BY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from xds.protocol.holdings import Replaced
     from xds.protocol.interest import Look
@@ -137,8 +137,10 @@ class Gates:
         to_come = [route for route in missing if route in routes or ((spare := needed.spare(route)) and self.can_be_used(spare))]
         return bool(to_come) and self.wait(kind, name, deadlines)
 
-    def released(self, kind: Kind, names: Iterable[str], look: Look) -> list[str]:
+    def released(self, kind: Kind, names: Sequence[str], look: Look) -> list[str]:
         """Return which removals may go; the others wait because the client may still use the names, and are looked at again."""
+        if not names:
+            return []
         if kind.type_url in REPLACING and kind.interest.waiting:
             return [name for name in names if not self.gather(kind, name, look.deadlines)]
         usage = self._usage(kind)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from xds.protocol.encoder import Response
     from xds.protocol.gates import Gates
     from xds.protocol.interest import Look
+    from xds.snapshot.snapshot import Snapshot
 
 LINGER_S: Final = 1.0
 """How long the connections of a listener that was replaced or removed go on using what it refers to, at the least."""
@@ -74,6 +75,30 @@ class Kind:
         if self.in_flight:
             return State.STALE, next(iter(self.in_flight.values()))[1]
         return State.SYNCED, now_s
+
+    @property
+    def asks_first(self) -> bool:
+        """Whether the client has nothing, by what it was sent, and waits for everything that it asks for."""
+        interest, client = self.interest, self.interest.client
+        if self.synced or self.in_flight or client.held or client.before or client.withheld or interest.apart or interest.waiting:
+            return False
+        if interest.subscription.wildcard:
+            return interest.everything and not (interest.owed or interest.subscription.names)
+        return not interest.everything and interest.owed == interest.subscription.names
+
+    def mere_changes(self, snapshot: Snapshot, gates: Gates) -> list[Resource]:
+        """Return other versions of what the client has accepted, in order, if that is all that there is to tell; else nothing."""
+        interest, client = self.interest, self.interest.client
+        if self.spares or self.answer_due or interest.asks or client.withheld or not gates.stand_open(self):
+            return []
+        available, held, before = snapshot.resources(self.type_url), client.held, client.before
+        changes: list[Resource] = []
+        for name in interest.dirty:
+            resource, has = available.get(name), held.get(name)
+            if resource is None or has is None or has.version == resource.version or name in before:
+                return []
+            changes.append(resource)
+        return changes if len(changes) == 1 else sorted(changes, key=_name)
 
     def find(self, names: Sequence[str], owed: AbstractSet[str], look: Look, gates: Gates) -> Found:
         """Return what of these names there is to tell the client now; what a gate holds back is looked at again.
@@ -238,3 +263,7 @@ class Kind:
         held = self.interest.client.held
         for response, _ in self.in_flight.values():
             yield from [resource for resource in response.resources if held.get(resource.name) is not resource]
+
+
+def _name(resource: Resource) -> str:
+    return resource.name

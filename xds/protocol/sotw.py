@@ -12,6 +12,7 @@ it as the client accepted it, so the set is the union of old and new until nothi
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from xds.protocol.encoder import Response, awaited_by, encoded_bytes
@@ -76,6 +77,9 @@ class SotwStream(Stream["_SotwType"]):
 
     def _news(self, kind: _SotwType, snapshot: Snapshot, gates: Gates, now_s: float) -> list[Response]:
         """Return the response of one type, if there is something to say."""
+        if at_once := self._at_once(kind, snapshot, gates, now_s):
+            self._keep_spare(kind.type_url, at_once.awaited, snapshot)
+            return [at_once]
         available, version = snapshot.resources(kind.type_url), snapshot.type_version(kind.type_url)
         if kind.complete:
             resources = kind.take_complete(available, gates)
@@ -94,6 +98,32 @@ class SotwStream(Stream["_SotwType"]):
             may_need = kind.news(response) + kind.predecessors()
             self._keep_spare(kind.type_url, awaited_by(kind.type_url, may_need), snapshot)
         return [response]
+
+    def _at_once(self, kind: _SotwType, snapshot: Snapshot, gates: Gates, now_s: float) -> Response | None:
+        """Return what many streams are told alike: all that a client asks for that has nothing yet, or one mere change."""
+        available, version = snapshot.resources(kind.type_url), snapshot.type_version(kind.type_url)
+        if kind.absent or kind.told_absent:
+            return None
+        if kind.last is None and kind.asks_first and gates.stand_open(kind):
+            names = None if kind.interest.subscription.wildcard else kind.interest.subscription.names
+            if kind.complete and names is not None:
+                return None
+            limit_bytes = sys.maxsize if kind.complete else self._response_bytes
+            found = self._encoder.first(
+                kind.type_url, available, names, above=self._last_nonce, limit_bytes=limit_bytes, version=version
+            )
+            if len(found) == 1:
+                return self._tell(kind, found[0], now_s)
+        elif not kind.complete and (changes := kind.mere_changes(snapshot, gates)) and len(changes) == 1:
+            return self._tell(kind, self._encoder.sotw(kind.type_url, changes, version, above=self._last_nonce), now_s)
+        return None
+
+    def _tell(self, kind: _SotwType, response: Response, now_s: float) -> Response:
+        """Record that a client is sent all that there is to tell it."""
+        kind.interest.looked_at()
+        kind.changes = response.content
+        kind.interest.client.put(response.content)
+        return self._sent(kind, response, now_s)
 
     def _go_on(self, kind: _SotwType, snapshot: Snapshot, now_s: float) -> None:
         """Find out from its version what a client that reconnects holds: all that there is (R19a), or what there was."""
@@ -158,7 +188,7 @@ class SotwStream(Stream["_SotwType"]):
         self.subscription_changes += 1
         kind.interest.subscribe(subscription)
         kind.told_absent &= names
-        kind.interest.owe(names - before.names)
+        kind.interest.owe(names - before.names if before.names else names)
         if wildcard and not before.wildcard:
             kind.interest.everything = kind.answer_due = True
         return True
@@ -184,7 +214,12 @@ class SotwStream(Stream["_SotwType"]):
         return any(leader.last and int(leader.last.nonce) > int(kind.last.nonce) for leader in present)
 
     def _response(self, kind: _SotwType, resources: list[Resource], version: str, now_s: float) -> Response:
-        response = self._encoder.sotw(kind.type_url, resources, version, above=self._last_nonce, absent=kind.take_absent())
+        absent = kind.take_absent()
+        return self._sent(
+            kind, self._encoder.sotw(kind.type_url, resources, version, above=self._last_nonce, absent=absent), now_s
+        )
+
+    def _sent(self, kind: _SotwType, response: Response, now_s: float) -> Response:
         self._last_nonce = int(response.nonce)
         kind.sent(response, now_s)
         self._follow(kind, response)
@@ -219,7 +254,7 @@ class _SotwType(Kind):
         self.in_doubt: frozenset[str] = frozenset()
         """What was new in the set before the last one, if that was rejected: the client may have it, or some of it."""
         self.last: Response | None = None
-        self.changes: dict[str, Resource | None] = {}
+        self.changes: Mapping[str, Resource | None] = {}
         """What the last response changed of what the client held; None for what it left out."""
 
     def hold(self, resources: Table, now_s: float) -> None:
@@ -327,6 +362,8 @@ class _SotwType(Kind):
     def settled_by(self, response: Response) -> Mapping[str, Resource | None]:
         """Return what the ACK of the last response accepts: its changes, and what it says of all that was not certain."""
         client = self.interest.client
+        if len(client.before) == len(self.changes) and not (self.interest.owed or self.interest.everything):
+            return self.changes  # of which each name is uncertain until now, and no other
         uncertain = self.interest.owed | client.before.keys()
         if self.interest.everything:
             uncertain |= response.names - client.held.keys()
