@@ -75,7 +75,7 @@ def member_of(tmp_path):
         member = member or MemberSource("east", MEMBER_KINDS, follower.take, follower.changed.set)
         follower.member = member
         file = server.kubeconfig(tmp_path / "kubeconfig", "east")
-        api = await ApiServer.connect(kubeconfig_of(file), context="east")
+        api = await ApiServer.connect(kubeconfig_of(file), context="east", scratch=tmp_path / "scratch")
         task = asyncio.create_task(member.run(api))
         follower.watch_over(task)
         try:

@@ -1,39 +1,38 @@
 """One API server, as a kubeconfig says how to reach it: GET a document, or the lines of a watch.
 
-What goes wrong is one of two errors: the server refuses (`Refusal`), or cannot be reached (`UnreachableError`).
+Transport, authentication, proxies and TLS are those of `kubernetes.aio`; decoding is ours, since its models take forty times as
+long. What goes wrong is one of two errors: the server refuses (`Refusal`), or cannot be reached (`UnreachableError`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException
+from kubernetes.aio.config.kube_config import KubeConfigLoader
 
-from xds._version import __version__
 from xds.discovery.live.collection import Refusal
 from xds.discovery.live.exec_plugin import run_plugin
 from xds.discovery.live.kubeconfig import cluster_of, user_of, with_user
-from xds.discovery.live.transport import transport_of
-from xds.errors import XdsError
+from xds.errors import ConfigurationError, XdsError
 from xds.undecodable import UNDECODABLE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-
-    from xds.discovery.live.transport import Transport
+    from pathlib import Path
 
 CONNECT_S: Final = 10.0
 READ_S: Final = 30.0
 """Without a byte, while a document is read."""
 LINE_BYTES: Final = 8 * 1024 * 1024
 """The longest line of a watch; etcd takes objects of 1.5 MiB."""
-BUFFER_BYTES: Final = 2 * 1024 * 1024
-"""What may wait to be read of an answer before its server is held back."""
 WATCHES: Final = 100
 """Connections to one API server, at most."""
 
@@ -49,27 +48,23 @@ class _Status(msgspec.Struct):
 class ApiServer:
     """A connection pool to one API server."""
 
-    def __init__(self, transport: Transport) -> None:
-        self.url = transport.url
-        headers = {"Accept": "application/json", "User-Agent": f"isthmus/{__version__}"}
-        if transport.authorization:
-            headers["Authorization"] = transport.authorization
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=WATCHES, ssl=transport.tls or True),
-            headers=headers,
-            trust_env=True,
-            read_bufsize=BUFFER_BYTES,
-        )
-        self._options = {"proxy": transport.proxy, "server_hostname": transport.server_name}
+    def __init__(self, configuration: Configuration) -> None:
+        configuration.connection_pool_maxsize = WATCHES
+        configuration.retries = None  # who asks decides when to ask again
+        self._client = ApiClient(configuration=configuration)
+        self.url: str = configuration.host
 
     @classmethod
-    async def connect(cls, kubeconfig: dict[str, Any], *, context: str, base_path: Path | None = None) -> ApiServer:
+    async def connect(
+        cls, kubeconfig: dict[str, Any], *, context: str, base_path: Path | None = None, scratch: Path | None = None
+    ) -> ApiServer:
         """Make one from the content of a kubeconfig; nothing is sent yet, but an exec plugin is run.
 
         Args:
             kubeconfig: as parsed.
             context: which of its contexts.
             base_path: where its relative paths begin.
+            scratch: where inline certificates may be written: the TLS library reads files.
 
         Raises:
             ConfigurationError: the kubeconfig, or what it refers to, cannot be used.
@@ -78,11 +73,24 @@ class ApiServer:
         if isinstance(plugin := user.get("exec"), dict):
             found = await run_plugin(plugin, cluster_of(kubeconfig, context), str(base_path or ""))
             kubeconfig = with_user(kubeconfig, context, {key: value for key, value in user.items() if key != "exec"} | found)
-        return cls(await asyncio.to_thread(transport_of, kubeconfig, context, base_path or Path()))
+        configuration = type.__call__(Configuration)  # a call of the class itself would copy the process's default
+        try:
+            loader = KubeConfigLoader(  # type: ignore[no-untyped-call]
+                kubeconfig,
+                active_context=context,
+                config_base_path=str(base_path) if base_path else "",
+                temp_file_path=str(scratch) if scratch else None,
+            )
+            await loader.load_and_set(configuration)  # type: ignore[no-untyped-call]
+            if token := configuration.api_key.get("BearerToken"):
+                configuration.api_key["BearerToken"] = token.strip()  # a file often ends with a newline, a header must not
+            return cls(configuration)
+        except (ConfigException, OSError, ssl.SSLError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ConfigurationError(f"context {context!r} cannot be used: {_first_line(error)}") from error
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._session.close()
+        await self._client.close()  # type: ignore[no-untyped-call]
 
     async def get(self, path: str, query: Iterable[tuple[str, str]] = (), *, read_s: float = READ_S) -> bytes:
         """Return a document.
@@ -154,17 +162,19 @@ class ApiServer:
         content_type: str = "application/json",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=read_s)
-        written = {} if body is None else {"data": msgspec.json.encode(body), "headers": {"Content-Type": content_type}}
-        call: Any = self._session.request  # its types do not take options by name
+        headers = {"Accept": "application/json", "Content-Type": content_type}
         async with _reaching(self.url):
-            response: aiohttp.ClientResponse = await call(
-                method, f"{self.url}{path}", params=list(query), timeout=timeout, **written, **self._options
+            prepared = await self._client.param_serialize(
+                method, path, query_params=list(query), header_params=headers, body=body, auth_settings=["BearerToken"]
             )
+            call: Any = self._client.call_api  # the types of the generated client are narrower than what it takes
+            answer = await call(*prepared, _request_timeout=timeout)
+        response: aiohttp.ClientResponse = answer.response
         try:
             if response.status >= 400:
                 async with _reaching(self.url):
-                    told = await response.read()
-                raise Refusal(response.status, _message(told) or response.reason or "no reason given")
+                    body = await response.read()
+                raise Refusal(response.status, _message(body) or response.reason or "no reason given")
             yield response
         finally:
             response.close()

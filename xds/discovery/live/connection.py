@@ -14,6 +14,7 @@ from xds.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from xds.discovery.live.access import Access, Credentials
 
@@ -53,7 +54,7 @@ class Watch(NamedTuple):
     """Whether the server is still to be read."""
 
 
-async def keep_connected(access: Access, reader: Reader, watch: Watch) -> bytes:
+async def keep_connected(access: Access, reader: Reader, scratch: Path, watch: Watch) -> bytes:
     """Read one API server until that is no longer wanted, or this is cancelled.
 
     Returns: the digest of the credentials that led there, "" if none did.
@@ -69,7 +70,7 @@ async def keep_connected(access: Access, reader: Reader, watch: Watch) -> bytes:
                 is_due = reader.is_unauthorized and loop.time() >= renewed_at_s + RENEW_S
                 if running is None or found.digest != running.digest or is_due:
                     renewed_at_s = loop.time()
-                    server = await _connect(found, watch, is_tried=running is not None)
+                    server = await _connect(found, scratch / found.digest.hex(), watch, is_tried=running is not None)
                     if not watch.is_wanted():
                         await server.close()
                         return found.digest
@@ -100,7 +101,7 @@ class _Running(NamedTuple):
     task: asyncio.Task[None]
 
 
-async def _connect(found: Credentials, watch: Watch, *, is_tried: bool) -> ApiServer:
+async def _connect(found: Credentials, scratch: Path, watch: Watch, *, is_tried: bool) -> ApiServer:
     """Connect as a kubeconfig says.
 
     Raises:
@@ -108,7 +109,8 @@ async def _connect(found: Credentials, watch: Watch, *, is_tried: bool) -> ApiSe
         Refusal: the server does not let its user list Services (only if this is tried).
         UnreachableError: the server cannot be reached (likewise).
     """
-    server = await ApiServer.connect(found.content, context=found.context, base_path=found.directory)
+    await asyncio.to_thread(scratch.mkdir, parents=True, exist_ok=True)
+    server = await ApiServer.connect(found.content, context=found.context, base_path=found.directory, scratch=scratch)
     try:
         if is_tried:
             await server.get("/api/v1/services", (("limit", "1"),))

@@ -1,6 +1,7 @@
 """Credentials by a program (`exec` of a kubeconfig's user): the client authentication API of Kubernetes, v1 and v1beta1.
 
-The program is told of the cluster, which those for ClusterProfiles need (KEP-4322).
+`kubernetes.aio` has it, too, but tells the program nothing of the cluster, which those for ClusterProfiles need (KEP-4322),
+takes no client certificates from it, and waits for it for ever.
 https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
 """
 

@@ -134,7 +134,7 @@ def user_of(content: dict[str, Any], context: str) -> dict[str, Any]:
     if not isinstance(cluster, dict):
         raise ConfigurationError(f"context {context!r} has the cluster {chosen.get('cluster')!r}, which is not among `clusters`")
     server = str(cluster.get("server") or "")
-    if not _is_url(server):
+    if not _is_url(server):  # without one, `kubernetes.aio` would ask localhost
         raise ConfigurationError(
             f"cluster {chosen['cluster']!r} has the server {server!r}; expected a URL such as https://HOST:6443"
         )

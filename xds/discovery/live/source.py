@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from xds.discovery.live.access import FileAccess
@@ -32,7 +34,6 @@ from xds.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from xds.discovery.live.access import Access
     from xds.discovery.live.api_server import ApiServer
@@ -117,6 +118,7 @@ class LiveSource:
         self._sink: Callable[[list[Event]], None]
         self._take_problems: Callable[[tuple[Problem, ...]], None]
         self._group: asyncio.TaskGroup
+        self._scratch: Path
 
     @property
     def names(self) -> frozenset[str]:
@@ -183,12 +185,14 @@ class LiveSource:
         if first:
             sink(first)
         try:
-            async with asyncio.TaskGroup() as self._group:
-                self._group.create_task(self._keep())
-                for name, access in self._files.items():
-                    self._group.create_task(self._join(name, access))
-                if self._hub and self._enrolment:
-                    self._group.create_task(self._follow_hub(self._hub, self._enrolment))
+            with TemporaryDirectory(prefix="isthmus-") as directory:
+                self._scratch = Path(directory)
+                async with asyncio.TaskGroup() as self._group:
+                    self._group.create_task(self._keep())
+                    for name, access in self._files.items():
+                        self._group.create_task(self._join(name, access))
+                    if self._hub and self._enrolment:
+                        self._group.create_task(self._follow_hub(self._hub, self._enrolment))
         finally:
             for intake in self._intakes.values():
                 intake.close()
@@ -208,7 +212,7 @@ class LiveSource:
                 intake.take([Health(name, MemberState.STALE, "the hub has not said yet how to reach it")])
         hub = HubSource(self._fleet_wide, self._hub_is_told, self._take_registered, self._tell_problems, self._plugins)
         self._hub_source = hub
-        await keep_connected(access, hub, Watch(partial(self._note, HUB)))
+        await keep_connected(access, hub, self._scratch / ".hub", Watch(partial(self._note, HUB)))
 
     # What is said of members
 
@@ -331,7 +335,7 @@ class LiveSource:
             return self._twins.first(name, told=member.is_synced) == name
 
         watch = Watch(partial(self._note, name), connected, looked, is_wanted)
-        return await keep_connected(access, member, watch)
+        return await keep_connected(access, member, self._scratch / name, watch)
 
     async def _keep(self) -> None:
         """Let go what was held for long enough, and save what changed."""

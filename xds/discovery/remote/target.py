@@ -241,6 +241,7 @@ async def connected(place: Place, *, is_dry: bool = False) -> AsyncIterator[Targ
         ConfigurationError: the kubeconfig cannot be used.
     """
     found = read_kubeconfig(place.context.file)
+    # Inline certificates go to files that stay until the process ends: `kubernetes.aio` uses those of equal content again.
     server = await ApiServer.connect(found.content, context=place.context.name, base_path=found.directory)
     try:
         yield Target(place.title, server, is_dry=is_dry)
