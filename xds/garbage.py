@@ -10,12 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import Any, Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 YOUNG: Final = 20_000
 """Objects made, less those that are gone, after which the new ones are looked through: some milliseconds."""
 FULL_S: Final = 600.0
 """How often everything is looked through: for what exceptions keep alive of streams that have ended."""
+
+
+@contextmanager
+def postponed() -> Iterator[None]:
+    """Look for none meanwhile: what imports make, stays."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 async def tend() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -121,8 +121,7 @@ CODES: dict[str, tuple[Severity, str]] = {
 """Code -> (severity, title)."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Ref:
+class Ref(NamedTuple):
     """Names one source object, e.g. to say where a number or a problem comes from."""
 
     cluster: str
@@ -131,6 +130,11 @@ class Ref:
     namespace: str
     name: str
     resource_version: str = ""
+
+    @property
+    def unversioned(self) -> Ref:
+        """The object, in whichever of its versions."""
+        return Ref(self.cluster, self.kind, self.namespace, self.name)
 
     def __str__(self) -> str:
         where = f"{self.namespace}/{self.name}" if self.namespace else self.name

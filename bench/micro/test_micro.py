@@ -71,6 +71,12 @@ def synced(plane, encoder):
     return stream
 
 
+def test_first_reading(benchmark):
+    """The model of a whole world, told at once."""
+    told = list(world.events(SERVICES))
+    benchmark.pedantic(lambda: Fleet().apply(told), rounds=10)
+
+
 def test_decode_a_slice_of_a_watch(benchmark):
     body = json.dumps(world.endpoint_slice(0, 7, 5)).encode()
     benchmark(msgspec.json.Decoder(KINDS["EndpointSlice"].struct).decode, body)

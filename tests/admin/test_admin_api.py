@@ -122,7 +122,7 @@ async def test_nacks_of_one_node(get):
 
 async def test_the_objects_are_those_that_are_there_now(plane, get):
     listener = plane.rejection.resource
-    plane.store.publish(EAST, by_name(replace(listener, origins=(replace(SERVICE, resource_version="8"),))), at_s=1, trigger="")
+    plane.store.publish(EAST, by_name(replace(listener, origins=(SERVICE._replace(resource_version="8"),))), at_s=1, trigger="")
     _, body = await get("/v1/nacks")
     assert [ref["resource_version"] for ref in body["items"][0]["origins"]] == ["8"]
 

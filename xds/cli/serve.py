@@ -102,9 +102,10 @@ def serve(file: Path | None, **flags: object) -> None:
 
 
 async def _serve(config: Config, *, is_console: bool) -> None:
+    from xds.garbage import postponed, tend
 
-    from xds.app import ControlPlane
-    from xds.garbage import tend
+    with postponed():
+        from xds.app import ControlPlane
 
     plane = ControlPlane(config)
     try:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from xds.dns.messages import HEADER_BYTES, QUERY_BYTES
+from xds.dns.names import HEADER_BYTES, QUERY_BYTES
 
 IDLE_S = 20.0
 """Since the last whole query; longer than CoreDNS keeps connections that it does not use (10 s): it closes them, not we."""

@@ -23,7 +23,7 @@ from dns.rdtypes.IN.A import A
 from dns.rdtypes.IN.AAAA import AAAA
 from dns.rdtypes.IN.SRV import SRV
 
-from xds.dns.names import ZONE, Target
+from xds.dns.names import HEADER_BYTES, QUERY_BYTES, ZONE, Target
 from xds.dns.zone import SOA, TTL_S, Answer, Outcome
 
 if TYPE_CHECKING:
@@ -31,14 +31,11 @@ if TYPE_CHECKING:
 
     from xds.dns.names import Data, Name
 
-QUERY_BYTES = 4_096
-"""The largest query that is looked into: one name, and EDNS options with their padding, have some hundred bytes."""
 UDP_BYTES = 1_232
 """The largest response over UDP, if the client takes as much: no path cuts it into fragments (DNS flag day 2020)."""
 PLAIN_UDP_BYTES = 512
 """The same for clients that do not say what they take (RFC 1035, 4.2.1)."""
 TCP_BYTES = 65_535
-HEADER_BYTES = 12
 _OPT_BYTES = 11
 _LABELLED = frozenset(("A", "AAAA", "ANY", "AXFR", "CNAME", "HTTPS", "MX", "NS", "PTR", "SOA", "SRV", "SVCB", "TXT"))
 _TRANSFERS = frozenset((dns.rdatatype.AXFR, dns.rdatatype.IXFR))

@@ -22,6 +22,9 @@ Name = tuple[str, ...]
 """A domain name: its labels in lower case, the leftmost first, without the root."""
 
 ZONE: Name = ("clusterset", "local")
+QUERY_BYTES = 4_096
+"""The largest query that is looked into: one name, and EDNS options with their padding, have some hundred bytes."""
+HEADER_BYTES = 12
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _READY = frozenset((Health.HEALTHY, Health.DEGRADED))
 """DEGRADED is ready, only wanted last; DNS knows no such order, and who asks for one pod by its hostname wants that one."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
 from xds.dns.address import bind
 from xds.dns.connections import Connection, Connections, Datagrams
-from xds.dns.messages import respond
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    from xds.dns.messages import Reply
     from xds.dns.zone import Zone
 
 
@@ -29,6 +32,8 @@ class DnsServer:
         self.queries: Counter[tuple[str, str]] = Counter()
         """By type and rcode, since the start."""
         self._zone = zone
+        self._messages: ModuleType
+        """`xds.dns.messages`: dnspython takes a twentieth of a start, and few serve DNS."""
         self._connections = Connections(partial(self._respond, over_tcp=True))
         self._udp: list[asyncio.DatagramTransport] = []
         self._tcp: list[asyncio.Server] = []
@@ -39,6 +44,7 @@ class DnsServer:
         Raises:
             DnsAddressError: the address cannot be listened on.
         """
+        self._messages = await asyncio.to_thread(importlib.import_module, "xds.dns.messages")
         loop = asyncio.get_running_loop()
         bound = bind(self.address)
         self.address = f"{self.address.rpartition(':')[0]}:{bound[0].port}"
@@ -58,7 +64,7 @@ class DnsServer:
         await asyncio.sleep(0)  # transports close their sockets in the next turn of the loop
 
     def _respond(self, query: bytes, *, over_tcp: bool) -> bytes | None:
-        reply = respond(query, self._zone.answer, over_tcp=over_tcp)
+        reply: Reply | None = self._messages.respond(query, self._zone.answer, over_tcp=over_tcp)
         if reply is None:
             return None
         self.queries[reply.type, reply.rcode] += 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from xds.model.events import ref_of
 from xds.model.hints import EXPORT_WEIGHT, NONE
 from xds.model.imports import merge
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
     from xds.model.members import Member
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
+class Export(Struct, frozen=True):
     """One cluster's export of the service."""
 
     member: Member
@@ -31,8 +32,7 @@ class Export:
     service: Service
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+class Merged(Struct, frozen=True):
     """The service of the cluster set, or None if nothing of it can be served, and what is wrong with it."""
 
     service: Service | None

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec import Struct
+
 from xds.problems import Ref
 
 if TYPE_CHECKING:
@@ -38,8 +40,7 @@ class Standing(IntEnum):
     """They are left out: for far too long."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ObjectKey:
+class ObjectKey(Struct, frozen=True, order=True, gc=False):
     """Identity of an object inside its cluster."""
 
     kind: str
@@ -47,8 +48,7 @@ class ObjectKey:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Upsert:
+class Upsert(Struct, frozen=True):
     """An object is new or changed."""
 
     cluster: str
@@ -60,8 +60,7 @@ class Upsert:
         return ObjectKey(self.object.kind, self.object.metadata.namespace, self.object.metadata.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(Struct, frozen=True):
     """An object is gone."""
 
     cluster: str

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
 from xds.model.events import ref_of
 from xds.model.hints import DISTRIBUTION, SLICE_WEIGHT, hints_of
 from xds.model.protocols import protocol_of
@@ -42,16 +44,14 @@ def distribution_of(spec: objects.ServiceSpec) -> str:
     return TRAFFIC_DISTRIBUTIONS.get(spec.traffic_distribution or "", "")
 
 
-@dataclass(frozen=True, slots=True)
-class NodePlace:
+class NodePlace(Struct, frozen=True):
     """Where a Kubernetes node stands, by its topology labels."""
 
     region: str = ""
     zone: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LocalInput:
+class LocalInput(Struct, frozen=True):
     """Everything that a cluster's own service is made of."""
 
     member: Member
@@ -65,14 +65,13 @@ class LocalInput:
     """Endpoints that have been ready before (memory of the fleet), by identity."""
     doubted: bool = False
     """Whether all of them may be gone."""
-    namespace: Mapping[str, str] = field(default_factory=dict)
+    namespace: Mapping[str, str] = {}
     """What its Namespace says for the Services in it (`xds.model.hints.said_of`)."""
     is_given_more: bool = False
     """Whether other clusters share their endpoints with it, so that it needs none of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class LocalResult:
+class LocalResult(Struct, frozen=True):
     """What became of it."""
 
     service: Service
@@ -86,9 +85,16 @@ def build_local(given: LocalInput) -> LocalResult:
     return _Builder(given).result()
 
 
+_OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_DOTTED: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+"""Every IPv4 address in its canonical form, and nothing else."""
+
+
 @lru_cache(maxsize=1 << 16)
 def canonical_address(text: str) -> str | None:
     """Return the canonical form of an IP address, or None if it is not one that means the same on every machine."""
+    if _DOTTED.fullmatch(text):  # ten times as quick, and nearly all are so
+        return text
     if "%" in text:  # a scope, e.g. fe80::1%eth0
         return None
     try:
@@ -97,8 +103,7 @@ def canonical_address(text: str) -> str | None:
         return None
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(Struct):
     """One endpoint, perhaps told by two slices, one for each address family."""
 
     addresses: list[str]

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
 from xds.model.events import Standing
 from xds.model.objects import UNDATED
 
@@ -19,8 +21,7 @@ CLUSTERSET = ""
 """The scope of a service that is merged over the clusters by export."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ServiceKey:
+class ServiceKey(Struct, frozen=True, order=True, gc=False):
     """Identity of a service: one cluster's own, or the exported one of the cluster set."""
 
     namespace: str
@@ -35,8 +36,7 @@ class ServiceKey:
         return f"{self.name}.{self.namespace}.svc.{domain}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Locality:
+class Locality(Struct, frozen=True, order=True, gc=False):
     """Where an endpoint runs; Envoy's `{region, zone, sub_zone}` with the cluster as sub-zone."""
 
     region: str

@@ -5,7 +5,7 @@ The numbers are those by which CLAs are made (`Ladder.rank`), and what a client 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -121,14 +121,10 @@ def explain(fleet: Fleet, book: PolicyBook, service: Service, port: int, view: V
         *_members(fleet, service, port, view),
     )
     forecast = predicted(ranking, ladder.policy, view)
-    now = {_unversioned(ref): ref for ref in (ref_of(holder, item) for holder, item in fleet.policies())}
+    now = {ref.unversioned: ref for ref in (ref_of(holder, item) for holder, item in fleet.policies())}
     # A new version that says the same, e.g. with another status, makes no new book.
-    chain = tuple(step._replace(objects=tuple(now.get(_unversioned(ref), ref) for ref in step.objects)) for step in chain)
+    chain = tuple(step._replace(objects=tuple(now.get(ref.unversioned, ref) for ref in step.objects)) for step in chain)
     return Explanation(service, port, view, ladder.policy, chain, ranking, forecast)
-
-
-def _unversioned(ref: Ref) -> Ref:
-    return replace(ref, resource_version="")
 
 
 def predicted(ranking: Ranking, policy: Policy, view: View) -> Forecast:
@@ -245,7 +241,7 @@ def _governed(book: PolicyBook, service: Service, port: int, view: View) -> Iter
     candidates = book.candidates(service.key, port, view.cluster)
     for item, ref, faults in book.refused(service, port, view.cluster):
         text = f"{item.kind} {item.metadata.namespace}/{item.metadata.name} is not accepted: {faults[0].message}"
-        if faults[0].reason == INVALID and any(_unversioned(ref) == policy.origin for _, policy in candidates):
+        if faults[0].reason == INVALID and any(ref.unversioned == policy.origin for _, policy in candidates):
             text += "; the version that was accepted last is in force"
         yield Step("policy", text, (ref,))
     for other in book.governing(service, port, view.cluster).sovereignty:
@@ -268,7 +264,7 @@ def _beside(book: PolicyBook, service: Service, port: int, view: View) -> Iterat
     if not view.cluster:
         return
     candidates = {policy for _, policy in book.candidates(key, port, view.cluster)}
-    other = replace(key, scope=CLUSTERSET if key.scope else view.cluster)
+    other = ServiceKey(key.namespace, key.name, CLUSTERSET if key.scope else view.cluster)
     for subject, policy in book.candidates(other, port, view.cluster):
         if subject.kind and not subject.system and policy not in candidates:
             yield Step("policy", f"{policy.name} names {subject}, which is {other.fqdn}, and not this", book.refs(policy))

@@ -5,7 +5,7 @@ Nothing of them is ever written, and none is refused whole for one field: its au
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xds.model.events import FLEET, ref_of
@@ -175,10 +175,10 @@ def _surroundings(fleet: Fleet, cluster: str, item: DestinationRule, known: Know
     host = item.service
     if host is None:
         return rule_notes.Surroundings(known, exists=False, exports=hints.Exports(own=False, others=False, apart=()))
-    own = ServiceKey(host.namespace, host.name, cluster)
+    own, exported = (ServiceKey(host.namespace, host.name, scope) for scope in (cluster, CLUSTERSET))
     return rule_notes.Surroundings(
         known,
-        exists=(own if host.kind == "Service" else replace(own, scope=CLUSTERSET)) in fleet.services,
+        exists=(own if host.kind == "Service" else exported) in fleet.services,
         exports=_exports(fleet, own),
         node_only=_is_node_only(fleet, cluster, host),
     )

@@ -32,7 +32,7 @@ def read(cluster: str, item: TrafficPolicy, opened: Container[str] = ()) -> Poli
         opened: tiers that an override opens.
     """
     # Its version is no part of it: one that says the same is the same policy.
-    spec, ref = item.spec, replace(ref_of(cluster, item), resource_version="")
+    spec, ref = item.spec, ref_of(cluster, item).unversioned
     settings = ClusterSettings(
         outlier_detection=spec.outlier_detection,
         health_check=spec.health_check,

@@ -185,10 +185,16 @@ def test_bookmarks_carry_the_version_forward():
     assert query(one)["resourceVersion"] == "50"
 
 
+def refuses(one, text):
+    """Return whether the same is asked in another way after a line that refuses it."""
+    with pytest.raises(Refusal) as caught:
+        one.take_line(text)
+    return one.refused(caught.value.status, caught.value.message)
+
+
 def test_gone_as_an_event_lists_anew():
     one = listed(service("a"))
-    with pytest.raises(Refusal, match="410: too old"):
-        one.take_line(error(410))
+    assert not refuses(one, error(410))
     assert query(one) == {"limit": "500"}
     assert one.take_page(page(service("a"), version=30)) == []
 
@@ -202,8 +208,7 @@ def test_gone_as_a_status_lists_anew():
 @pytest.mark.parametrize("status", [403, 429, 500, 504])
 def test_a_watch_that_ends_with_another_error_goes_on_where_it_was(status):
     one = listed(service("a"))
-    with pytest.raises(Refusal):
-        one.take_line(error(status))
+    assert not refuses(one, error(status))
     assert query(one)["resourceVersion"] == "10"
 
 
@@ -310,8 +315,7 @@ def test_gone_during_a_streamed_list_begins_it_anew():
     one = collection(streams_lists=True)
     query(one)
     one.take_line(line("ADDED", service("a", 8)))
-    with pytest.raises(Refusal):
-        one.take_line(error(410))
+    assert not refuses(one, error(410))
     assert "sendInitialEvents" in query(one)
 
 
@@ -320,8 +324,7 @@ def test_a_server_that_does_not_know_streamed_lists_and_ignores_the_question_is_
     one = collection(streams_lists=True)
     query(one)
     one.take_line(line("ADDED", service("a", 8)))
-    with pytest.raises(Refusal, match="does not end"):
-        one.take_line(bookmark(10))  # one that knows them sends no bookmark before the end
+    assert refuses(one, bookmark(10))  # one that knows them sends no bookmark before the end
     assert query(one) == {"limit": "500"}
     assert one.take_page(page(service("a", 8))) == []
     assert one.synced

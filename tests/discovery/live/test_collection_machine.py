@@ -72,7 +72,8 @@ class Wire:
         for line in lines[:count]:
             try:
                 self.take(self.collection.take_line(line))
-            except Refusal:
+            except Refusal as refusal:
+                self.collection.refused(refusal.status, refusal.message)
                 self.watch = None
                 break
         return bool(lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from fake_objects import serve_further
@@ -173,7 +172,7 @@ async def test_another_registry_stands_in_where_there_is_no_member_cluster():
 
 async def test_what_is_saved_is_what_is_restored():
     told = Told("a")
-    told.fleet_wide.take([replace(told.there("b"), object=with_uid(member("b", "us")))])
+    told.fleet_wide.take([Upsert(FLEET, with_uid(member("b", "us")))])
     told.fleet_wide.take([Upsert(FLEET, with_uid(make("MultiClusterService", "pay", spec={"types": ["CrossCluster"]})))])
     told.lose("a")
     told.fleet_wide.stand_in({"c": member("c", "karmada")})

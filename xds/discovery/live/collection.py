@@ -219,13 +219,12 @@ class Collection:
         """Take one event of a watch.
 
         Raises:
-            Refusal: the server ended the watch with an error.
+            Refusal: the server ended the watch with an error, for `refused`.
             msgspec.DecodeError: the line is no event.
         """
         found = _LINES.decode(line)
         if found.type == "ERROR":
             status = _STATUSES.decode(found.object)
-            self.refused(status.code, status.message)
             raise Refusal(status.code, status.message)
         meta = _NAMES.decode(found.object).metadata
         if found.type == "BOOKMARK":
@@ -233,7 +232,6 @@ class Collection:
                 return self._listed(meta.resource_version)
             if self._told is not None:
                 # A server that knows such watches sends no other bookmark before; Kubernetes before 1.27 leaves the question out.
-                self.refused(422, "")
                 raise Refusal(422, "a watch that begins with what there is does not end it")
             events: list[Event] = []
         elif found.type == "DELETED":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -78,19 +79,26 @@ async def find_served(server: ApiServer, kinds: Sequence[Kind]) -> Offer:
         UnreachableError: the server cannot be reached, or is no API server: it does not even have what every one has.
     """
     found = Offer({}, {})
+    groups = dict.fromkeys(kind.group for kind in kinds)
     try:
-        for group in dict.fromkeys(kind.group for kind in kinds):
-            await _look(server, group, [kind for kind in kinds if kind.group == group], found)
+        # All at once: the connections that this opens are those of the watches to come.
+        offers = await asyncio.gather(
+            *(_look(server, group, [kind for kind in kinds if kind.group == group]) for group in groups)
+        )
     except UNDECODABLE as error:
         raise UnreachableError(f"{server.url} does not answer as an API server does when asked what it has: {error}") from error
+    for offer in offers:
+        found.served.update(offer.served)
+        found.unread.update(offer.unread)
     for kind in kinds:
         if kind.group in ALWAYS_SERVED and kind.name not in found.served:
             raise UnreachableError(f"{server.url} knows no {kind.name}: it is no Kubernetes API server")
     return found
 
 
-async def _look(server: ApiServer, group: str, kinds: Sequence[Kind], into: Offer) -> None:
-    """Enter what a group has of its kinds."""
+async def _look(server: ApiServer, group: str, kinds: Sequence[Kind]) -> Offer:
+    """Return what a group has of its kinds."""
+    into = Offer({}, {})
     offered = await _versions(server, group)
     read = {version for kind in kinds for version in kind.versions}
     for version in sorted(offered & read, key=_maturity):
@@ -105,6 +113,7 @@ async def _look(server: ApiServer, group: str, kinds: Sequence[Kind], into: Offe
             for kind in missing:
                 if kind.kind in resources:
                     into.unread.setdefault(kind.name, []).append(version)
+    return into
 
 
 def _base(group: str, version: str) -> str:
