@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 HOUSEKEEPING_S = 5.0
 REPORT_QUIET_S = 0.25
 """Problems are compared with those before once nothing has changed for so long: that looks at every stream."""
-REPORT_S = 1.0
+REPORT_S = 3.0
 """While changes continue, they are compared at most this often."""
 GRACE_S = 1.0
 """How long streams may take to write what is due when we stop."""

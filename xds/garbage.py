@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 YOUNG: Final = 20_000
-"""Objects made, less those that are gone, after which the new ones are looked through: some milliseconds."""
+"""Objects made, less those that are gone, after which the new ones are looked through."""
+YOUNG_S: Final = 0.5
+"""How often the new ones are looked through anyway: where as many old ones go as new ones come, the number above is not reached
+for long, and then there are many."""
 FULL_S: Final = 600.0
 """How often everything is looked through: for what exceptions keep alive of streams that have ended."""
 
@@ -39,10 +43,15 @@ async def tend() -> None:
     gc.callbacks.append(_set_aside)
     gc.freeze()
     try:
+        looked_at_all_s = time.monotonic()
         while True:
-            await asyncio.sleep(FULL_S)
-            gc.unfreeze()
-            gc.collect()
+            await asyncio.sleep(min(YOUNG_S, FULL_S))
+            if time.monotonic() < looked_at_all_s + FULL_S:
+                gc.collect(0)
+            else:
+                gc.unfreeze()
+                gc.collect()
+                looked_at_all_s = time.monotonic()
     finally:
         gc.callbacks.remove(_set_aside)
         gc.set_threshold(*before)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 
 from xds.server.hub import Hub
 from xds.server.rounds import SLICE, Rounds
+from xds.server.turns import Turns
 from xds.snapshot.snapshot import ChangeSet
 
 VIEW = "v"
@@ -35,7 +37,7 @@ def hub():
 
 @pytest.fixture
 def rounds(hub):
-    return Rounds(hub, Listener.wake)
+    return Rounds(hub, Listener.wake, Turns())
 
 
 def streams(hub, number):
@@ -75,6 +77,19 @@ async def test_many_are_told_in_turns_of_the_event_loop(hub, rounds):
         told.append(sum(one.wakes for one in listeners))
     assert told == [SLICE, 2 * SLICE, 3 * SLICE, 3 * SLICE + 1]
     assert all(one.told == [{"a"}] for one in listeners)
+    await all_over(rounds)
+
+
+async def test_a_turn_in_which_enough_was_written_is_left_to_others(hub):
+    answers = iter([True, True, False, True, False])
+    rounds = Rounds(hub, Listener.wake, SimpleNamespace(is_over=lambda: next(answers)))
+    listeners = streams(hub, 3 * SLICE)
+    rounds.publish(change("a"))
+    told = [sum(one.wakes for one in listeners)]
+    while told[-1] < len(listeners):
+        await asyncio.sleep(0)
+        told.append(sum(one.wakes for one in listeners))
+    assert told == [SLICE, SLICE, SLICE, 2 * SLICE, 2 * SLICE, 3 * SLICE]
     await all_over(rounds)
 
 

@@ -2,7 +2,7 @@
 
 The first change of a view is told at once, to some streams in each turn of the event loop, so that whatever else is due has its
 turn in between. What changes meanwhile is told in the next round, merged: streams that are told the same are written the same
-bytes. A round takes the longer the more there is to do, and a pause as long as half of it follows: so the window in which changes
+bytes. A round takes the longer the more there is to do, and a pause of a quarter of that follows: so the window in which changes
 are merged grows with the load, and a quiet server has none.
 """
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from xds.server.hub import Hub
+    from xds.server.turns import Turns
 
 SLICE: Final = 100
-"""Streams that are told in one turn of the event loop: each takes some 0.1 ms to look at and to write, its ACK included."""
+"""Streams that are told in one turn of the event loop, if that is not over (`xds.server.turns`)."""
 PAUSE_S: Final = 0.25
 """The longest pause."""
 
@@ -32,11 +33,13 @@ class Rounds(Generic[S]):
     Args:
         hub: knows who is interested in what.
         wake: called for each stream that was told, to have it write what is due.
+        turns: those of the event loop.
     """
 
-    def __init__(self, hub: Hub[S], wake: Callable[[S], None]) -> None:
+    def __init__(self, hub: Hub[S], wake: Callable[[S], None], turns: Turns) -> None:
         self._hub = hub
         self._wake = wake
+        self._turns = turns
         self._views: dict[Hashable, _Round[S]] = {}
 
     def publish(self, change: ChangeSet) -> int:
@@ -45,7 +48,7 @@ class Rounds(Generic[S]):
         if streams:
             view = self._views.get(change.view)
             if view is None:
-                view = self._views[change.view] = _Round(change.view, self._wake, self._over)
+                view = self._views[change.view] = _Round(change.view, self._wake, self._over, self._turns)
             view.add(change.names, streams)
         return len(streams)
 
@@ -66,10 +69,11 @@ class Rounds(Generic[S]):
 class _Round(Generic[S]):
     """The present round of a view, and what is gathered for the next one."""
 
-    def __init__(self, view: Hashable, wake: Callable[[S], None], over: Callable[[Hashable], None]) -> None:
+    def __init__(self, view: Hashable, wake: Callable[[S], None], over: Callable[[Hashable], None], turns: Turns) -> None:
         self._view = view
         self._wake = wake
         self._over = over
+        self._turns = turns
         self._change = ChangeSet(view, {})
         self._untold: dict[S, None] = {}
         """Streams that are still to be told of the present round's change."""
@@ -113,12 +117,14 @@ class _Round(Generic[S]):
                 stream.on_change(self._change)
                 self._wake(stream)
         finally:  # what goes wrong with one stream is not to cost the others their changes
-            self._go_on()
+            asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
+        """Tell the next streams, now that those are written that were told before, and others had their turn."""
         loop = asyncio.get_running_loop()
-        if self._untold:
-            loop.call_soon(self._tell)
+        if not self._untold:
+            loop.call_later(min((loop.time() - self._began_at_s) / 4, PAUSE_S), self._begin)
+        elif self._turns.is_over():
+            loop.call_soon(self._go_on)
         else:
-            took_s = loop.time() - self._began_at_s
-            loop.call_later(min(took_s / 2, PAUSE_S), self._begin)
+            self._tell()

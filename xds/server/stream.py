@@ -261,6 +261,8 @@ class Stream:
 
     async def _write_due(self, view: Hashable) -> None:
         counters = self._board.counters
+        if self._board.turns.is_over():
+            await self._board.turns.wait()
         self._board.rounds.catch_up(view, self)
         for response in self._protocol.poll(self._board.source.current(view), self._board.clock()):
             await self._context.write(response.body)

@@ -20,6 +20,7 @@ from xds.server.limits import Limits
 from xds.server.nacks import NackLog
 from xds.server.rounds import Rounds
 from xds.server.stream import Stream
+from xds.server.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -83,7 +84,8 @@ class Switchboard:
         self.counters = Counters()
         self.admission = Admission(self.limits.first_syncs, self.limits.first_sync_s)
         self.hub: Hub[Stream] = Hub()
-        self.rounds: Rounds[Stream] = Rounds(self.hub, Stream.wake)
+        self.turns = Turns()
+        self.rounds: Rounds[Stream] = Rounds(self.hub, Stream.wake, self.turns)
         self.on_ack = on_ack
         self._on_nack = on_nack
         self._nack_log = NackLog(clock)

@@ -1,0 +1,49 @@
+"""Whoever comes when a turn of the event loop has taken long enough waits for the next one."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from xds.server import turns as module
+from xds.server.turns import TURN_S, Turns
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands until it is moved."""
+    found = SimpleNamespace(now_s=100.0)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: found.now_s))
+    return found
+
+
+async def test_a_turn_is_over_once_it_has_taken_long_enough(clock):
+    turns = Turns()
+    assert not turns.is_over()
+    clock.now_s += TURN_S
+    assert not turns.is_over()
+    clock.now_s += TURN_S
+    assert turns.is_over()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not turns.is_over()
+
+
+async def test_who_waits_goes_on_in_later_turns_each_of_which_takes_no_longer(clock):
+    turns, gone_on, turn = Turns(), [], 0
+
+    async def write(number):
+        if turns.is_over():
+            await turns.wait()
+        gone_on.append((turn, number))
+        clock.now_s += TURN_S * 0.6
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        for number in range(8):
+            tasks.create_task(write(number))
+        while len(gone_on) < 8:
+            await asyncio.sleep(0)
+            turn += 1
+    in_turns = [at for at, _ in gone_on]
+    assert max(in_turns.count(at) for at in in_turns) <= 2
+    assert sorted(number for _, number in gone_on) == list(range(8))
