@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from xds.server import turns as module
-from xds.server.turns import TURN_S, Turns
+from xds.server.turns import LEAST, TURN_S, Turns
 
 
 @pytest.fixture
@@ -17,20 +17,35 @@ def clock(monkeypatch):
     return found
 
 
+def asked_often(turns):
+    return [turns.is_over() for _ in range(LEAST)][-1]
+
+
 async def test_a_turn_is_over_once_it_has_taken_long_enough(clock):
     turns = Turns()
+    assert not asked_often(turns)
     assert not turns.is_over()
-    clock.now_s += TURN_S
-    assert not turns.is_over()
-    clock.now_s += TURN_S
+    clock.now_s += 2 * TURN_S
     assert turns.is_over()
     await asyncio.sleep(0)
-    await asyncio.sleep(0)
     assert not turns.is_over()
 
 
-async def test_who_waits_goes_on_in_later_turns_each_of_which_takes_no_longer(clock):
-    turns, gone_on, turn = Turns(), [], 0
+async def test_what_is_done_before_anybody_asks_counts_and_yet_some_go_on(clock):
+    turns = Turns()
+    turns.is_over()
+    await asyncio.sleep(0)
+    clock.now_s += 2 * TURN_S  # others had much to do in this turn
+    assert [turns.is_over() for _ in range(LEAST + 2)] == [False] * LEAST + [True] * 2
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    clock.now_s += 2 * TURN_S  # while nobody asked, nobody kept time
+    assert not asked_often(turns)
+    assert not turns.is_over()
+
+
+async def test_who_waits_goes_on_in_later_turns(clock):
+    turns, gone_on, turn, streams = Turns(), [], 0, 5 * LEAST
 
     async def write(number):
         if turns.is_over():
@@ -39,11 +54,11 @@ async def test_who_waits_goes_on_in_later_turns_each_of_which_takes_no_longer(cl
         clock.now_s += TURN_S * 0.6
 
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        for number in range(8):
+        for number in range(streams):
             tasks.create_task(write(number))
-        while len(gone_on) < 8:
+        while len(gone_on) < streams:
             await asyncio.sleep(0)
             turn += 1
     in_turns = [at for at, _ in gone_on]
-    assert max(in_turns.count(at) for at in in_turns) <= 2
-    assert sorted(number for _, number in gone_on) == list(range(8))
+    assert max(in_turns.count(at) for at in in_turns) <= LEAST + 1
+    assert sorted(number for _, number in gone_on) == list(range(streams))
