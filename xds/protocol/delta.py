@@ -128,7 +128,7 @@ class DeltaStream(Stream["_DeltaType"]):
         """Return what a client gets that has nothing yet: what all get that ask for the same. Nothing if there is more to it."""
         if kind.claims or not kind.asks_first or not gates.stand_open(kind):
             return []
-        names = None if kind.interest.subscription.wildcard else kind.interest.subscription.names
+        names = kind.interest.subscription.asked
         found = self._encoder.first(kind.type_url, available, names, above=self._last_nonce, limit_bytes=self._response_bytes)
         if found:
             kind.interest.looked_at()

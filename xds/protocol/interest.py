@@ -30,6 +30,11 @@ class Subscription(NamedTuple):
     names: frozenset[str]
     """Names asked for beside the wildcard, or alone."""
 
+    @property
+    def asked(self) -> frozenset[str] | None:
+        """The names; None for everything."""
+        return None if self.wildcard else self.names
+
 
 _SETS: WeakValueDictionary[int, frozenset[str]] = WeakValueDictionary()
 

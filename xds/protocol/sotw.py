@@ -105,7 +105,7 @@ class SotwStream(Stream["_SotwType"]):
         if kind.absent or kind.told_absent:
             return None
         if kind.last is None and kind.asks_first and gates.stand_open(kind):
-            names = None if kind.interest.subscription.wildcard else kind.interest.subscription.names
+            names = kind.interest.subscription.asked
             if kind.complete and names is not None:
                 return None
             limit_bytes = sys.maxsize if kind.complete else self._response_bytes

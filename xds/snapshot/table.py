@@ -26,7 +26,11 @@ _VERSIONS = 1 << 64
 
 def set_version(resources: Iterable[Resource]) -> str:
     """Return a content hash over the names and versions of resources of one type, in whatever order they come."""
-    return _as_text(sum(map(_mark, resources)) % _VERSIONS)
+    return _as_text(_sum(resources))
+
+
+def _sum(resources: Iterable[Resource]) -> int:
+    return sum(map(_mark, resources)) % _VERSIONS
 
 
 def _mark(resource: Resource) -> int:
@@ -56,7 +60,7 @@ class Table(Mapping[str, "Resource"]):
     def version(self) -> str:
         """Content hash over the names and versions (`set_version`); once asked for, it is kept up to date with each change."""
         if self._version is None:
-            self._version = sum(map(_mark, self.plain.values())) % _VERSIONS
+            self._version = _sum(self.plain.values())
         return _as_text(self._version)
 
     @property
@@ -91,8 +95,8 @@ class Table(Mapping[str, "Resource"]):
         """Return the version with some changes, without a look at what does not change; None if nobody asked for this one's."""
         if self._version is None:
             return None
-        gone = sum(_mark(self[name]) for name in changes if name in self)
-        put = sum(_mark(resource) for resource in changes.values() if resource is not None)
+        gone = _sum(self[name] for name in changes if name in self)
+        put = _sum(resource for resource in changes.values() if resource is not None)
         return (self._version - gone + put) % _VERSIONS
 
     def __getitem__(self, name: str) -> Resource:
