@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 from types import SimpleNamespace
 
@@ -13,6 +14,8 @@ from xds.admin.memory import Memory, deep_bytes, memory_of
 from xds.cli.output import size
 from xds.model.kinds import KINDS
 
+worlds = itertools.count()
+
 
 def anew(item):
     """Return an object as an API server tells it: no text in it is shared with another object."""
@@ -21,11 +24,11 @@ def anew(item):
 
 def world(services, endpoints):
     """Return a fleet's members, objects and services."""
-    objects = []
+    objects, place = [], next(worlds)  # the texts of addresses are remembered: each world has its own
     for number in range(services):
         name = f"web-{number}"
         listed = [
-            endpoint(f"10.{number}.0.{one}", target=f"{name}-{one}", zone="eu-a", nodeName="n1") for one in range(endpoints)
+            endpoint(f"10.{number}.{place}.{one}", target=f"{name}-{one}", zone="eu-a", nodeName="n1") for one in range(endpoints)
         ]
         objects += [service(name), export(name), endpoint_slice(name, listed)]
     fleet = fleet_of({"east": [anew(item) for item in objects]}, member("east"))
