@@ -101,15 +101,14 @@ class Pipeline:
 
     def take(self, events: list[Event]) -> None:
         """Take what discovery tells: endpoints go out at once, anything else with the next batch."""
+        if not self.ready.is_set():
+            self._take_first(events)
+            return
         with self.timings["apply"].measured():
             change = self.fleet.apply(events)
         self.views.policies.remember(events)
         change = self._judged_first(self._soaked(change))
         self._heard(events)
-        if not self.ready.is_set():
-            if self.fleet.synced:
-                self.begin()
-            return
         with self.timings["endpoints"].measured() if change.endpoints else nullcontext():
             before = self._counted()
             self.views.changed(change)
@@ -120,8 +119,19 @@ class Pipeline:
         if change.needs_batch:
             self._batch.changed()
 
+    def _take_first(self, events: list[Event]) -> None:
+        """Take what is told before everything was: nobody asks yet what follows, and most of it would be made again."""
+        with self.timings["apply"].measured():
+            self.fleet.take(events)
+        self.views.policies.remember(events)
+        self._heard(events)
+        if self.fleet.synced:
+            self.begin()
+
     def begin(self) -> None:
         """Serve what is known; once, when everything has been read, or when that takes too long."""
+        with self.timings["apply"].measured():
+            self.fleet.apply(())
         self._by_node = self.fleet.prefers_node
         self._is_unjudged = False
         self.views.rebuild("everything was told", everything=True)

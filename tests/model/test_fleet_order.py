@@ -7,16 +7,20 @@ from collections import Counter
 from fleet_events import ways
 from fleet_strategies import CLUSTERS
 from hypothesis import given
+from hypothesis.strategies import booleans
 
 from xds.model.fleet import Fleet
 
 
-@given(ways())
-def test_any_way_leads_to_the_same_fleet(way):
+@given(ways(), booleans())
+def test_any_way_leads_to_the_same_fleet(way, only_taken):
     world, batches = way
     fleet, fresh = Fleet(), world.fleet()
     for events in batches:
-        fleet.apply(events)
+        (fleet.take if only_taken else fleet.apply)(events)
+    if only_taken:
+        change = fleet.apply(())
+        assert change.services == fleet.services.keys()
     assert fleet.services == fresh.services
     assert fleet.members == fresh.members
     assert fleet.remotes == fresh.remotes

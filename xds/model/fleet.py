@@ -99,6 +99,8 @@ class Fleet:
         """Clusters' services that stay as they are, but may be lent something else."""
         self._gateways_changed = False
         self._members_changed = False
+        self._moved = False
+        """Whether a member has changed since the last `apply`."""
         self._policies_changed = False
 
     # Reading
@@ -221,7 +223,19 @@ class Fleet:
     # Writing
 
     def apply(self, events: Iterable[Event]) -> FleetChange:
-        """Take a batch of events and make anew what depends on them."""
+        """Take a batch of events and make anew what depends on them, and on what was only taken before."""
+        self.take(events)
+        members, self._moved = self._moved, False
+        remotes = self._remotes.rebuild(self._clusters, self.known)
+        self._dirty |= remotes
+        self._rebuild_services()
+        endpoints, services, remade = self._catalog.take_changes()
+        gateways, self._gateways_changed = self._gateways_changed, False
+        policies, self._policies_changed = self._policies_changed or bool(remotes), False
+        return FleetChange(endpoints, services, gateways, members, policies, remade)
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Take a batch of events; what depends on them, but for the members, is made by the next `apply`."""
         for event in events:
             match event:
                 case Upsert():
@@ -245,15 +259,8 @@ class Fleet:
                     cluster = self._cluster(event.cluster)
                     self._dirty.update(ServiceKey(*name, event.cluster) for name in cluster.doubted ^ event.services)
                     cluster.doubted = event.services
-        members = self._members_changed and self._rebuild_members()
+        self._moved |= self._members_changed and self._rebuild_members()
         self._members_changed = False
-        remotes = self._remotes.rebuild(self._clusters, self.known)
-        self._dirty |= remotes
-        self._rebuild_services()
-        endpoints, services, remade = self._catalog.take_changes()
-        gateways, self._gateways_changed = self._gateways_changed, False
-        policies, self._policies_changed = self._policies_changed or bool(remotes), False
-        return FleetChange(endpoints, services, gateways, members, policies, remade)
 
     def _take_state(self, told: Health) -> None:
         cluster = self._cluster(told.cluster)
@@ -273,7 +280,9 @@ class Fleet:
             self._take_targets(told.cluster, ObjectKey(POLICY, item.metadata.namespace, item.metadata.name), item)
 
     def _cluster(self, name: str) -> Cluster:
-        return self._clusters.setdefault(name, Cluster(name))
+        if (found := self._clusters.get(name)) is None:
+            found = self._clusters[name] = Cluster(name)
+        return found
 
     def _replace(self, cluster: str, key: ObjectKey, item: objects.KubernetesObject | None) -> None:
         old = self._cluster(cluster).items.get(key)
