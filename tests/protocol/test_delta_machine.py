@@ -12,7 +12,10 @@ from xds.protocol import DeltaRequest, DeltaStream, Encoder
 from xds.protocol.traits import NEVER_REMOVED
 from xds.wire import short_name
 
-pytestmark = pytest.mark.timeout(900)  # a failure is worth the minutes that it takes to make it small; cut short, it looks flaky
+pytestmark = [
+    pytest.mark.timeout(900),  # a failure is worth the minutes that it takes to make it small; cut short, it looks flaky
+    pytest.mark.usefixtures("short_layers"),
+]
 WILDCARD_KINDS = ("cds",)
 
 

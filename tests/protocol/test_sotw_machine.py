@@ -11,7 +11,10 @@ from protocol_world import BAD, KINDS, NAMES, STALE, Wires, World, changes, erro
 from xds.protocol import Encoder, SotwRequest, SotwStream
 from xds.wire import short_name
 
-pytestmark = pytest.mark.timeout(900)  # a failure is worth the minutes that it takes to make it small; cut short, it looks flaky
+pytestmark = [
+    pytest.mark.timeout(900),  # a failure is worth the minutes that it takes to make it small; cut short, it looks flaky
+    pytest.mark.usefixtures("short_layers"),
+]
 COMPLETE_KINDS = ("cds",)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from xds.protocol.holdings import Claim
+from xds.protocol.layers import Ground
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class Compared(NamedTuple):
     """Claims beside what there is."""
 
-    held: dict[str, Resource | Claim]
+    held: Ground[Resource | Claim]
     """Name -> what the client has: what there is, or a version that is not that."""
     outdated: frozenset[str]
     """Names of which the client has something else than there is."""
@@ -78,8 +79,9 @@ class Claims(dict[str, str]):
     def _compare(self, available: Table) -> Compared:
         there = available.plain
         outdated = {name: version for name, version in self.items() if name not in there or there[name].version != version}
-        held: dict[str, Resource | Claim] = {name: there[name] for name in self if name not in outdated}
-        held.update({name: Claim(version) for name, version in outdated.items()})
+        held: Ground[Resource | Claim] = Ground(
+            {name: Claim(version) if name in outdated else there[name] for name, version in self.items()}
+        )
         unclaimed, perishable = available.keys() - self.keys(), self.keys() & available.perishable
         return Compared(held, frozenset(outdated), frozenset(unclaimed), frozenset(perishable))
 

@@ -185,7 +185,7 @@ class DeltaStream(Stream["_DeltaType"]):
         nack, rejected = self._reject(kind, response.nonce, response.content, request.error, now_s)
         client = kind.interest.client
         client.unsure |= (response.names & client.before.keys()) - rejected  # sent anew since
-        kind.interest.owe(frozenset(response.heartbeats) & client.held.keys())  # it wants the body
+        kind.interest.owe(client.held.among(frozenset(response.heartbeats)))  # it wants the body
         return nack, rejected
 
     def _reject_late(self, kind: _DeltaType, request: DeltaRequest, now_s: float) -> tuple[Nack | None, frozenset[str]]:

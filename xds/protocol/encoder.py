@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
 
+from xds.protocol.layers import Ground
 from xds.protocol.traits import WAITS_FOR
 
 if TYPE_CHECKING:
@@ -225,7 +226,9 @@ class Encoder:
         # The nonce stands last, so that a copy with another nonce is a slice and not a new encoding.
         parts.append(_nonce_field(self._last_nonce))
         resources = draft.resources
-        content = {**{resource.name: resource for resource in resources}, **dict.fromkeys(draft.removed)}
+        content: Ground[Resource | None] = Ground(
+            {resource.name: resource for resource in resources} | dict.fromkeys(draft.removed)
+        )
         response = replace(
             draft,
             nonce=str(self._last_nonce),

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xds.protocol.deliveries import Deliveries
+from xds.protocol.layers import Ground, Layered
 from xds.snapshot.resource import Resource
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ class Holdings:
     __slots__ = ("before", "deliveries", "held", "replaced", "unsure", "withheld")
 
     def __init__(self) -> None:
-        self.held: dict[str, Resource | Claim] = {}
+        self.held: Layered[Resource | Claim] = Layered()
         """Name -> what was sent last, or what the client said it had."""
-        self.before: dict[str, Resource | Claim | None] = {}
+        self.before: Layered[Resource | Claim | None] = Layered()
         """Name -> what the client accepted last, None for nothing; of names whose newest content it has not accepted."""
         self.unsure: set[str] = set()
         """Names of `before` of which the client rejected something later: it may have that, or what it had accepted."""
@@ -85,24 +86,22 @@ class Holdings:
     def put(self, content: Mapping[str, Resource | None]) -> None:
         """Record that this is sent: name -> resource, None for what the client is told to drop."""
         held, before = self.held, self.before
-        if not held and not before:  # a first sync, whose names may be many
-            before.update(dict.fromkeys(content))
-            held.update({name: resource for name, resource in content.items() if resource is not None})
+        if isinstance(content, Ground) and not held and not before:  # a first sync, whose names may be many
+            before.rest_on(content.absent)
+            held.rest_on(content.present)
             return
+        before.put({name: held.get(name) for name in content if name not in before})
+        held.put({name: resource for name, resource in content.items() if resource is not None})
         for name, resource in content.items():
-            if name not in before:
-                before[name] = held.get(name)
             if resource is None:
                 held.pop(name, None)
-            else:
-                held[name] = resource
 
     def doubt(self, names: AbstractSet[str]) -> None:
         """Take into account that the client may have dropped these, or that they must be sent whatever it has.
 
         What it rejected stays withheld: it is sent what it accepted before, or, if that is nothing, once more what it rejected.
         """
-        for name in self.held.keys() & names if self.held else ():
+        for name in self.held.among(names):
             self.before.setdefault(name, self.held[name])
             del self.held[name]
 
@@ -119,7 +118,7 @@ class Holdings:
             later: the names in each response that was sent after this content and is not answered yet. Such a name is not settled
                 even if it is sent as it is here: it may have been gone in between.
         """
-        answered = self.before.keys() & content.keys()
+        answered = self.before.among(content.keys())
         overtaken = answered.intersection(chain.from_iterable(later))
         self.unsure -= answered
         for name in answered:
@@ -153,7 +152,7 @@ class Holdings:
         """Forget what the client no longer wants."""
         self.unsure -= names
         for known in (self.held, self.before, self.withheld):
-            for name in known.keys() & names:
+            for name in [name for name in names if name in known]:
                 del known[name]
 
     def forget_replaced(self, before_s: float) -> None:
@@ -172,6 +171,6 @@ class Holdings:
 
     def outdated(self, names: AbstractSet[str], available: Mapping[str, Resource]) -> Iterator[Resource | Claim]:
         """Return what the client has of some names and that is no longer what there is."""
-        for name in self.held.keys() & names:
+        for name in self.held.among(names):
             if self.held[name].version != version_of(available.get(name)):
                 yield self.held[name]

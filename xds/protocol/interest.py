@@ -135,7 +135,7 @@ class Interest:
         owed, withheld = self.owed, self.client.withheld
         names |= owed | self.waiting.keys()
         if self.everything:
-            names |= self.subscription.names | self.client.held.keys() | withheld.keys()
+            names.update(self.subscription.names, self.client.held, withheld)
             if self.subscription.wildcard:
                 names |= available.keys()
         apart = [[name for name in batch if self.wants(name)] for batch in self.apart]
@@ -157,7 +157,10 @@ class Interest:
         Only what is outdated is to be looked at, and what the client wants and does not have.
         """
         client = self.client
-        client.held = {**client.held, **found.held} if client.held else dict(found.held)
+        if client.held:
+            client.held.put(found.held)
+        else:
+            client.held.rest_on(found.held)
         if self.everything:
             self.everything = False
             self.dirty |= claims.lacking(self.subscription.names)
@@ -186,7 +189,7 @@ class Interest:
             for name, sent in content.items()
             if self.wants(name) and version_of(client.held.get(name)) == version_of(sent) and name not in waiting
         ]
-        unknown = content.keys() - client.held.keys() - client.before.keys()
+        unknown = {name for name in content if name not in client.held and name not in client.before}
         self._take_as_uncertain({name for name in unknown if content[name] is not None and self.wants(name)})
         for name in suspects:
             client.held.pop(name, None)  # absent for a removal
@@ -242,7 +245,7 @@ class Interest:
     def _take_as_uncertain(self, names: AbstractSet[str]) -> None:
         """Take into account that the client may have what it had dropped, and asked for anew, while it was under way."""
         uncertain = names - self.client.withheld.keys() - self.owed.union(*self.apart)
-        self.client.held.update(dict.fromkeys(uncertain, UNCERTAIN))
+        self.client.held.put(dict.fromkeys(uncertain, UNCERTAIN))
         self.dirty |= uncertain
 
     def _forget(self, names: AbstractSet[str]) -> None:

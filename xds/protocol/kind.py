@@ -235,7 +235,7 @@ class Kind:
         client.deliveries.accepted(nonce, now_s)
         if self.type_url in WARMED_BY and self.synced:
             client.forget_replaced(before_s=now_s - REMEMBERED_S)
-            for name in client.before.keys() & content.keys():
+            for name in client.before.among(content.keys()):
                 was = client.before[name]
                 if was is None or version_of(was) != version_of(content[name]):
                     client.replaced.append(Replaced(name, was, now_s, now_s + LINGER_S))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from google.protobuf.message import DecodeError
 
 from xds.protocol.claims import NO_CLAIMS, Claims
+from xds.protocol.interest import shared
 from xds.wire import envoy, message_class
 from xds.wire.redaction import redacted_text
 
@@ -131,7 +132,7 @@ def wanted_of(message: envoy.DeltaDiscoveryRequest) -> Wanted:
     """Return what may be much in a request."""
     versions = message.initial_resource_versions
     return Wanted(
-        frozenset(message.resource_names_subscribe),
+        shared(frozenset(message.resource_names_subscribe)),
         frozenset(message.resource_names_unsubscribe),
         Claims({name: versions[name] for name in versions}) if versions else NO_CLAIMS,
     )
@@ -139,7 +140,7 @@ def wanted_of(message: envoy.DeltaDiscoveryRequest) -> Wanted:
 
 def names_of(message: envoy.DiscoveryRequest) -> frozenset[str]:
     """Return the names in a request, which may be many."""
-    return frozenset(message.resource_names)
+    return shared(frozenset(message.resource_names))
 
 
 def _with_whole_characters(message_name: str, data: bytes) -> bytes:

@@ -57,7 +57,7 @@ class SotwStream(Stream["_SotwType"]):
         asks_again = self._asks_again(kind, request)
         nack = self._settle(kind, request, now_s)
         if not self._resubscribe(kind, request) and asks_again:
-            kind.interest.owe(kind.interest.subscription.names | kind.interest.client.held.keys())
+            kind.interest.owe(kind.interest.subscription.names.union(kind.interest.client.held))
         return nack
 
     def poll(self, snapshot: Snapshot, now_s: float) -> list[Response]:
@@ -144,7 +144,7 @@ class SotwStream(Stream["_SotwType"]):
         kind.claimed = request.version if kind.complete else ""
         kind.reconnected = bool(request.version)
         if kind.reconnected and not kind.complete:  # only of whole sets a version says what is held; of parts, each may be
-            kind.interest.client.before.update(dict.fromkeys(kind.interest.subscription.names, UNCERTAIN))
+            kind.interest.client.before.put(dict.fromkeys(kind.interest.subscription.names, UNCERTAIN))
         # A client that reconnects may hold what is gone: a set of which nothing is left is sent, too (R11). "" is no name (R4).
         kind.answer_due |= kind.complete and any(request.names)
 
@@ -260,7 +260,8 @@ class _SotwType(Kind):
     def hold(self, resources: Table, now_s: float) -> None:
         """Record that the client holds these, and need not be answered."""
         self.interest.take(resources)
-        self.interest.client.held = dict(resources)
+        self.interest.client.held.clear()
+        self.interest.client.held.put(resources.plain)
         self.came_with(resources, now_s)
         self.answer_due = False
         self.synced = True
@@ -271,7 +272,7 @@ class _SotwType(Kind):
         self._take_changes(look, gates)
         if not self.changes and not self.answer_due and not self.absent:
             return None
-        return [resource for _, resource in sorted(self.interest.client.held.items()) if not isinstance(resource, Claim)]
+        return [resource for _, resource in sorted(self.interest.client.held.merged().items()) if not isinstance(resource, Claim)]
 
     def take_part(self, available: Table, gates: Gates, limit_bytes: int) -> list[Resource]:
         """Return what changed or was asked for, up to a size; what exceeds it stays due. Absence means nothing here (R11)."""
@@ -364,9 +365,9 @@ class _SotwType(Kind):
         client = self.interest.client
         if len(client.before) == len(self.changes) and not (self.interest.owed or self.interest.everything):
             return self.changes  # of which each name is uncertain until now, and no other
-        uncertain = self.interest.owed | client.before.keys()
+        uncertain = self.interest.owed.union(client.before)
         if self.interest.everything:
-            uncertain |= response.names - client.held.keys()
+            uncertain.update(name for name in response.names if name not in client.held)
         if uncertain <= self.changes.keys():
             return self.changes
         said = {resource.name: resource for resource in response.resources if resource.name in uncertain}

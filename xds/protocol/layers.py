@@ -1,0 +1,172 @@
+"""Layers: what many streams have in common is kept once, with what is different on each over it.
+
+The clients of a view hold the same thousands of resources. A stream records what its client holds as changes over a *ground*
+that it shares with others, so that its memory depends on how it differs from them, and to take in a first sync, or what
+a client claims when it reconnects, costs the same however much that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from weakref import ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MOST = 64
+"""Changes over a ground, beyond which another ground is looked for, or made."""
+HEIRS: Final = 8
+"""Grounds that are remembered of those that were made of one."""
+
+V = TypeVar("V")
+T = TypeVar("T")
+
+_GONE: Final[Any] = object()
+"""Stands for what is in the ground and was taken out since."""
+
+
+class Ground(dict[str, V]):
+    """Name -> value. Not to be changed."""
+
+    __slots__ = ("__weakref__", "_absent", "_heirs", "_present")
+
+    def __init__(self, content: Mapping[str, V] | Iterable[tuple[str, V]] = ()) -> None:
+        super().__init__(content)
+        self._present: Ground[V] | None = None
+        self._absent: Ground[Any] | None = None
+        self._heirs: list[tuple[ref[Ground[V]], AbstractSet[str]]] = []
+        """What was made of this one, the latest first, as long as somebody uses it; and the names in which it differs."""
+
+    @property
+    def present(self) -> Ground[V]:
+        """Without the names that stand for None."""
+        if self._present is None:
+            is_whole = None not in self.values()
+            self._present = self if is_whole else Ground({name: value for name, value in self.items() if value is not None})
+        return self._present
+
+    @property
+    def absent(self) -> Ground[Any]:
+        """The same names, each standing for None."""
+        if self._absent is None:
+            self._absent = Ground(dict.fromkeys(self))
+        return self._absent
+
+    def heirs(self) -> Iterator[tuple[Ground[V], AbstractSet[str]]]:
+        """Yield the grounds that were made of this one and are in use, and the names in which each differs from it."""
+        for found, names in self._heirs:
+            if (heir := found()) is not None:
+                yield heir, names
+
+    def put_heir(self, heir: Ground[V], names: AbstractSet[str]) -> None:
+        """Remember what was made of this one."""
+        alive = [one for one in self._heirs if one[0]() is not None]
+        self._heirs = [(ref(heir), names), *alive[: HEIRS - 1]]
+
+
+_BARE: Final[Ground[Any]] = Ground()
+
+
+class Layered(MutableMapping[str, V]):
+    """Name -> value, of which much may be shared. Values are compared by identity."""
+
+    __slots__ = ("_ground", "_own", "_size")
+
+    def __init__(self) -> None:
+        self._ground: Ground[V] = _BARE
+        self._own: dict[str, V] = {}
+        """What is not in the ground, or other than there; _GONE for what is there alone."""
+        self._size = 0
+
+    def rest_on(self, ground: Ground[V]) -> None:
+        """Be like a ground."""
+        self._ground, self._own, self._size = ground, {}, len(ground)
+
+    def among(self, names: AbstractSet[str]) -> set[str]:
+        """Return which of some names there are."""
+        if len(names) > self._size:
+            return {name for name in self if name in names}
+        return {name for name in names if name in self}
+
+    def put(self, content: Mapping[str, V]) -> None:
+        """Put in all of this, which may be much."""
+        self._size += sum(name not in self for name in content)
+        self._own.update(content)
+        if len(self._own) > MOST:
+            self._settle()
+
+    def clear(self) -> None:
+        """Take out everything."""
+        if self._size or self._own:
+            self.rest_on(_BARE)
+
+    def merged(self) -> dict[str, V]:
+        """Return the same as a dictionary, the caller's own."""
+        found = {**self._ground, **self._own}
+        return {name: value for name, value in found.items() if value is not _GONE} if len(found) > self._size else found
+
+    @overload
+    def get(self, name: str) -> V | None: ...
+    @overload
+    def get(self, name: str, default: T) -> V | T: ...
+    def get(self, name: str, default: T | None = None) -> V | T | None:
+        """Return a value, or the default; the hot path of every push."""
+        found = self._own.get(name, self) if self._own else self
+        if found is self:
+            return self._ground.get(name, default)
+        return default if found is _GONE else found  # type: ignore[return-value]
+
+    def __getitem__(self, name: str) -> V:
+        found = self._own[name] if name in self._own else self._ground[name]
+        if found is _GONE:
+            raise KeyError(name)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return self._own[name] is not _GONE if name in self._own else name in self._ground
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.merged() if self._own else self._ground)
+
+    def __setitem__(self, name: str, value: V) -> None:
+        if name not in self:
+            self._size += 1
+        self._own[name] = value
+        if len(self._own) > MOST:
+            self._settle()
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        self._size -= 1
+        if name in self._ground:
+            self._own[name] = _GONE
+        else:
+            del self._own[name]
+
+    def _settle(self) -> None:
+        """Rest on a ground that is much like this: one that others made of the same, or one of our own that they will find."""
+        for heir, names in self._ground.heirs():
+            own = self._differing(heir, names)
+            if own is not None:
+                self._ground, self._own = heir, own
+                return
+        made = Ground(self.merged())
+        self._ground.put_heir(made, frozenset(self._own))
+        self._ground, self._own = made, {}
+
+    def _differing(self, heir: Ground[V], names: AbstractSet[str]) -> dict[str, V] | None:
+        """Return what would be different from an heir of our ground, that differs from it in these names; None if too much."""
+        if abs(len(heir) - self._size) > MOST // 2 or len(self._own.keys() ^ names) > MOST // 2:
+            return None
+        own: dict[str, V] = {}
+        for name in self._own.keys() | names:
+            mine = self.get(name, _GONE)
+            if mine is not heir.get(name, _GONE):
+                own[name] = mine
+        return own if len(own) <= MOST // 2 else None
