@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from xds.protocol.deliveries import Deliveries
 from xds.protocol.layers import Ground, Layered
@@ -86,15 +86,15 @@ class Holdings:
     def put(self, content: Mapping[str, Resource | None]) -> None:
         """Record that this is sent: name -> resource, None for what the client is told to drop."""
         held, before = self.held, self.before
-        if isinstance(content, Ground) and not held and not before:  # a first sync, whose names may be many
-            before.rest_on(content.absent)
-            held.rest_on(content.present)
+        ground: Ground[Any] = content if isinstance(content, Ground) else Ground(content)
+        if ground is content and not before and not held:  # a first sync, whose names may be many
+            before.rest_on(ground.absent)
+            held.rest_on(ground.present)
             return
-        before.put({name: held.get(name) for name in content if name not in before})
-        held.put({name: resource for name, resource in content.items() if resource is not None})
-        for name, resource in content.items():
-            if resource is None:
-                held.pop(name, None)
+        before.put({name: held.get(name) for name in ground if name not in before})
+        held.put(ground.present)
+        for name in ground.keys() - ground.present.keys() if ground.present is not ground else ():
+            held.pop(name, None)
 
     def doubt(self, names: AbstractSet[str]) -> None:
         """Take into account that the client may have dropped these, or that they must be sent whatever it has.

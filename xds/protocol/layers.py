@@ -43,7 +43,7 @@ class Ground(dict[str, V]):
     def present(self) -> Ground[V]:
         """Without the names that stand for None."""
         if self._present is None:
-            is_whole = None not in self.values()
+            is_whole = all(value is not None for value in self.values())
             self._present = self if is_whole else Ground({name: value for name, value in self.items() if value is not None})
         return self._present
 
@@ -92,8 +92,11 @@ class Layered(MutableMapping[str, V]):
 
     def put(self, content: Mapping[str, V]) -> None:
         """Put in all of this, which may be much."""
-        self._size += sum(name not in self for name in content)
-        self._own.update(content)
+        own, ground = self._own, self._ground
+        for name in content:
+            if own[name] is _GONE if name in own else name not in ground:
+                self._size += 1
+        own.update(content)
         if len(self._own) > MOST:
             self._settle()
 
