@@ -22,6 +22,9 @@ class Limits:
     """Age at which a connection is told to go and its streams end, so that clients spread over replicas anew; 0: never."""
     streams_per_connection: int = 10_000
     """Open at once. Without ADS, Envoy opens one stream a cluster (R39); for more it opens another connection."""
+    waiting_streams: int = 20_000
+    """Opened at once and not taken up yet. From 1,000 on gRPC would turn away some, and all from 3,000 on: a crowd that lost its
+    replica would come back only after its pauses, although a moment later there is time for it."""
     first_request_s: float = 30
     """How long a stream may be silent at its beginning."""
     first_syncs: int = 64
@@ -50,6 +53,8 @@ class Limits:
         return [
             ("grpc.max_receive_message_length", self.request_bytes),
             ("grpc.max_concurrent_streams", self.streams_per_connection),
+            ("grpc.server.max_pending_requests", self.waiting_streams),
+            ("grpc.server.max_pending_requests_hard_limit", self.waiting_streams + 1),
             ("grpc.keepalive_time_ms", round(self.keepalive_s * 1000)),
             ("grpc.keepalive_timeout_ms", round(self.keepalive_timeout_s * 1000)),
             ("grpc.keepalive_permit_without_calls", 1),
