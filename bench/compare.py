@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import compared_table
 from compared_options import add_rounds, options, prepare, work_of
+from live_contestants import LIVE
 from rounds import ROWS, Measured, Round, Work, in_turn
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ async def compare(work: Work, rounds: int, only: set[str]) -> dict[str, Measured
     return measured
 
 
-def report(work: Work, rounds: int) -> compared_table.Report:
+def report(work: Work, rounds: int, who: set[str]) -> compared_table.Report:
     return compared_table.Report(
-        name=f"{work.name}-{work.streams}-streams-{work.services}-services",
+        name=f"{'live-' if who <= LIVE else ''}{work.name}-{work.streams}-streams-{work.services}-services",
         title=f"{work.streams} {work.variant} streams, {work.services} services with 10 endpoints",
         how=(
             f"Medians over {rounds} rounds, in each of which every server ran, one after the other; {work.updates * rounds} "
@@ -59,7 +60,7 @@ def main() -> None:
     work = work_of(given)
     if only := prepare(given.only):
         measured = asyncio.run(compare(work, given.rounds, only))
-        print(compared_table.write(report(work, given.rounds), measured))
+        print(compared_table.write(report(work, given.rounds, only), measured))
 
 
 if __name__ == "__main__":
