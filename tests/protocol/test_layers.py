@@ -121,7 +121,7 @@ def test_what_nobody_rests_on_is_let_go_of():
     one.put(dict.fromkeys(range(10), VALUES[1]))
     assert [len(heir) for heir, _ in ground.heirs()] == [100]
     del one
-    assert [*ground.heirs()] == []
+    assert ground.heirs() == []
 
 
 def test_a_ground_without_what_is_none():

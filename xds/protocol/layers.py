@@ -36,8 +36,8 @@ class Ground(dict[str, V]):
         super().__init__(content)
         self._present: Ground[V] | None = None
         self._absent: Ground[Any] | None = None
-        self._heirs: list[tuple[ref[Ground[V]], AbstractSet[str]]] = []
-        """What was made of this one, the latest first, as long as somebody uses it; and the names in which it differs."""
+        self._heirs: list[tuple[ref[Ground[V]], dict[str, V]]] = []
+        """What was made of this one, the latest first, as long as somebody uses it; and by which changes."""
 
     @property
     def present(self) -> Ground[V]:
@@ -54,23 +54,21 @@ class Ground(dict[str, V]):
             self._absent = Ground(dict.fromkeys(self))
         return self._absent
 
-    def heirs(self) -> Iterator[tuple[Ground[V], AbstractSet[str]]]:
-        """Yield the grounds that were made of this one and are in use, and the names in which each differs from it."""
-        for found, names in self._heirs:
-            if (heir := found()) is not None:
-                yield heir, names
+    def heirs(self) -> list[tuple[Ground[V], dict[str, V]]]:
+        """Return the grounds that were made of this one and are in use, and by which changes each was."""
+        return [(heir, changes) for found, changes in self._heirs if (heir := found()) is not None]
 
-    def put_heir(self, heir: Ground[V], names: AbstractSet[str]) -> None:
+    def put_heir(self, heir: Ground[V], changes: dict[str, V]) -> None:
         """Remember what was made of this one."""
         alive = [one for one in self._heirs if one[0]() is not None]
-        self._heirs = [(ref(heir), names), *alive[: HEIRS - 1]]
+        self._heirs = [(ref(heir), changes), *alive[: HEIRS - 1]]
 
 
 _BARE: Final[Ground[Any]] = Ground()
 
 
 class Layered(MutableMapping[str, V]):
-    """Name -> value, of which much may be shared. Values are compared by identity."""
+    """Name -> value, of which much may be shared. Values that are equal are as good as the same."""
 
     __slots__ = ("_ground", "_own", "_size")
 
@@ -93,9 +91,12 @@ class Layered(MutableMapping[str, V]):
     def put(self, content: Mapping[str, V]) -> None:
         """Put in all of this, which may be much."""
         own, ground = self._own, self._ground
-        for name in content:
-            if own[name] is _GONE if name in own else name not in ground:
-                self._size += 1
+        if own or ground:
+            for name in content:
+                if own[name] is _GONE if name in own else name not in ground:
+                    self._size += 1
+        else:
+            self._size = len(content)
         own.update(content)
         if len(self._own) > MOST:
             self._settle()
@@ -154,22 +155,29 @@ class Layered(MutableMapping[str, V]):
 
     def _settle(self) -> None:
         """Rest on a ground that is much like this: one that others made of the same, or one of our own that they will find."""
-        for heir, names in self._ground.heirs():
-            own = self._differing(heir, names)
+        heirs = self._ground.heirs()
+        for heir, changes in heirs:
+            if self._own == changes:  # as nearly always, and quick
+                self._ground, self._own = heir, {}
+                return
+        for heir, changes in heirs:
+            own = self._differing(heir, changes)
             if own is not None:
                 self._ground, self._own = heir, own
                 return
         made = Ground(self.merged())
-        self._ground.put_heir(made, frozenset(self._own))
+        self._ground.put_heir(made, self._own)
         self._ground, self._own = made, {}
 
-    def _differing(self, heir: Ground[V], names: AbstractSet[str]) -> dict[str, V] | None:
-        """Return what would be different from an heir of our ground, that differs from it in these names; None if too much."""
-        if abs(len(heir) - self._size) > MOST // 2 or len(self._own.keys() ^ names) > MOST // 2:
+    def _differing(self, heir: Ground[V], changes: Mapping[str, V]) -> dict[str, V] | None:
+        """Return what would be different from an heir of our ground, made by these changes; None if that is too much."""
+        if len(self._own.keys() ^ changes.keys()) > MOST // 2:
             return None
         own: dict[str, V] = {}
-        for name in self._own.keys() | names:
+        for name in self._own.keys() | changes.keys():
             mine = self.get(name, _GONE)
             if mine is not heir.get(name, _GONE):
                 own[name] = mine
-        return own if len(own) <= MOST // 2 else None
+                if len(own) > MOST // 2:
+                    return None
+        return own
