@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from weakref import ref
 
 import pytest
 from hypothesis import strategies as st
@@ -119,9 +120,25 @@ def test_what_nobody_rests_on_is_let_go_of():
     one = Layered()
     one.rest_on(ground)
     one.put(dict.fromkeys(range(10), VALUES[1]))
-    assert [len(heir) for heir, _ in ground.heirs()] == [100]
+    assert [len(heir) for heir in ground.heirs()] == [100]
     del one
     assert ground.heirs() == []
+
+
+def test_a_ground_leads_to_nothing_that_leads_back():
+    ground = Ground({"a": VALUES[0]})
+    one = Layered()
+    one.rest_on(ground.present)
+    one.put(dict.fromkeys(range(10), VALUES[1]))
+    heir = one._ground
+    assert ground.absent.present == {}
+    left = [ref(ground), ref(heir)]
+    gc.disable()
+    try:
+        del ground, heir, one
+        assert [one() for one in left] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_ground_without_what_is_none():

@@ -30,21 +30,27 @@ _GONE: Final[Any] = object()
 class Ground(dict[str, V]):
     """Name -> value. Not to be changed."""
 
-    __slots__ = ("__weakref__", "_absent", "_heirs", "_present")
+    __slots__ = ("__weakref__", "_absent", "_heirs", "_is_whole", "_present", "changes")
 
-    def __init__(self, content: Mapping[str, V] | Iterable[tuple[str, V]] = ()) -> None:
+    def __init__(self, content: Mapping[str, V] | Iterable[tuple[str, V]] = (), changes: Mapping[str, V] | None = None) -> None:
         super().__init__(content)
+        self.changes: Mapping[str, V] = changes or {}
+        """By which it was made of another one."""
+        self._is_whole: bool | None = None
         self._present: Ground[V] | None = None
         self._absent: Ground[Any] | None = None
-        self._heirs: list[tuple[ref[Ground[V]], dict[str, V]]] = []
-        """What was made of this one, the latest first, as long as somebody uses it; and by which changes."""
+        self._heirs: list[ref[Ground[V]]] = []
+        """What was made of this one, the latest first, as long as somebody uses it."""
 
     @property
     def present(self) -> Ground[V]:
         """Without the names that stand for None."""
+        if self._is_whole is None:
+            self._is_whole = all(value is not None for value in self.values())
+        if self._is_whole:  # which is not remembered as a reference to ourselves: nobody would find that for minutes
+            return self
         if self._present is None:
-            is_whole = all(value is not None for value in self.values())
-            self._present = self if is_whole else Ground({name: value for name, value in self.items() if value is not None})
+            self._present = Ground({name: value for name, value in self.items() if value is not None})
         return self._present
 
     @property
@@ -54,14 +60,13 @@ class Ground(dict[str, V]):
             self._absent = Ground(dict.fromkeys(self))
         return self._absent
 
-    def heirs(self) -> list[tuple[Ground[V], dict[str, V]]]:
-        """Return the grounds that were made of this one and are in use, and by which changes each was."""
-        return [(heir, changes) for found, changes in self._heirs if (heir := found()) is not None]
+    def heirs(self) -> list[Ground[V]]:
+        """Return the grounds that were made of this one and are in use."""
+        return [heir for found in self._heirs if (heir := found()) is not None]
 
-    def put_heir(self, heir: Ground[V], changes: dict[str, V]) -> None:
+    def put_heir(self, heir: Ground[V]) -> None:
         """Remember what was made of this one."""
-        alive = [one for one in self._heirs if one[0]() is not None]
-        self._heirs = [(ref(heir), changes), *alive[: HEIRS - 1]]
+        self._heirs = [ref(heir), *[found for found in self._heirs if found() is not None][: HEIRS - 1]]
 
 
 _BARE: Final[Ground[Any]] = Ground()
@@ -150,31 +155,33 @@ class Layered(MutableMapping[str, V]):
         self._size -= 1
         if name in self._ground:
             self._own[name] = _GONE
+            if len(self._own) > MOST:
+                self._settle()
         else:
             del self._own[name]
 
     def _settle(self) -> None:
         """Rest on a ground that is much like this: one that others made of the same, or one of our own that they will find."""
         heirs = self._ground.heirs()
-        for heir, changes in heirs:
-            if self._own == changes:  # as nearly always, and quick
+        for heir in heirs:
+            if self._own == heir.changes:  # as nearly always, and quick
                 self._ground, self._own = heir, {}
                 return
-        for heir, changes in heirs:
-            own = self._differing(heir, changes)
+        for heir in heirs:
+            own = self._differing(heir)
             if own is not None:
                 self._ground, self._own = heir, own
                 return
-        made = Ground(self.merged())
-        self._ground.put_heir(made, self._own)
+        made = Ground(self.merged(), self._own)
+        self._ground.put_heir(made)
         self._ground, self._own = made, {}
 
-    def _differing(self, heir: Ground[V], changes: Mapping[str, V]) -> dict[str, V] | None:
-        """Return what would be different from an heir of our ground, made by these changes; None if that is too much."""
-        if len(self._own.keys() ^ changes.keys()) > MOST // 2:
+    def _differing(self, heir: Ground[V]) -> dict[str, V] | None:
+        """Return what would be different from an heir of our ground; None if that is too much."""
+        if len(self._own.keys() ^ heir.changes.keys()) > MOST // 2:
             return None
         own: dict[str, V] = {}
-        for name in self._own.keys() | changes.keys():
+        for name in self._own.keys() | heir.changes.keys():
             mine = self.get(name, _GONE)
             if mine is not heir.get(name, _GONE):
                 own[name] = mine
