@@ -1,7 +1,9 @@
+from contextlib import nullcontext
+
 import pytest
 
 from xds.protocol import parse_delta, parse_sotw
-from xds.protocol.alike import KEPT, KEPT_BYTES, LONG, Alike
+from xds.protocol.alike import KEPT, KEPT_BYTES, LONG, SAME, SAME_BYTES, Alike, Same
 from xds.protocol.requests import NAMES_ASIDE, WANTED_ASIDE, names_of, wanted_of
 from xds.wire import CLUSTER, ENDPOINT, envoy
 
@@ -75,3 +77,27 @@ def test_little_is_remembered_whatever_clients_say():
     say("short")
     say("short")
     assert len(made) == KEPT + 6
+
+
+def test_the_same_bytes_are_made_a_value_once():
+    made = []
+
+    def make(data):
+        made.append(data)
+        if data == b"bad":
+            raise ValueError("bad")
+        return [data]
+
+    same = Same(make, lambda value: value != [b"mine"])
+    first = same.value_of(b"ack")
+    assert same.value_of(bytes(bytearray(b"ack"))) is first
+    for data in (b"mine", b"mine", b"bad", b"bad", b"x" * (SAME_BYTES + 1), b"x" * (SAME_BYTES + 1)):
+        with pytest.raises(ValueError, match="bad") if data == b"bad" else nullcontext():
+            assert same.value_of(data) == [data]
+    assert len(made) == 7
+    for number in range(SAME - 1):
+        same.value_of(b"%d" % number)
+        assert same.value_of(b"ack") is first
+    for number in range(SAME):
+        same.value_of(b"%d" % (100 + number))
+    assert same.value_of(b"ack") is not first

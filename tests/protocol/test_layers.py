@@ -31,6 +31,11 @@ class AsDictionaries(RuleBasedStateMachine):
     def set_one(self, which, name, value):
         self.found[which][name] = self.wanted[which][name] = value
 
+    @rule(which=several, name=st.sampled_from(NAMES), value=st.sampled_from(VALUES))
+    def swap(self, which, name, value):
+        assert self.found[which].swap(name, value) is self.wanted[which].get(name)
+        self.wanted[which][name] = value
+
     @rule(which=several, name=st.sampled_from(NAMES))
     def pop(self, which, name):
         assert self.found[which].pop(name, None) is self.wanted[which].pop(name, None)

@@ -1,4 +1,6 @@
-"""Alike: long requests that say the same are made into values once.
+"""Alike: requests that are the same, and long ones that say the same, are made into values once.
+
+The ACKs of a response that a thousand streams were sent are the same bytes, in state of the world with a thousand names in them.
 
 A thousand proxies of one view name the same thousand clusters, and say that they hold the same versions of them. To compare two
 messages takes a tenth of what it takes to make values of one; and whoever gets the same object has found out already what there
@@ -20,6 +22,11 @@ KEPT: Final = 8
 """Requests that are remembered, the latest ones."""
 KEPT_BYTES: Final = 8 << 20
 """Size of all that are remembered, so that no client can fill our memory."""
+
+SAME: Final = 4
+"""Requests that are remembered by their bytes, the latest ones."""
+SAME_BYTES: Final = 256 << 10
+"""Size up to which one is remembered."""
 
 M = TypeVar("M", bound="Message")
 T = TypeVar("T")
@@ -53,4 +60,31 @@ class Alike(Generic[M, T]):
         self._recent.insert(0, (message, message.ByteSize(), value))
         while len(self._recent) > KEPT or sum(size for _, size, _ in self._recent) > KEPT_BYTES:
             self._recent.pop()
+        return value
+
+
+class Same(Generic[T]):
+    """The requests that came lately, by their bytes.
+
+    Args:
+        make: makes the value, which nobody may change, of the bytes; what it raises is the caller's, and not remembered.
+        is_common: returns whether others may say the same as a value.
+    """
+
+    def __init__(self, make: Callable[[bytes], T], is_common: Callable[[T], bool]) -> None:
+        self._make = make
+        self._is_common = is_common
+        self._recent: list[tuple[bytes, T]] = []
+        """The latest used first."""
+
+    def value_of(self, data: bytes) -> T:
+        """Return the value of some bytes."""
+        for place, (known, value) in enumerate(self._recent):
+            if known == data:
+                if place:
+                    self._recent.insert(0, self._recent.pop(place))
+                return value
+        value = self._make(data)
+        if len(data) <= SAME_BYTES and self._is_common(value):
+            self._recent = [(data, value), *self._recent[: SAME - 1]]
         return value

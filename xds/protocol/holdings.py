@@ -26,6 +26,8 @@ class Claim:
     version: str
 
 
+MANY: Final = 8
+"""Names of a response, beyond which they are recorded together."""
 UNCERTAIN: Final = Claim("")
 """What a client has that may have taken what it was sent, or not: part of what it rejected, what it asked for anew meanwhile."""
 
@@ -91,10 +93,14 @@ class Holdings:
             before.rest_on(ground.absent)
             held.rest_on(ground.present)
             return
-        before.put({name: held.get(name) for name in ground if name not in before})
-        held.put(ground.present)
-        for name in ground.keys() - ground.present.keys() if ground.present is not ground else ():
-            held.pop(name, None)
+        if len(ground) > MANY:
+            before.put({name: held.get(name) for name in ground if name not in before})
+            held.put(ground.present)
+            ground = Ground(dict.fromkeys(ground.keys() - ground.present.keys()))
+        for name, resource in ground.items():
+            had = held.pop(name, None) if resource is None else held.swap(name, resource)
+            if name not in before:
+                before[name] = had
 
     def doubt(self, names: AbstractSet[str]) -> None:
         """Take into account that the client may have dropped these, or that they must be sent whatever it has.

@@ -106,6 +106,18 @@ class Layered(MutableMapping[str, V]):
         if len(self._own) > MOST:
             self._settle()
 
+    def swap(self, name: str, value: V) -> V | None:
+        """Put in one value, and return what was there before; None if nothing was."""
+        own = self._own
+        had = own[name] if name in own else self._ground.get(name, _GONE)
+        if had is _GONE:
+            self._size += 1
+            had = None
+        own[name] = value
+        if len(own) > MOST:
+            self._settle()
+        return had
+
     def clear(self) -> None:
         """Take out everything."""
         if self._size or self._own:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 
 from xds.protocol import DeltaRequest, SotwRequest, decode_delta, decode_sotw, parse_delta, parse_sotw
-from xds.protocol.alike import Alike
+from xds.protocol.alike import Alike, Same
 from xds.protocol.requests import NAMES_ASIDE, WANTED_ASIDE, names_of, wanted_of
 from xds.server.ending import StreamEndError
 
@@ -60,7 +60,11 @@ def parser(kind: StreamKind, limits: Limits) -> Callable[[bytes], Request]:
         _check_names(len(message.resource_names), limits)
         return parse_sotw(message, alike_names)
 
-    return delta if kind.delta else sotw
+    return Same(delta if kind.delta else sotw, _says_not_who).value_of
+
+
+def _says_not_who(request: Request) -> bool:
+    return request.node is None
 
 
 async def first_request(read: Awaitable[T], limit_s: float) -> T:
