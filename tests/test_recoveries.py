@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
-from dataclasses import replace
 
 import looptime
 import pytest
 from fleet_world import endpoint, endpoint_slice, export, make, member, service
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from xds.model.events import FLEET, Delete, ObjectKey, Synced, Upsert
 from xds.model.fleet import Fleet
@@ -194,7 +194,7 @@ async def test_a_last_tier_has_nobody_to_wait_for(world):
 
 @virtual
 async def test_clients_that_drop_what_is_degraded_wait_as_well(world):
-    proxyless = replace(CLIENTS, role=Role.PROXYLESS)
+    proxyless = structs.replace(CLIENTS, role=Role.PROXYLESS)
     assert world.shares(proxyless) == HOME
     world.ready("east")
     world.ready("east", "a", "b")

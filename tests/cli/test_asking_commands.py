@@ -9,6 +9,7 @@ import pytest
 import yaml
 from fake_plane import EAST, NOW_S, PRIVATE_KEY, WEB, WEST, report_loads, stream
 from google.protobuf import json_format
+from msgspec import structs
 
 from xds.cli.client import TRIES, Client
 from xds.cli.output import age, duration
@@ -187,7 +188,7 @@ SHOWN = r"\x1b[31mred\x00\x08\x9b2J\u202e\u2028\rforged"
 def test_what_a_client_says_cannot_steer_the_terminal(asked, plane):
     types = plane.open[0].types
     rejection = replace(plane.rejection, error=f"first\n{HOSTILE}")
-    view = replace(EAST, region=HOSTILE)
+    view = structs.replace(EAST, region=HOSTILE)
     plane.open[:] = [stream(f"n\n{HOSTILE}", view, types, rejections=[rejection])]
     for arguments in (["proxies"], ["proxies", "-v"]):
         result = asked(*arguments)

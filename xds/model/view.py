@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Role(StrEnum):
@@ -24,8 +25,7 @@ class Intercept(StrEnum):
     """Connections are redirected to 0.0.0.0:15001; their original destination decides."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class View:
+class View(Struct, frozen=True, order=True, cache_hash=True):
     """The key of a view."""
 
     cluster: str = ""
