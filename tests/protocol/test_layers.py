@@ -66,7 +66,6 @@ class AsDictionaries(RuleBasedStateMachine):
     @rule(which=several)
     def leave(self, which):
         self.found[which], self.wanted[which] = Layered(), {}
-        gc.collect()
 
     @rule(which=several, names=st.sets(st.sampled_from(NAMES)))
     def among(self, which, names):
