@@ -9,7 +9,7 @@ is to find out about it (`xds.protocol.claims`, `xds.protocol.interest.shared`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,8 +43,8 @@ class Alike(Generic[M, T]):
     def __init__(self, make: Callable[[M], T], others: Sequence[str]) -> None:
         self._make = make
         self._others = others
-        self._recent: list[tuple[M, int, T]] = []
-        """Messages without the other fields, their sizes in bytes, and their values; the latest used first."""
+        self._recent: list[tuple[M, T, int]] = []
+        """Messages without the other fields, their values, and their sizes in bytes; the latest used first."""
 
     def value_of(self, message: M, names: int) -> T:
         """Return the value of a message that is the caller's no more; `names`: how many names are in it."""
@@ -52,13 +52,11 @@ class Alike(Generic[M, T]):
             return self._make(message)
         for field in self._others:
             message.ClearField(field)
-        for place, (known, _, value) in enumerate(self._recent):
-            if known == message:
-                self._recent.insert(0, self._recent.pop(place))
-                return value
+        if _is_first(message, self._recent):
+            return self._recent[0][1]
         value = self._make(message)
-        self._recent.insert(0, (message, message.ByteSize(), value))
-        while len(self._recent) > KEPT or sum(size for _, size, _ in self._recent) > KEPT_BYTES:
+        self._recent.insert(0, (message, value, message.ByteSize()))
+        while len(self._recent) > KEPT or sum(size for _, _, size in self._recent) > KEPT_BYTES:
             self._recent.pop()
         return value
 
@@ -79,12 +77,19 @@ class Same(Generic[T]):
 
     def value_of(self, data: bytes) -> T:
         """Return the value of some bytes."""
-        for place, (known, value) in enumerate(self._recent):
-            if known == data:
-                if place:
-                    self._recent.insert(0, self._recent.pop(place))
-                return value
+        if _is_first(data, self._recent):
+            return self._recent[0][1]
         value = self._make(data)
         if len(data) <= SAME_BYTES and self._is_common(value):
             self._recent = [(data, value), *self._recent[: SAME - 1]]
         return value
+
+
+def _is_first(key: object, recent: list[Any]) -> bool:
+    """Return whether there is an entry that begins with a key; it stands first then."""
+    for place, entry in enumerate(recent):
+        if entry[0] == key:
+            if place:
+                recent.insert(0, recent.pop(place))
+            return True
+    return False

@@ -184,7 +184,7 @@ class DeltaStream(Stream["_DeltaType"]):
             return None, NO_NAMES
         nack, rejected = self._reject(kind, response.nonce, response.content, request.error, now_s)
         client = kind.interest.client
-        client.unsure |= (response.names & client.before.keys()) - rejected  # sent anew since
+        client.unsure |= client.before.among(response.names) - rejected  # sent anew since
         kind.interest.owe(client.held.among(frozenset(response.heartbeats)))  # it wants the body
         return nack, rejected
 

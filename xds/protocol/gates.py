@@ -251,7 +251,7 @@ class Gates:
                 continue
             if replaced.at_s > self._now_s - WAIT_S:
                 yield replaced.name, replaced.resource
-        for name in client.before.keys() & self._sent_lately(kind) if client.before else ():
+        for name in client.before.among(self._sent_lately(kind)) if client.before else ():
             if (was := client.before[name]) is not None or type_url in REPLACING:
                 yield name, was
 

@@ -96,7 +96,9 @@ class Holdings:
         if len(ground) > MANY:
             before.put({name: held.get(name) for name in ground if name not in before})
             held.put(ground.present)
-            ground = Ground(dict.fromkeys(ground.keys() - ground.present.keys()))
+            for name in ground.keys() - ground.present.keys():
+                held.pop(name, None)
+            return
         for name, resource in ground.items():
             had = held.pop(name, None) if resource is None else held.swap(name, resource)
             if name not in before:

@@ -155,11 +155,7 @@ class Layered(MutableMapping[str, V]):
         return iter(self.merged() if self._own else self._ground)
 
     def __setitem__(self, name: str, value: V) -> None:
-        if name not in self:
-            self._size += 1
-        self._own[name] = value
-        if len(self._own) > MOST:
-            self._settle()
+        self.swap(name, value)
 
     def __delitem__(self, name: str) -> None:
         if name not in self:
