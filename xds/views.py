@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from xds.snapshot.snapshot import ChangeSet, Snapshot
     from xds.translate.world import Changed, Steps, Translation
 
+    _Made = tuple[Translation, dict[str, Mapping[str, Resource | None]]]
+    """What a view is given, and that with what it has and is not to have any more, as the store takes it."""
+
 FIRST = "the first client of the view"
 NAMED_IN_TRIGGER = 3
 _KINDS = ("gateways", "members", "policies")
@@ -248,7 +251,7 @@ class LiveViews:
         late: set[ServiceKey] = set()
         self._late.append(late)
         try:
-            made = yield from self._translation(view, late)
+            made = yield from self._up_to_date(view, late)
         except Exception:
             self._behind.pop(view, None)
             self._failed.add(view)
@@ -257,21 +260,18 @@ class LiveViews:
             self._late.remove(late)
         if made is None:
             return
+        translation, changes = made
         self._failed.discard(view)
         _, trigger = self._behind.pop(view, (None, FIRST))
-        self._problems[view] = made.problems
-        changes: dict[str, Mapping[str, Resource | None]] = {}
-        for type_url in TYPES:
-            found, held = made.resources[type_url], self._names(view, type_url)
-            stale = held - found.keys() if made.stale is None else {name for name in made.stale if name in held} - found.keys()
-            changes[type_url] = {**dict.fromkeys(stale), **found}
-        newer = self._translator.endpoints(view, sorted(late), made.resources[ENDPOINT])
-        changes[ENDPOINT] = {**changes[ENDPOINT], **newer}
+        self._problems[view] = translation.problems
+        if late:
+            newer = self._translator.endpoints(view, sorted(late), translation.resources[ENDPOINT])
+            changes[ENDPOINT] = {**changes[ENDPOINT], **newer}
         self._store(view, changes, trigger)
         if view not in self._clients:
             self._idle_since_s.setdefault(view, self._clock())
 
-    def _translation(self, view: View, late: set[ServiceKey]) -> Steps[Translation | None]:
+    def _up_to_date(self, view: View, late: set[ServiceKey]) -> Steps[_Made | None]:
         """Make what a view is given, anew whenever a batch begins; None: it is up to date.
 
         Adds to `late` the services of which the last endpoints are to be made beside it.
@@ -281,14 +281,26 @@ class LiveViews:
             if is_live and view not in self._behind:
                 return None
             late |= {*self._translator.ahead}
-            steps = self._translator.steps(view, self._behind[view][0] if is_live else None)
+            steps = self._made(view, self._behind[view][0] if is_live else None)
             while (batches, is_live) == (self._batches, self.store.is_live(view)):
                 try:
                     next(steps)
                 except StopIteration as end:
-                    found: Translation = end.value
+                    found: _Made = end.value
                     return found
                 yield
+
+    def _made(self, view: View, changed: Changed | None) -> Steps[_Made]:
+        """Translate, and find what the view has and is not to have any more."""
+        made = yield from self._translator.steps(view, changed)
+        changes: dict[str, Mapping[str, Resource | None]] = {}
+        for type_url in TYPES:
+            yield
+            found, held = made.resources[type_url], self._names(view, type_url)
+            stale = held - found.keys() if made.stale is None else {name for name in made.stale if name in held} - found.keys()
+            changes[type_url] = {**dict.fromkeys(stale), **found} if stale else found
+        yield
+        return made, changes
 
     def _names(self, view: View, type_url: str) -> AbstractSet[str]:
         """Return the names of what a view holds, and of what it would hold but for the quarantine."""

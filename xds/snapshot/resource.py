@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from io import BytesIO
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping, Sequence
 
     from xds.problems import Ref
+
+PIECES: Final = 500
+"""Of a body, that are put together at a time."""
+
+
+VERSION_DIGITS: Final = 16
 
 
 def content_version(body: bytes) -> str:
     """Return the version of a resource: 16 hexadecimal digits of the SHA-256 of its bytes."""
-    return hashlib.sha256(body).hexdigest()[:16]
+    return hashlib.sha256(body).hexdigest()[:VERSION_DIGITS]
+
+
+def joined(pieces: Sequence[bytes]) -> Generator[None, None, tuple[bytes, str]]:
+    """Put a body together of its pieces, which may be many, and find its version; yields in between."""
+    body = BytesIO()  # which gives its buffer away in the end, and does not copy it
+    digest = hashlib.sha256()
+    for at in range(0, len(pieces), PIECES):
+        part = b"".join(pieces[at : at + PIECES])
+        body.write(part)
+        digest.update(part)
+        yield
+    return body.getvalue(), digest.hexdigest()[:VERSION_DIGITS]
 
 
 @dataclass(frozen=True, slots=True)

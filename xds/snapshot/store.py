@@ -42,11 +42,14 @@ class SnapshotStore(Generic[Key]):
         changed: dict[str, frozenset[str]] = {}
         for type_url, wanted in changes.items():
             held = types.get(type_url, EMPTY)
-            newer = {name: resource for name, resource in wanted.items() if _is_other(held.get(name), resource)}
+            newer = names = held.others(wanted)
+            if held:
+                newer = {name: resource for name, resource in newer.items() if _is_other(held.get(name), resource)}
+                names = {name: resource for name, resource in newer.items() if _differs(held.get(name), resource)}
             if newer:
                 types[type_url] = held.changed(newer)
-            if names := frozenset(name for name, resource in newer.items() if _differs(held.get(name), resource)):
-                changed[type_url] = names
+            if names:
+                changed[type_url] = frozenset(names)
         if history is None:
             history = self._history[view] = deque(maxlen=HISTORY)
             history.append(Snapshot(view, types, at_s, trigger))
@@ -83,8 +86,6 @@ class SnapshotStore(Generic[Key]):
 
 def _is_other(held: Resource | None, wanted: Resource | None) -> bool:
     """Return whether anything is different, be it only where the content comes from, e.g. the version of its Service."""
-    if held is wanted:  # what was made once for several views, or not made anew
-        return False
     return _differs(held, wanted) or (held is not None and wanted is not None and _provenance(held) != _provenance(wanted))
 
 

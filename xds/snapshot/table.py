@@ -8,8 +8,8 @@ in time and in the memory of the history.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, KeysView, Mapping
-from typing import TYPE_CHECKING, TypeVar, overload
+from collections.abc import Callable, Collection, Iterator, KeysView, Mapping
+from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,7 +69,8 @@ class Table(Mapping[str, "Resource"]):
         if not self._changes:
             return self._base
         if self._plain is None:
-            self._plain = dict(self.items())
+            both = {**self._base, **self._changes}
+            self._plain = {name: resource for name, resource in both.items() if resource is not None}
         return self._plain
 
     @property
@@ -82,7 +83,7 @@ class Table(Mapping[str, "Resource"]):
     def changed(self, changes: Mapping[str, Resource | None]) -> Table:
         """Return a table with these resources put in, or taken out where there is None."""
         if not self._size:
-            return Table({name: resource for name, resource in changes.items() if resource is not None})
+            return Table(cast("Mapping[str, Resource]", self.others(changes)))  # none of these is a removal
         self._plain = None  # who is succeeded is seldom asked any more, and kept for long
         table = Table(version=self._version_after(changes))
         table._base, table._changes = self._base, {**self._changes, **changes}
@@ -116,8 +117,19 @@ class Table(Mapping[str, "Resource"]):
 
     def present(self, names: Collection[str]) -> list[Resource]:
         """Return the resources that there are of these names, in their order."""
-        get = self.plain.get if len(names) * 4 > self._size else self.get
+        get = self._getter(len(names))
         return [resource for name in names if (resource := get(name)) is not None]
+
+    def others(self, wanted: Mapping[str, Resource | None]) -> Mapping[str, Resource | None]:
+        """Return what of this is not the very object, or the very absence, that there is; it may be equal."""
+        if not self._size and all(wanted.values()):  # everything, as nearly always then
+            return wanted
+        get = self._getter(len(wanted))
+        return {name: resource for name, resource in wanted.items() if get(name) is not resource}
+
+    def _getter(self, names: int) -> Callable[[str], Resource | None]:
+        """Return the quickest way to look up as many names."""
+        return self.plain.get if names * 4 > self._size else self.get
 
     def __contains__(self, name: object) -> bool:
         return self._changes[name] is not None if name in self._changes else name in self._base

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from xds.model.view import Intercept
 from xds.problems import Problem
-from xds.snapshot.resource import Resource
+from xds.snapshot.resource import Resource, joined
 from xds.translate.affinity import by_address, by_client, client_filter
 from xds.translate.clusters import PASSTHROUGH, passthrough_cluster
 from xds.translate.listeners import http_filter, socket_address, tcp_filter
@@ -20,7 +20,7 @@ from xds.translate.routes import service_host
 from xds.wire import CLUSTER, LISTENER, ROUTE, envoy, pack, to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Generator, Iterable, Iterator
+    from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 
     from xds.model.service import Port, Service, ServiceKey
     from xds.model.view import View
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     """HTTP ports of a service, each with the Host values that mean it."""
     Building = Generator[None, None, tuple[list[Resource], list[Problem]]]
     """Yields after each service, so that it can be interrupted."""
+    Making = Generator[None, None, Resource]
 
 OUTBOUND = "outbound"
 HTTP_PORT = 80
@@ -148,7 +149,7 @@ def _explicit(view: View, services: Iterable[Service], routing: Routing, pieces:
                 clusters.append(service.resource_name(port.number))
                 origins.update(dict.fromkeys(service.origins))
         yield
-    route = _routes(OUTBOUND, hosts, clusters, origins)
+    route = yield from _routes(OUTBOUND, hosts, clusters, origins)
     listener = envoy.Listener(
         name=OUTBOUND,
         address=socket_address(view.listen),
@@ -182,14 +183,17 @@ class _Transparent:
             for port in service.ports:
                 self.add(service, port, names.get(port, ()), made)
             yield
-        routes = [self.routes(number) for number in sorted(self.http)]
-        refs = {CLUSTER: frozenset(self.clusters), ROUTE: frozenset(route.name for route in routes)}
+        routes: list[Resource] = []
+        for number in sorted(self.http):
+            route = yield from self.routes(number)
+            routes.append(route)
+        refs = {CLUSTER: frozenset(self.clusters), ROUTE: frozenset(one.name for one in routes)}
         origins = dict.fromkeys(ref for found in self.origins.values() for ref in found)
-        outbound = Resource.of(LISTENER, OUTBOUND, self.listener(), refs=refs, origins=tuple(origins))
+        outbound = yield from _made(LISTENER, OUTBOUND, self.listener(), refs, origins)
         return [passthrough_cluster(), outbound, *routes], self.claims.problems()
 
-    def listener(self) -> bytes:
-        """Return the listener, its fields in the order of their numbers."""
+    def listener(self) -> list[bytes]:
+        """Return the listener in pieces, its fields in the order of their numbers."""
         before = envoy.Listener(name=OUTBOUND, address=socket_address(self.view.listen))
         passthrough = tcp_filter(PASSTHROUGH, PASSTHROUGH)
         behind = envoy.Listener(
@@ -199,7 +203,7 @@ class _Transparent:
             ],
             default_filter_chain=envoy.FilterChain(name=PASSTHROUGH, filters=[passthrough]),
         )
-        return b"".join((to_bytes(before), *self.chains, to_bytes(behind)))
+        return [to_bytes(before), *self.chains, to_bytes(behind)]
 
     def add(self, service: Service, port: Port, names: tuple[str, ...], made: Pieces) -> None:
         vips = self.claims.take(service, f"vip:{port.number}", service.vips.get(self.view.cluster, ()))
@@ -237,7 +241,7 @@ class _Transparent:
         route = f"{OUTBOUND}:{port.number}"
         return http_filter(route, route, _filters(service, self.view))
 
-    def routes(self, number: int) -> Resource:
+    def routes(self, number: int) -> Making:
         unmatched = envoy.VirtualHost(
             name=PASSTHROUGH,
             domains=["*"],
@@ -256,10 +260,14 @@ def _filters(service: Service, view: View) -> list[envoy.HttpFilter]:
     return [client_filter(view)] if service.keeps_clients else []
 
 
-def _routes(name: str, hosts: list[bytes], clusters: list[str], origins: Iterable[Ref]) -> Resource:
-    """Return a route configuration: its name, then the virtual hosts in it, as their fields are numbered."""
-    body = b"".join((to_bytes(envoy.RouteConfiguration(name=name)), *hosts))
-    return Resource.of(ROUTE, name, body, refs={CLUSTER: frozenset(clusters)}, origins=tuple(origins))
+def _routes(name: str, hosts: list[bytes], clusters: list[str], origins: Iterable[Ref]) -> Making:
+    """Make a route configuration: its name, then the virtual hosts in it, as their fields are numbered."""
+    return _made(ROUTE, name, [to_bytes(envoy.RouteConfiguration(name=name)), *hosts], {CLUSTER: frozenset(clusters)}, origins)
+
+
+def _made(type_url: str, name: str, pieces: list[bytes], refs: Mapping[str, frozenset[str]], origins: Iterable[Ref]) -> Making:
+    body, version = yield from joined(pieces)
+    return Resource(type_url, name, body, version, refs, tuple(origins))
 
 
 def _prefix(address: str) -> envoy.CidrRange:
