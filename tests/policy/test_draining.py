@@ -208,7 +208,7 @@ def test_a_drain_of_some_services_leaves_the_others():
     ],
 )
 def test_what_is_wrong_with_a_drain_is_told(spec, field, says):
-    known = Known(MEMBERS, [service_of(Endpoint(Locality("eu", "eu-c", "east"), ("10.9.0.1",), 80, Health.HEALTHY))])
+    known = Known(MEMBERS, [Locality("eu", "eu-c", "east")])
     override = make("TrafficOverride", "d", spec={"drain": spec})
     found = [(one.code, one.field, one.message) for one in problems([override], known, {})]
     assert found == ([] if field is None else [("XDS0604", f"spec.drain{field}", says)])

@@ -127,7 +127,7 @@ class SovereigntyMachine(RuleBasedStateMachine):
         change = self.fleet.apply(events)
         if change.needs_batch or self.book.awaits(self.fleet.services[key] for key in change.endpoints):
             refresh(self.book, self.fleet)
-            known = Known(self.fleet.members, self.fleet.services.values())
+            known = Known(self.fleet.members, self.fleet.localities)
             accepted = {key: one.spec for key, one in self.policies.items() if not any(faults(key[0], one, known))}
             self.accepted |= {key: plain(spec) for key, spec in accepted.items()}
 

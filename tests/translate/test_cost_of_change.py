@@ -75,6 +75,29 @@ def test_one_endpoint_rebuilds_one_service(fleet, assigned):
         }
 
 
+class Untouched(dict):
+    """Services of which each may be asked for, and not all looked at."""
+
+    def __iter__(self):
+        pytest.fail("all services were looked at")
+
+    def keys(self):
+        return self
+
+    values = items = keys
+
+
+@pytest.mark.parametrize("targets", [(), ("s1", "s2")])
+def test_a_batch_does_not_look_at_all_services_to_find_what_governs_them(targets):
+    found = [item for name in ("s1", "s2", "s3") for item in (service(name), export(name), slice_of(name, 1, 1))]
+    fleet = fleet_of({"east": found, "west": found}, member("east", "eu"), member("west", "us"))
+    fleet.apply([Upsert(FLEET, traffic_policy("p", *targets, tiers=[tier("all", {"regions": ["eu"]})]))] if targets else [])
+    live = LiveViews(fleet, lambda _change: None, idle_s=60)
+    live.changed(fleet.apply([Upsert("east", service("s3", {"http": 80, "more": 81}))]))
+    fleet._catalog.services = Untouched(fleet._catalog.services)
+    live.begin()
+
+
 def test_a_heartbeat_rebuilds_nothing(fleet):
     built = fleet.services_built
     assert fleet.apply([Upsert("east", node("n1", "a", beat="2"))]) == FleetChange()

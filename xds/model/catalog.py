@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,8 +33,13 @@ class Catalog:
     def __init__(self) -> None:
         self.services: dict[ServiceKey, Service] = {}
         """Every service: each cluster's own and those of the cluster set."""
+        self.hinting: dict[ServiceKey, Service] = {}
+        """Those with hints, or weights of their exports."""
+        self._localities: Counter[Locality] = Counter()
+        """Place -> how many services have endpoints there."""
         self._order: list[ServiceKey] | None = None
         """Their keys, sorted; None when one was added or removed."""
+        self._names: Mapping[str, frozenset[str]] | None = None
         self._recovering: dict[tuple[str, str], dict[tuple[int, Locality], Recovery]] = {}
         """(namespace, name) of services -> their places that are well again."""
         self._recovered: set[ServiceKey] = set()
@@ -45,13 +51,19 @@ class Catalog:
     def put(self, key: ServiceKey, new: Service | None) -> None:
         """Take a service as it is now, None for one that is gone."""
         old = self.services.pop(key, None)
+        self.hinting.pop(key, None)
+        if old is not None:
+            self._localities.subtract(old.localities)
         if new is not None:
+            self._localities.update(new.localities)
             recovering = self._recovering.get((key.namespace, key.name), {})
             new = self.services[key] = replace(new, recovering=recovering) if new.recovering != recovering else new
+            if new.hints or new.export_weights:
+                self.hinting[key] = new
         if old is None or new is None:
             if old is not new:
                 self._services.add(key)
-                self._order = None
+                self._order = self._names = None
         elif _shape(old) != _shape(new):
             self._services.add(key)
         elif _reach(old) != _reach(new):
@@ -71,6 +83,22 @@ class Catalog:
     def recovering(self) -> Mapping[PortPlace, Recovery]:
         """The places that are well again."""
         return {PortPlace(*name, *at): one for name, found in self._recovering.items() for at, one in found.items()}
+
+    @property
+    def names(self) -> Mapping[str, frozenset[str]]:
+        """Namespace -> the names of its services; the same object while none is added or removed."""
+        if self._names is None:
+            found: dict[str, set[str]] = defaultdict(set)
+            for key in self.services:
+                found[key.namespace].add(key.name)
+            self._names = {namespace: frozenset(names) for namespace, names in found.items()}
+        return self._names
+
+    @property
+    def localities(self) -> frozenset[Locality]:
+        """Where endpoints of services are."""
+        self._localities = +self._localities
+        return frozenset(self._localities)
 
     def take_changes(self) -> Changes:
         """Return what is told otherwise than when this was asked last."""

@@ -46,6 +46,8 @@ class Cluster:
 
     name: str
     items: dict[ObjectKey, objects.KubernetesObject] = field(default_factory=dict)
+    keys: dict[str, set[ObjectKey]] = field(default_factory=lambda: defaultdict(set))
+    """Kind -> those of its objects."""
     slices: dict[tuple[str, str], Slices] = field(default_factory=lambda: defaultdict(dict))
     """(namespace, service) -> slice name -> slice; under "" those that belong to no service."""
     copies: dict[tuple[str, str], Slices] = field(default_factory=lambda: defaultdict(dict))
@@ -67,7 +69,7 @@ class Cluster:
 
     def of(self, kind: type[Kind]) -> Iterator[Kind]:
         """Return the objects of a kind, in order of namespace and name."""
-        for key in sorted(key for key in self.items if key.kind == kind.__name__):
+        for key in sorted(self.keys.get(kind.__name__, ())):
             item = self.items[key]
             assert isinstance(item, kind)
             yield item
@@ -78,6 +80,9 @@ class Cluster:
         old = self.items.pop(key, None)
         if new is not None:
             self.items[key] = new
+            self.keys[key.kind].add(key)
+        elif old is not None:
+            self.keys[key.kind].remove(key)
         touched = self._index(key, old, new)
         namespace = self._count(key, old, new)
         members = touched.members or key.kind == "MemberCluster" or was_empty is bool(self.items)
@@ -117,8 +122,11 @@ class Cluster:
         """Return the services for which a Namespace says something, if it says something else than before."""
         if said_of(old) == said_of(new):
             return frozenset()
-        keys = (key for key in self.items if key.kind == "Service" and key.namespace == namespace)
-        return frozenset(ServiceKey(key.namespace, key.name, self.name) for key in keys)
+        return frozenset(key for key in self.services() if key.namespace == namespace)
+
+    def services(self) -> Iterator[ServiceKey]:
+        """Return the keys of its own services."""
+        return (ServiceKey(key.namespace, key.name, self.name) for key in self.keys.get("Service", ()))
 
     def _place_slice(self, item: objects.EndpointSlice, *, is_new: bool) -> frozenset[ServiceKey]:
         """Enter a slice, or take it out; return whose it is."""

@@ -42,11 +42,12 @@ from xds.model.traffic_objects import TrafficOverride, TrafficPolicy
 from xds.model.unowned import unowned_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from xds.model.flomesh import Remote
     from xds.model.imports import Import
     from xds.model.members import Member
+    from xds.model.service import Locality
     from xds.problems import Problem
 
 SHARING = MultiClusterService.__name__
@@ -119,6 +120,21 @@ class Fleet:
     def services(self) -> Mapping[ServiceKey, Service]:
         """Every service: each cluster's own and those of the cluster set."""
         return self._catalog.services
+
+    @property
+    def hinting(self) -> Collection[Service]:
+        """Those of them that say something for other systems."""
+        return self._catalog.hinting.values()
+
+    @property
+    def localities(self) -> frozenset[Locality]:
+        """Where their endpoints are."""
+        return self._catalog.localities
+
+    @property
+    def names(self) -> Mapping[str, frozenset[str]]:
+        """Namespace -> the names of its services, whoever has them; the same object while they are the same."""
+        return self._catalog.names
 
     @property
     def imports(self) -> Mapping[ServiceKey, Import]:
@@ -352,7 +368,7 @@ class Fleet:
             self._dirty.update(self._catalog.of_scope(CLUSTERSET))
             # A declared member may have told nothing yet; asking the mapping for it would make it a cluster to wait for.
             if (cluster := self._clusters.get(name)) is not None:
-                self._dirty.update(ServiceKey(key.namespace, key.name, name) for key in cluster.items if key.kind == "Service")
+                self._dirty.update(cluster.services())
         return bool(moved)
 
     def _rebuild_services(self) -> None:

@@ -176,6 +176,11 @@ class Service:
     """`sessionAffinity: ClientIP`: a client's requests go to one endpoint, as long as that is there."""
 
     @property
+    def localities(self) -> set[Locality]:
+        """Where its endpoints are."""
+        return {one.locality for found in self.endpoints.values() for one in found}
+
+    @property
     def spans(self) -> bool:
         """Whether it may have endpoints in several clusters."""
         return self.has_copies or self.key.scope == CLUSTERSET

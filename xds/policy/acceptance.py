@@ -49,23 +49,28 @@ class Known:
 
     Args:
         members: by name.
-        services: whose endpoints may be in places that no member declares; looked at only when one is named.
+        localities: of endpoints, which may be in places that no member declares.
         nodes: (region, zone) of the members' nodes.
     """
 
     def __init__(
-        self, members: Mapping[str, Member], services: Iterable[Service] = (), nodes: Iterable[tuple[str, str]] = ()
+        self, members: Mapping[str, Member], localities: Iterable[Locality] = (), nodes: Iterable[tuple[str, str]] = ()
     ) -> None:
         self.members = members
-        self._services = services
-        self._nodes = nodes
+        self._localities = frozenset(localities)
+        self._nodes = frozenset(nodes)
 
     @staticmethod
     def of(fleet: Fleet) -> Known:
         """Return what there is in a fleet."""
         there = [(fleet.clusters[name], one.region) for name, one in fleet.members.items() if name in fleet.clusters]
         nodes = {(place.region or region, place.zone) for cluster, region in there for place in cluster.nodes.values()}
-        return Known(fleet.members, fleet.services.values(), nodes)
+        return Known(fleet.members, fleet.localities, nodes)
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """All that is known; where that is equal, every answer is."""
+        return {**self.members}, self._localities, self._nodes
 
     def names(self, what: str) -> set[str]:
         """Return all names of a `cluster`, `region`, `zone`, `region/zone` or `provider`."""
@@ -91,7 +96,7 @@ class Known:
             _takes(place.regions, at.region)
             and _takes(place.zones, at.zone)
             and _is_of(place, at.cluster, self.members.get(at.cluster))
-            for at in self._places
+            for at in self._localities
         )
 
     @property
@@ -113,22 +118,23 @@ class Known:
     def zones(self) -> dict[str, set[str]]:
         """The zones of each member: those that it declares, and those of its endpoints."""
         found = {name: {*one.zones} for name, one in self.members.items()}
-        for at in self._places:
+        for at in self._localities:
             if at.zone and at.cluster in found:
                 found[at.cluster].add(at.zone)
         return found
 
     @cached_property
-    def _places(self) -> set[Locality]:
-        return {one.locality for service in self._services for found in service.endpoints.values() for one in found}
-
-    @cached_property
     def _seen(self) -> dict[str, set[str]]:
         return {
-            "cluster": {at.cluster for at in self._places},
-            **_named_places({(at.region, at.zone) for at in self._places}),
+            "cluster": {at.cluster for at in self._localities},
+            **_named_places({(at.region, at.zone) for at in self._localities}),
             "provider": set(),
         }
+
+
+def localities_of(services: Iterable[Service]) -> set[Locality]:
+    """Return where the endpoints of services are; of all of a fleet's, `Fleet.localities` knows."""
+    return set().union(*(service.localities for service in services))
 
 
 def _named_places(places: set[tuple[str, str]]) -> dict[str, set[str]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from xds.model.events import ref_of
 from xds.model.service import ServiceKey
-from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, Known
+from xds.policy.acceptance import CONFLICTED, TARGET_NOT_FOUND, Fault, Known, localities_of
 from xds.policy.foreign import ForeignPolicies
 from xds.policy.ladder import Governance, Ladder
 from xds.policy.overrides import NONE, Drain, Overrides, gate_of, problems
@@ -141,7 +141,7 @@ class PolicyBook:
         """Return whether endpoints of services are at places that policies name and that there were not: judge those anew."""
         if not (self._versions.awaited or self._foreign.awaited):
             return False
-        known = Known(self.members, services)
+        known = Known(self.members, localities_of(services))
         return any(map(known.sees, self._versions.awaited)) or any(known.has(*named) for named in self._foreign.awaited)
 
     def governing(self, service: Service, port: int, cluster: str) -> Governance:
@@ -266,7 +266,7 @@ class PolicyBook:
 
     def check(self, override: TrafficOverride) -> Iterator[Problem]:
         """Yield what is wrong with an override, as policies stand."""
-        return problems([override], Known(self.members, self.services), self._versions.items)
+        return problems([override], Known(self.members, localities_of(self.services)), self._versions.items)
 
     def gate(self, spec: GateSpec) -> Gate | Problem:
         """Return what a policy says of the gate of one of its tiers, or that there is none."""

@@ -68,7 +68,7 @@ class ForeignPolicies:
         for cluster, item in rules:
             if item.service is not None:
                 self._read_rule(fleet, cluster, item, item.service)
-        for service in fleet.services.values():
+        for service in fleet.hinting:
             if service.hints:
                 self._read_hints(service)
             if service.export_weights:
@@ -96,7 +96,7 @@ class ForeignPolicies:
     def _notes(self, fleet: Fleet) -> Iterator[tuple[Ref, Iterable[Note]]]:
         for cluster, item in fleet.destination_rules():
             yield ref_of(cluster, item), rule_notes.notes(cluster, item, _surroundings(fleet, cluster, item, self._known))
-        for service in fleet.services.values():
+        for service in fleet.hinting:
             if service.hints:
                 yield _own_ref(service), hints.notes(service, _exports(fleet, service.key))
             for cluster, text in service.export_weights.items():

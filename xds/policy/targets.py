@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from xds.model.events import FLEET
-from xds.model.service import CLUSTERSET
+from xds.model.service import CLUSTERSET, ServiceKey
 from xds.policy.acceptance import TARGET_NOT_FOUND, Fault
 from xds.policy.subjects import Subject
 from xds.problems import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from xds.model.service import Service, ServiceKey
+    from xds.model.fleet import Fleet
     from xds.model.traffic_objects import TargetRef, TrafficPolicy
 
 
@@ -40,70 +39,40 @@ def field_of(item: TrafficPolicy, subject: Subject) -> str:
     return f"spec.targetRefs[{named.index(asked)}]" if asked in named else "spec.targetRefs"
 
 
-class KnownServices:
-    """The services that policies may name, as `refresh` was told last. They are looked at once a policy names some."""
-
-    def __init__(self) -> None:
-        self._untold: Mapping[ServiceKey, Service] | None = None
-        """All services, as long as none was asked for."""
-        self._named: dict[tuple[str, str], list[Service]] = {}
-        """(namespace, name) -> services of that name, whoever has them."""
-        self._names: dict[str, frozenset[str]] = {}
-        """Namespace -> the names of its services; the same object while they are the same."""
-
-    def refresh(self, services: Mapping[ServiceKey, Service]) -> None:
-        """Take which services there are, for those who ask before that changes."""
-        self._untold = services
-
-    def _look(self) -> None:
-        if self._untold is None:
-            return
-        services, self._untold = self._untold, None
-        named: dict[tuple[str, str], list[Service]] = defaultdict(list)
-        for key, service in services.items():
-            named[key.namespace, key.name].append(service)
-        self._named, self._names = named, _by_namespace(named, self._names)
-
-    def missing(self, cluster: str, item: TrafficPolicy) -> Iterator[tuple[TargetRef, Fault]]:
-        """Yield what a policy that a cluster, or FLEET, holds names and that there is not, and what to say of it."""
-        namespace = item.metadata.namespace
-        if item.spec.target_refs:
-            self._look()
-        for index, ref in enumerate(item.spec.target_refs):
-            at = f"spec.targetRefs[{index}]"
-            found = [one for one in self._named.get((namespace, ref.name), ()) if _is_meant(one.key, ref, cluster)]
-            if not found:
-                where = f" in {cluster}" if cluster and ref.kind == "Service" else ""
-                hint = _near(ref.name, self._names.get(namespace, frozenset())) or self._elsewhere(ref)
-                yield ref, Fault(f"{at}.name", f"there is no {ref.kind} {namespace}/{ref.name}{where}", hint, TARGET_NOT_FOUND)
-            elif ref.port and not any(port.number == ref.port for one in found for port in one.ports):
-                ports = ", ".join(sorted({str(port.number) for one in found for port in one.ports}, key=int))
-                message = f"{ref.kind} {namespace}/{ref.name} has no port {ref.port}"
-                yield ref, Fault(f"{at}.port", message, f"it has {ports}" if ports else "", TARGET_NOT_FOUND)
-
-    def _elsewhere(self, ref: TargetRef) -> str:
-        """Return a hint; an object that says no namespace is in `default`."""
-        there = sorted(namespace for namespace, found in self._names.items() if ref.name in found)
-        if there:
-            return f"a policy is about Services of its own namespace; there is one in {' and in '.join(there[:3])}"
-        return "create it, or export it, or take it out of the list"
+def missing(cluster: str, item: TrafficPolicy, fleet: Fleet) -> Iterator[tuple[TargetRef, Fault]]:
+    """Yield what a policy that a cluster, or FLEET, holds names and that there is not, and what to say of it."""
+    namespace = item.metadata.namespace
+    for index, ref in enumerate(item.spec.target_refs):
+        at = f"spec.targetRefs[{index}]"
+        found = [service for key in _meant(ref, namespace, cluster, fleet) if (service := fleet.services.get(key))]
+        if not found:
+            where = f" in {cluster}" if cluster and ref.kind == "Service" else ""
+            hint = _near(ref.name, fleet.names.get(namespace, frozenset())) or _elsewhere(ref, fleet.names)
+            yield ref, Fault(f"{at}.name", f"there is no {ref.kind} {namespace}/{ref.name}{where}", hint, TARGET_NOT_FOUND)
+        elif ref.port and not any(port.number == ref.port for one in found for port in one.ports):
+            ports = ", ".join(sorted({str(port.number) for one in found for port in one.ports}, key=int))
+            message = f"{ref.kind} {namespace}/{ref.name} has no port {ref.port}"
+            yield ref, Fault(f"{at}.port", message, f"it has {ports}" if ports else "", TARGET_NOT_FOUND)
 
 
-def _by_namespace(named: Iterable[tuple[str, str]], before: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
-    found: dict[str, set[str]] = defaultdict(set)
-    for namespace, name in named:
-        found[namespace].add(name)
-    now = {one: frozenset(names) for one, names in found.items()}
-    return {one: before[one] if before.get(one) == names else names for one, names in now.items()}
+def _meant(ref: TargetRef, namespace: str, cluster: str, fleet: Fleet) -> Iterator[ServiceKey]:
+    """Yield the keys of the services that a policy of a cluster, or FLEET, means, if there are such."""
+    if ref.kind == "ServiceImport":
+        yield ServiceKey(namespace, ref.name, CLUSTERSET)
+        return
+    for scope in [cluster] if cluster else [name for name in fleet.clusters if name != FLEET]:
+        yield ServiceKey(namespace, ref.name, scope)
+
+
+def _elsewhere(ref: TargetRef, names: Mapping[str, frozenset[str]]) -> str:
+    """Return a hint; an object that says no namespace is in `default`."""
+    there = sorted(namespace for namespace, found in names.items() if ref.name in found)
+    if there:
+        return f"a policy is about Services of its own namespace; there is one in {' and in '.join(there[:3])}"
+    return "create it, or export it, or take it out of the list"
 
 
 @lru_cache(4096)
 def _near(name: str, names: frozenset[str]) -> str:
     """Return a hint; it costs a look at every name, and policies may wait for long for what they name."""
     return did_you_mean(name, names - {name})
-
-
-def _is_meant(key: ServiceKey, ref: TargetRef, cluster: str) -> bool:
-    if ref.kind == "ServiceImport":
-        return key.scope == CLUSTERSET
-    return key.scope == cluster if cluster else key.scope != CLUSTERSET

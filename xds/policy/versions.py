@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from xds.model.events import Remember
 from xds.policy.acceptance import faults
 from xds.policy.reading import read
-from xds.policy.targets import KnownServices
+from xds.policy.targets import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -38,6 +38,10 @@ class Entry:
     """The object that says so, and its tiers that overrides open."""
     lost: list[tuple[Subject, Policy]] = field(default_factory=list)
     """What an older policy governs in its stead."""
+    judged: TrafficPolicy | None = None
+    """The object that has `faults_of_its_own`."""
+    faults_of_its_own: tuple[Fault, ...] = ()
+    """Whatever services there are."""
 
     @property
     def is_in_force(self) -> bool:
@@ -57,7 +61,8 @@ class Versions:
         self._entries: dict[PolicyName, Entry] = {}
         self._remembered: dict[PolicyName, TrafficPolicy] = {}
         """What was accepted before we started, until the objects are there."""
-        self._services = KnownServices()
+        self._facts: tuple[object, ...] | None = None
+        """What was known (`Known.facts`) when faults were looked for."""
         self.awaited: tuple[PlaceSpec, ...] = ()
         """Places that policies name and that there are not."""
 
@@ -85,31 +90,32 @@ class Versions:
             known: the places of the fleet that policies may name.
             open_tiers: those that overrides open. They hold even if the policy is not accepted as it stands now.
         """
-        self._services.refresh(fleet.services)
         before, self._entries = self._entries, {}
+        is_known, self._facts = self._facts == known.facts, known.facts
         for cluster, item in fleet.policies():
             name = _name_of(cluster, item)
             entry = before.get(name)
             if entry is None or not _is_same(entry.item, item):
                 entry = Entry(item)
-            self._judge(name, entry, item, known, open_tiers.get(name, frozenset()))
+            entry.item, entry.lost = item, []
+            if entry.judged is not item or not is_known:
+                entry.judged, entry.faults_of_its_own = item, tuple(faults(cluster, item, known))
+            self._judge(name, entry, fleet, open_tiers.get(name, frozenset()))
             self._entries[name] = entry
         self._remembered.clear()
         self.awaited = tuple(place for entry in self._entries.values() for fault in entry.faults for place in fault.awaited)
 
-    def _judge(self, name: PolicyName, entry: Entry, item: TrafficPolicy, known: Known, opened: frozenset[str]) -> None:
+    def _judge(self, name: PolicyName, entry: Entry, fleet: Fleet, opened: frozenset[str]) -> None:
         """Enter what becomes of a policy as it is now."""
-        cluster = name[0]
-        entry.item, entry.lost = item, []
-        entry.faults = tuple(faults(cluster, item, known))
-        missing = {} if entry.faults else dict(self._services.missing(cluster, item))
-        accepted = _accepted(item, self._last(name, entry), entry.faults, missing)
+        cluster, item, own = name[0], entry.item, entry.faults_of_its_own
+        lacking = {} if own else dict(missing(cluster, item, fleet))
+        accepted = _accepted(item, self._last(name, entry), own, lacking)
         if accepted is not None:
             # A new version that says the same, e.g. with another status, makes nothing anew.
             if entry.in_force is None or (entry.in_force[0].spec, entry.in_force[1]) != (accepted.spec, opened):
                 entry.policy = read(cluster, accepted, opened)
             entry.in_force = accepted, opened
-        entry.faults = entry.faults or (*missing.values(),)
+        entry.faults = own or (*lacking.values(),)
 
     def _last(self, name: PolicyName, entry: Entry) -> TrafficPolicy | None:
         """Return the version of a policy that was accepted last; None if none ever was."""

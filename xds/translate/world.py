@@ -121,9 +121,7 @@ class Translator:
         Returns:
             The services of which views have to be made anew; None: of all.
         """
-        keys: Collection[ServiceKey] = self._fleet.services.keys() | self._moment.services.keys()
-        if change is not None:
-            keys = change.services | change.remade
+        keys = self._fleet.services.keys() | self._moment.services.keys() if change is None else change.services | change.remade
         names = {key: _names(self._moment.services.get(key)) for key in keys}
         self._ahead.clear()
         clusters = self._moment.take(keys, gateways=change is None or change.gateways)
@@ -133,8 +131,9 @@ class Translator:
             self._outbound.clear()
             return None
         self._outbound = {key: found for key, found in self._outbound.items() if key[0] not in clusters}
-        for key in keys - self._moment.services.keys():
-            self._entries.pop(key, None)
+        for key in keys:
+            if key not in self._moment.services:
+                self._entries.pop(key, None)
         return names
 
     def take_endpoints(self, keys: Iterable[ServiceKey], *, but: Container[ServiceKey]) -> None:
