@@ -74,7 +74,11 @@ async def keep_connected(access: Access, reader: Reader, scratch: Path, watch: W
                     if not watch.is_wanted():
                         await server.close()
                         return found.digest
-                    await _end(running)
+                    try:
+                        await _end(running)
+                    except BaseException:  # who is cancelled meanwhile leaves neither of the two open
+                        await server.close()
+                        raise
                     running = _Running(found.digest, server, asyncio.create_task(reader.run(server)))
             except (ConfigurationError, Refusal, UnreachableError) as error:
                 failure = error
