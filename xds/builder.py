@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from xds.views import LiveViews
 
 SLICE_S: Final = 0.005
-"""How long it works before others have their turn: a step in it takes a fraction of that, and what cannot be interrupted (putting
-a route configuration together, storing what was made) a few times as long where there are thousands of services."""
+"""How long it works before others have their turn: a step in it takes a fraction of that, and what cannot be interrupted (storing
+what was made) a few times as long where there are tens of thousands of services."""
 
 _log = structlog.get_logger()
 

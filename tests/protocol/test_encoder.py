@@ -8,6 +8,7 @@ from xds.protocol import Encoder
 from xds.protocol.encoder import FIRSTS, SHARED_REMOVALS, _kept_bytes
 from xds.snapshot.resource import Resource
 from xds.snapshot.table import Table
+from xds.translate.resources import resource_of
 from xds.wire import CLUSTER, ENDPOINT, envoy
 from xds.wire.type_urls import PREFIX
 
@@ -17,13 +18,19 @@ type_urls = st.sampled_from((CLUSTER, PREFIX + "x" * 150, PREFIX + "é"))
 resource_lists = st.dictionaries(texts, bodies, max_size=5)
 
 
-def resources_of(type_url, named):
-    return [Resource.of(type_url, name, body) for name, body in named.items()]
+def resources_of(type_url, named, make=Resource.of):
+    return [make(type_url, name, body) for name, body in named.items()]
 
 
-@given(type_url=type_urls, named=resource_lists, removed=st.lists(texts, max_size=4), identifier=texts)
-def test_delta_bytes_say_what_the_message_would(type_url, named, removed, identifier):
-    resources = resources_of(type_url, named)
+@given(
+    type_url=type_urls,
+    named=resource_lists,
+    removed=st.lists(texts, max_size=4),
+    identifier=texts,
+    make=st.sampled_from((Resource.of, resource_of)),
+)
+def test_delta_bytes_say_what_the_message_would(type_url, named, removed, identifier, make):
+    resources = resources_of(type_url, named, make)
     response = Encoder(identifier).delta(type_url, resources, removed, above=0)
     expected = envoy.DeltaDiscoveryResponse(
         system_version_info=response.version,

@@ -50,6 +50,13 @@ class AsDictionaries(RuleBasedStateMachine):
             self.found[which].put(content)
             self.wanted[which].update(content)
 
+    @rule(whom=st.sets(several, min_size=1), names=st.sets(st.sampled_from(NAMES)))
+    def drop(self, whom, names):
+        for which in whom:
+            there = names & self.wanted[which].keys()
+            self.found[which].drop(there)
+            self.wanted[which] = {name: value for name, value in self.wanted[which].items() if name not in there}
+
     @rule(whom=st.sets(several, min_size=1), content=contents)
     def rest_on(self, whom, content):
         ground = Ground(content)

@@ -5,6 +5,7 @@ from protocol_script import resource, type_url
 from xds.protocol import DeltaRequest, DeltaStream, Encoder
 from xds.protocol.deliveries import KEPT
 from xds.protocol.kind import SPARES
+from xds.protocol.layers import Layered
 from xds.snapshot.store import SnapshotStore
 
 VIEW = "view"
@@ -84,3 +85,22 @@ def test_endpoints_that_were_answered_travel_together_from_then_on():
         store.publish(VIEW, {type_url("eds"): {name: resource("eds", name, "2") for name in names}}, at_s=0, trigger="")
     )
     assert [response.names for response in stream.poll(store.current(VIEW), 1.0)] == [frozenset(names)]
+
+
+def test_an_ack_of_one_of_several_responses_with_much_looks_for_what_to_share_once(monkeypatch):
+    names = [f"n{number}" for number in range(1000)]
+    snapshot = world(*(("eds", name, "x" * 100) for name in names))
+    stream = DeltaStream(Encoder("test"), response_bytes=100_000)
+    stream.on_request(DeltaRequest(type_url("eds"), tuple(names)), 0)
+    first, *others = stream.poll(snapshot, 0)
+    settled = []
+    original = Layered._settle
+    monkeypatch.setattr(Layered, "_settle", lambda layered: settled.append(original(layered)))
+    stream.on_request(DeltaRequest(first.type_url, nonce=first.nonce), 0)
+    assert len(settled) <= 1
+    client = client_of(stream, "eds")
+    assert others
+    assert client.before.keys() == {name for response in others for name in response.content}
+    for response in others:
+        stream.on_request(DeltaRequest(response.type_url, nonce=response.nonce), 0)
+    assert not client.before

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from xds.model.events import PortPlace, Recovering
+from xds.model.hints import INTERNAL_POLICY
 from xds.model.service import CLUSTERSET, ServiceKey
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Catalog:
         """Every service: each cluster's own and those of the cluster set."""
         self.hinting: dict[ServiceKey, Service] = {}
         """Those with hints, or weights of their exports."""
+        self.node_first: set[ServiceKey] = set()
+        """Those of which clients want endpoints on their own node first, or no others."""
         self._localities: Counter[Locality] = Counter()
         """Place -> how many services have endpoints there."""
         self._order: list[ServiceKey] | None = None
@@ -52,6 +55,7 @@ class Catalog:
         """Take a service as it is now, None for one that is gone."""
         old = self.services.pop(key, None)
         self.hinting.pop(key, None)
+        self.node_first.discard(key)
         if old is not None:
             self._localities.subtract(old.localities)
         if new is not None:
@@ -60,6 +64,8 @@ class Catalog:
             new = self.services[key] = replace(new, recovering=recovering) if new.recovering != recovering else new
             if new.hints or new.export_weights:
                 self.hinting[key] = new
+            if new.traffic_distribution == "PreferSameNode" or INTERNAL_POLICY in new.hints:
+                self.node_first.add(key)
         if old is None or new is None:
             if old is not new:
                 self._services.add(key)

@@ -29,7 +29,6 @@ from xds.model.events import (
     Upsert,
 )
 from xds.model.gateways import leads_elsewhere
-from xds.model.hints import INTERNAL_POLICY
 from xds.model.istio_objects import DestinationRule
 from xds.model.karmada_objects import MultiClusterService
 from xds.model.lending import Lending
@@ -195,10 +194,7 @@ class Fleet:
     @property
     def prefers_node(self) -> bool:
         """True if some service wants endpoints on the client's own node first, or no others."""
-        return any(
-            service.traffic_distribution == "PreferSameNode" or INTERNAL_POLICY in service.hints
-            for service in self.services.values()
-        ) or any(item.looks_at_nodes for item in self._rules.values())
+        return bool(self._catalog.node_first) or any(item.looks_at_nodes for item in self._rules.values())
 
     def visible(self, cluster: str) -> Iterator[Service]:
         """Return the services that clients in a member may use, or for "" those of the cluster set; in order of their keys."""

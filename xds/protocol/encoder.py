@@ -12,10 +12,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from google.protobuf.duration_pb2 import Duration
-
 from xds.protocol.layers import Ground
 from xds.protocol.traits import WAITS_FOR
+from xds.wire.fields import RESOURCE_ALIAS, RESOURCE_NAME, RESOURCES, any_head, resource_head, resource_names, tagged, varint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,13 +33,10 @@ SHARED_REMOVALS = 1_000
 """Names that do not exist, beyond which a response is not kept: they are what one client made up, and nobody else will ask."""
 
 # Tags of the length-delimited fields (field number << 3 | 2) in envoy/service/discovery/v3/discovery.proto.
-_RESPONSE_VERSION, _RESPONSE_RESOURCE, _RESPONSE_TYPE_URL, _RESPONSE_NONCE = b"\x0a", b"\x12", b"\x22", b"\x2a"
+_RESPONSE_VERSION, _RESPONSE_TYPE_URL, _RESPONSE_NONCE = b"\x0a", b"\x22", b"\x2a"
 _DELTA_REMOVED, _DELTA_CONTROL_PLANE, _SOTW_CONTROL_PLANE, _SOTW_ERROR = b"\x32", b"\x3a", b"\x32", b"\x3a"
 _ERROR_NAME, _ERROR_DETAIL, _NAME = b"\x0a", b"\x12", b"\x0a"
 _STATUS_NOT_FOUND, _STATUS_MESSAGE = b"\x08\x05", b"\x12"
-_RESOURCE_VERSION, _RESOURCE_BODY, _RESOURCE_NAME = b"\x0a", b"\x12", b"\x1a"
-_RESOURCE_ALIAS, _RESOURCE_TTL = b"\x22", b"\x32"
-_ANY_TYPE_URL, _ANY_VALUE = b"\x0a", b"\x12"
 _CONTROL_PLANE_IDENTIFIER = b"\x0a"
 
 
@@ -78,9 +74,9 @@ class Encoder:
     """
 
     def __init__(self, control_plane: str = "", *, cache_bytes: int = CACHE_BYTES) -> None:
-        identifier = _field(_CONTROL_PLANE_IDENTIFIER, control_plane.encode()) if control_plane else b""
-        self._delta_tail = _field(_DELTA_CONTROL_PLANE, identifier) if identifier else b""
-        self._sotw_tail = _field(_SOTW_CONTROL_PLANE, identifier) if identifier else b""
+        identifier = tagged(_CONTROL_PLANE_IDENTIFIER, control_plane.encode()) if control_plane else b""
+        self._delta_tail = tagged(_DELTA_CONTROL_PLANE, identifier) if identifier else b""
+        self._sotw_tail = tagged(_SOTW_CONTROL_PLANE, identifier) if identifier else b""
         self._last_nonce = 0
         self._cache: OrderedDict[tuple[object, ...], Response] = OrderedDict()
         self._latest: Response | None = None
@@ -111,15 +107,14 @@ class Encoder:
         if found is not None:
             return self._as_latest(found)
         version = _content_version(resources, removed)
-        parts = [_field(_RESPONSE_TYPE_URL, type_url.encode()), _field(_RESPONSE_VERSION, version.encode()), self._delta_tail]
-        for resource in resources:
-            parts += (*_delta_head(resource), resource.body)
+        parts = [tagged(_RESPONSE_TYPE_URL, type_url.encode()), tagged(_RESPONSE_VERSION, version.encode()), self._delta_tail]
+        parts += [part for resource in resources for part in (resource.head or _head(resource), resource.body)]
         for name in removed:
             if empty:
-                names = _field(_RESOURCE_NAME, name.encode()) + _field(_RESOURCE_ALIAS, name.encode())
-                parts.append(_field(_RESPONSE_RESOURCE, names))
+                names = tagged(RESOURCE_NAME, name.encode()) + tagged(RESOURCE_ALIAS, name.encode())
+                parts.append(tagged(RESOURCES, names))
             else:
-                parts.append(_field(_DELTA_REMOVED, name.encode()))
+                parts.append(tagged(_DELTA_REMOVED, name.encode()))
         return self._as_latest(self._finish(key, Response(type_url, version, tuple(resources), tuple(removed)), parts))
 
     def _as_latest(self, response: Response) -> Response:
@@ -182,8 +177,8 @@ class Encoder:
         if found is not None:
             return found
         version = _content_version(resources, ())
-        parts = [_field(_RESPONSE_TYPE_URL, type_url.encode()), _field(_RESPONSE_VERSION, version.encode()), self._delta_tail]
-        parts += [_field(_RESPONSE_RESOURCE, _delta_names(resource)) for resource in resources]
+        parts = [tagged(_RESPONSE_TYPE_URL, type_url.encode()), tagged(_RESPONSE_VERSION, version.encode()), self._delta_tail]
+        parts += [tagged(RESOURCES, _names(resource)) for resource in resources]
         draft = Response(type_url, version, heartbeats=tuple(resource.name for resource in resources))
         return self._finish(key, draft, parts)
 
@@ -203,11 +198,11 @@ class Encoder:
         found = self._shared(key, above)
         if found is not None:
             return found
-        parts = [_field(_RESPONSE_TYPE_URL, type_url.encode()), _field(_RESPONSE_VERSION, version.encode()), self._sotw_tail]
+        parts = [tagged(_RESPONSE_TYPE_URL, type_url.encode()), tagged(_RESPONSE_VERSION, version.encode()), self._sotw_tail]
         for resource in resources:
-            any_head = _any_head(resource)
-            parts += (_RESPONSE_RESOURCE, _varint(len(any_head) + len(resource.body)), any_head, resource.body)
-        parts += [_field(_SOTW_ERROR, _not_found(name)) for name in absent]
+            head, body = any_head(type_url, len(resource.body)), resource.body
+            parts += (RESOURCES, varint(len(head) + len(body)), head, body)
+        parts += [tagged(_SOTW_ERROR, _not_found(name)) for name in absent]
         return self._finish(key, Response(type_url, version, tuple(resources), tuple(absent)), parts)
 
     def _shared(self, key: tuple[object, ...], above: int) -> Response | None:
@@ -263,7 +258,12 @@ def encoded_bytes(resources: Sequence[Resource]) -> int:
     if not resources:
         return 0
     texts = sum([len(resource.body) + len(resource.name) for resource in resources])
-    return texts + len(resources) * (len(resources[0].type_url) + 40)
+    return texts + len(resources) * _beside_bytes(resources[0])
+
+
+def _beside_bytes(resource: Resource) -> int:
+    """Return roughly how much stands in a response beside the name and the body of a resource."""
+    return len(resource.type_url) + 40
 
 
 def split(
@@ -277,8 +277,9 @@ def split(
     some: list[Resource] = []
     gone: list[str] = []
     size = 0
+    beside = _beside_bytes(resources[0]) if resources else 0
     for resource in resources:
-        more = encoded_bytes((resource,))
+        more = len(resource.body) + len(resource.name) + beside
         if some and size + more > limit_bytes:
             yield some, ()
             some, size = [], 0
@@ -303,57 +304,24 @@ def _kept_bytes(response: Response) -> int:
 def _content_version(resources: Sequence[Resource], removed: Sequence[str]) -> str:
     if len(resources) == 1 and not removed:
         return resources[0].version
-    digest = hashlib.sha256()
-    for resource in resources:
-        digest.update(f"{len(resource.name)}:{resource.name}{resource.version}".encode())
-    for name in removed:
-        digest.update(f"{len(name)}:{name}-".encode())
-    return digest.hexdigest()[:16]
+    there = "".join([f"{len(resource.name)}:{resource.name}{resource.version}" for resource in resources])
+    gone = "".join([f"{len(name)}:{name}-" for name in removed])
+    return hashlib.sha256(f"{there}{gone}".encode()).hexdigest()[:16]
 
 
-def _delta_head(resource: Resource) -> tuple[bytes, ...]:
-    """Return everything of a `Resource` in a response up to the bytes of its body, which come last."""
-    any_head = _any_head(resource)
-    any_bytes = len(any_head) + len(resource.body)
-    head = b"".join((_delta_names(resource), _RESOURCE_BODY, _varint(any_bytes)))
-    return _RESPONSE_RESOURCE, _varint(len(head) + any_bytes), head, any_head
+def _head(resource: Resource) -> bytes:
+    return resource_head(resource.type_url, len(resource.body), _names(resource))
 
 
-def _delta_names(resource: Resource) -> bytes:
-    """Return everything of a `Resource` but its body: alone, a heartbeat."""
-    names = _field(_RESOURCE_NAME, resource.name.encode()) + _field(_RESOURCE_VERSION, resource.version.encode())
-    if resource.ttl_s is None:
-        return names
-    ttl = Duration()
-    ttl.FromMilliseconds(round(resource.ttl_s * 1000))
-    return names + _field(_RESOURCE_TTL, ttl.SerializeToString(deterministic=True))
+def _names(resource: Resource) -> bytes:
+    return resource_names(resource.name, resource.version, resource.ttl_s)
 
 
 def _not_found(name: str) -> bytes:
     """Return a `ResourceError` (gRFC A88)."""
-    status = _STATUS_NOT_FOUND + _field(_STATUS_MESSAGE, NOT_FOUND.encode())
-    return _field(_ERROR_NAME, _field(_NAME, name.encode())) + _field(_ERROR_DETAIL, status)
-
-
-def _any_head(resource: Resource) -> bytes:
-    return _field(_ANY_TYPE_URL, resource.type_url.encode()) + _ANY_VALUE + _varint(len(resource.body))
+    status = _STATUS_NOT_FOUND + tagged(_STATUS_MESSAGE, NOT_FOUND.encode())
+    return tagged(_ERROR_NAME, tagged(_NAME, name.encode())) + tagged(_ERROR_DETAIL, status)
 
 
 def _nonce_field(nonce: int) -> bytes:
-    return _field(_RESPONSE_NONCE, str(nonce).encode())
-
-
-def _field(tag: bytes, value: bytes) -> bytes:
-    return tag + _varint(len(value)) + value
-
-
-def _varint(number: int) -> bytes:
-    """Return a number as protobuf writes lengths: seven bits a byte, the lowest first."""
-    if number < 0x80:
-        return bytes((number,))
-    result = bytearray()
-    while number >= 0x80:
-        result.append(number & 0x7F | 0x80)
-        number >>= 7
-    result.append(number)
-    return bytes(result)
+    return tagged(_RESPONSE_NONCE, str(nonce).encode())

@@ -129,12 +129,14 @@ class Holdings:
         answered = self.before.among(content.keys())
         overtaken = answered.intersection(chain.from_iterable(later))
         self.unsure -= answered
+        settled: list[str] = []
         for name in answered:
-            accepted = content[name]
-            if name not in overtaken and version_of(self.held.get(name)) == version_of(accepted):
-                del self.before[name]
+            held, accepted = self.held.get(name), content[name]
+            if name not in overtaken and (held is accepted or version_of(held) == version_of(accepted)):
+                settled.append(name)
             else:
                 self.before[name] = accepted
+        self.before.drop(settled)
         for name in self.withheld.keys() & content.keys() if self.withheld else ():
             accepted = content[name]
             if version_of(self.withheld[name].resource) == version_of(accepted):

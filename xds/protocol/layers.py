@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from weakref import ref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 MOST = 64
 """Changes over a ground, beyond which another ground is looked for, or made."""
@@ -106,6 +106,18 @@ class Layered(MutableMapping[str, V]):
         if len(self._own) > MOST:
             self._settle()
 
+    def drop(self, names: Collection[str]) -> None:
+        """Take out all of these, which are there and may be many."""
+        own, ground = self._own, self._ground
+        for name in names:
+            if name in ground:
+                own[name] = _GONE
+            else:
+                del own[name]
+        self._size -= len(names)
+        if len(own) > MOST:
+            self._settle()
+
     def swap(self, name: str, value: V) -> V | None:
         """Put in one value, and return what was there before; None if nothing was."""
         own = self._own
@@ -160,13 +172,7 @@ class Layered(MutableMapping[str, V]):
     def __delitem__(self, name: str) -> None:
         if name not in self:
             raise KeyError(name)
-        self._size -= 1
-        if name in self._ground:
-            self._own[name] = _GONE
-            if len(self._own) > MOST:
-                self._settle()
-        else:
-            del self._own[name]
+        self.drop((name,))
 
     def _settle(self) -> None:
         """Rest on a ground that is much like this: one that others made of the same, or one of our own that they will find."""

@@ -55,6 +55,8 @@ class Resource:
     """The source objects, e.g. to blame for a NACK."""
     ttl_s: float | None = field(default=None, compare=False)
     """How long a client that understands it keeps the resource without hearing of it, in seconds; None: for ever."""
+    head: bytes = field(default=b"", compare=False, repr=False)
+    """What stands in front of the body where it is told, if that was written when it was made; b"" if not."""
 
     @classmethod
     def of(

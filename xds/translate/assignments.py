@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from xds.snapshot.resource import Resource
+from xds.translate.resources import resource_of
 from xds.wire import ENDPOINT, envoy, to_bytes
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from xds.policy.ladder import Ladder
     from xds.policy.tiers import Tier
     from xds.problems import Ref
+    from xds.snapshot.resource import Resource
 
 METADATA: Final = "isthmus"
 """The key of our metadata of an endpoint."""
@@ -34,7 +35,7 @@ def assignment(service: Service, port: int, ladder: Ladder) -> Resource:
     Raises nothing: the model has sorted out what Envoy would reject (R31).
     """
     message = load_assignment(service, port, ladder)
-    return Resource.of(ENDPOINT, message.cluster_name, to_bytes(message), origins=origins_of(service, port, ladder))
+    return resource_of(ENDPOINT, message.cluster_name, to_bytes(message), origins=origins_of(service, port, ladder))
 
 
 def load_assignment(service: Service, port: int, ladder: Ladder) -> envoy.ClusterLoadAssignment:

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Final
 from xds.model.service import Protocol
 from xds.model.traffic_objects import OutlierSpec
 from xds.policy.policies import ClusterSettings
-from xds.snapshot.resource import Resource
 from xds.translate.ads import ads_source
 from xds.translate.affinity import keep_clients
 from xds.translate.assignments import METADATA, PATH, assignment_name, load_assignment, origins_of
+from xds.translate.resources import resource_of
 from xds.translate.routes import ORIGINAL_PATH, duration
 from xds.wire import CLUSTER, ENDPOINT, envoy, pack, to_bytes
 
 if TYPE_CHECKING:
     from xds.model.service import Port, Service
     from xds.policy.ladder import Ladder
+    from xds.snapshot.resource import Resource
 
 PASSTHROUGH = "passthrough"
 """The cluster of connections that go on to where they were going anyway (transparent sidecars)."""
@@ -67,7 +68,7 @@ def service_cluster(
         message.eds_cluster_config.service_name = assigned
     refs = {ENDPOINT: frozenset((assigned,))}
     origins = (*service.origins, settings.origin) if settings.origin else service.origins
-    return Resource.of(CLUSTER, message.name, to_bytes(message), refs=refs, origins=origins)
+    return resource_of(CLUSTER, message.name, to_bytes(message), refs=refs, origins=origins)
 
 
 def _with_its_endpoints(message: envoy.Cluster, service: Service, port: Port, ladder: Ladder) -> Resource:
@@ -76,7 +77,7 @@ def _with_its_endpoints(message: envoy.Cluster, service: Service, port: Port, la
     message.dns_lookup_family = envoy.Cluster.V4_PREFERRED
     message.ClearField("eds_cluster_config")
     message.load_assignment.CopyFrom(load_assignment(service, port.number, ladder))
-    return Resource.of(CLUSTER, message.name, to_bytes(message), origins=origins_of(service, port.number, ladder))
+    return resource_of(CLUSTER, message.name, to_bytes(message), origins=origins_of(service, port.number, ladder))
 
 
 def passthrough_cluster() -> Resource:
@@ -93,7 +94,7 @@ def passthrough_cluster() -> Resource:
     )
     options = envoy.HttpProtocolOptions(use_downstream_protocol_config=same)
     message.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(pack(options))
-    return Resource.of(CLUSTER, PASSTHROUGH, to_bytes(message))
+    return resource_of(CLUSTER, PASSTHROUGH, to_bytes(message))
 
 
 def _unlimited() -> envoy.CircuitBreakers:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from xds.model.events import ref_of
 from xds.model.service import CLUSTERSET, Service, ServiceKey
 from xds.problems import Problem
-from xds.snapshot.resource import Resource
 from xds.translate.affinity import by_connection
 from xds.translate.hostnames import A_HOSTNAME, intersections, is_hostname
 from xds.translate.listeners import http_filter, socket_address
+from xds.translate.resources import resource_of
 from xds.translate.routes import KEEP_PATH, retried_routes
 from xds.wire import CLUSTER, LISTENER, ROUTE, envoy, to_bytes
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from xds.model.gateway_objects import BackendRef, Gateway, GatewayListener, HTTPRoute, ParentReference, RouteMatch, RouteRule
     from xds.model.view import View
     from xds.problems import Ref
+    from xds.snapshot.resource import Resource
 
 GATEWAY_GROUP = "gateway.networking.k8s.io"
 IMPORT_GROUP = "multicluster.x-k8s.io"
@@ -302,8 +303,8 @@ class _Gateways:
         origins = tuple(sorted(port.origins))
         refs = {ROUTE: frozenset((name,))}
         return [
-            Resource.of(LISTENER, name, to_bytes(listener), refs=refs, origins=origins),
-            Resource.of(ROUTE, name, to_bytes(routes), refs={CLUSTER: frozenset(port.clusters)}, origins=origins),
+            resource_of(LISTENER, name, to_bytes(listener), refs=refs, origins=origins),
+            resource_of(ROUTE, name, to_bytes(routes), refs={CLUSTER: frozenset(port.clusters)}, origins=origins),
         ]
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xds.snapshot.resource import Resource
 from xds.translate.affinity import by_channel
 from xds.translate.clusters import service_cluster
 from xds.translate.listeners import router
+from xds.translate.resources import resource_of
 from xds.wire import CLUSTER, LISTENER, envoy, pack, to_bytes
 
 if TYPE_CHECKING:
     from xds.model.service import Port, Service
+    from xds.snapshot.resource import Resource
 
 
 def proxyless_resources(service: Service, port: Port) -> tuple[Resource, Resource]:
@@ -34,4 +35,4 @@ def _api_listener(service: Service, port: Port) -> Resource:
         http_filters=[router()],
     )
     message = envoy.Listener(name=name, api_listener=envoy.ApiListener(api_listener=pack(manager)))
-    return Resource.of(LISTENER, name, to_bytes(message), refs={CLUSTER: frozenset((name,))}, origins=service.origins)
+    return resource_of(LISTENER, name, to_bytes(message), refs={CLUSTER: frozenset((name,))}, origins=service.origins)

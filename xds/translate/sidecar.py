@@ -16,6 +16,7 @@ from xds.snapshot.resource import Resource, joined
 from xds.translate.affinity import by_address, by_client, client_filter
 from xds.translate.clusters import PASSTHROUGH, passthrough_cluster
 from xds.translate.listeners import http_filter, socket_address, tcp_filter
+from xds.translate.resources import resource_of
 from xds.translate.routes import service_host
 from xds.wire import CLUSTER, LISTENER, ROUTE, envoy, pack, to_bytes
 
@@ -157,7 +158,7 @@ def _explicit(view: View, services: Iterable[Service], routing: Routing, pieces:
         filter_chains=[envoy.FilterChain(filters=[http_filter(OUTBOUND, OUTBOUND, filters)])],
     )
     refs = {ROUTE: frozenset((OUTBOUND,))}
-    return [Resource.of(LISTENER, OUTBOUND, to_bytes(listener), refs=refs), route], [*problems, *claims.problems()]
+    return [resource_of(LISTENER, OUTBOUND, to_bytes(listener), refs=refs), route], [*problems, *claims.problems()]
 
 
 class _Transparent:
@@ -188,7 +189,9 @@ class _Transparent:
             route = yield from self.routes(number)
             routes.append(route)
         refs = {CLUSTER: frozenset(self.clusters), ROUTE: frozenset(one.name for one in routes)}
-        origins = dict.fromkeys(ref for found in self.origins.values() for ref in found)
+        origins: dict[Ref, None] = {}
+        for found in self.origins.values():
+            origins.update(found)  # dictionaries, so that none of many is hashed again
         outbound = yield from _made(LISTENER, OUTBOUND, self.listener(), refs, origins)
         return [passthrough_cluster(), outbound, *routes], self.claims.problems()
 
@@ -267,7 +270,7 @@ def _routes(name: str, hosts: list[bytes], clusters: list[str], origins: Iterabl
 
 def _made(type_url: str, name: str, pieces: list[bytes], refs: Mapping[str, frozenset[str]], origins: Iterable[Ref]) -> Making:
     body, version = yield from joined(pieces)
-    return Resource(type_url, name, body, version, refs, tuple(origins))
+    return resource_of(type_url, name, body, refs=refs, origins=tuple(origins), version=version)
 
 
 def _prefix(address: str) -> envoy.CidrRange:
