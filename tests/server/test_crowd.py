@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from xds_world import endpoints, eventually
+
+from xds.server.turns import LEAST, TURN_S
+from xds.wire import ENDPOINT
 
 STREAMS = 3_500
 """By default gRPC turns away all that wait beyond 3,000."""
@@ -28,3 +32,34 @@ async def test_nobody_is_turned_away_because_the_loop_was_busy(world, server):
         if crowd.returncode is None:
             crowd.kill()
     assert int(said) == STREAMS
+
+
+async def test_what_a_crowd_says_is_taken_in_several_turns(world, server, connect, monkeypatch):
+    world.put(endpoints("web"))
+    clients = [connect(node_id=f"web-{number}") for number in range(60)]
+    for client in clients:
+        await client.send(ENDPOINT, ["web"])
+        await client.receive()
+    turns = [0]
+    """How many requests were decoded in each turn of the event loop."""
+
+    def count():
+        turns.append(0)
+        asyncio.get_running_loop().call_soon(count)
+
+    board = server._board
+
+    def slowly(parse, data):
+        turns[-1] += 1
+        time.sleep(2 * TURN_S)
+        return parse(data)
+
+    parsers = {kind: partial(slowly, parse) for kind, parse in board.parsers.items()}
+    monkeypatch.setattr(board, "parsers", parsers)
+    writing = [asyncio.create_task(client.send(ENDPOINT, ["more"])) for client in clients]
+    await asyncio.sleep(0)
+    time.sleep(0.5)  # noqa: ASYNC251 - so that all of them are there at once
+    count()
+    await asyncio.gather(*writing)
+    await eventually(lambda: sum(turns) == len(clients), within_s=30)
+    assert max(turns) <= LEAST + 1

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from xds.server import turns as module
-from xds.server.turns import LEAST, TURN_S, Turns
+from xds.server.turns import LEAST, TURN_S, WOKEN, Turns
 
 
 @pytest.fixture
@@ -61,4 +61,27 @@ async def test_who_waits_goes_on_in_later_turns(clock):
             turn += 1
     in_turns = [at for at, _ in gone_on]
     assert max(in_turns.count(at) for at in in_turns) <= LEAST + 1
-    assert sorted(number for _, number in gone_on) == list(range(streams))
+    assert [number for _, number in gone_on] == list(range(streams)), "who has waited longest goes first"
+
+
+async def test_those_who_give_up_keep_nobody_waiting(clock):
+    turns, gone_on = Turns(), []
+
+    async def spend():
+        asked_often(turns)
+        clock.now_s += 2 * TURN_S
+
+    async def write(number):
+        await turns.wait()
+        gone_on.append(number)
+
+    spending = asyncio.create_task(spend())
+    first, second, rest = ([asyncio.create_task(write((wave, number))) for number in range(WOKEN)] for wave in range(3))
+    await spending
+    for wave in (first, second):  # each once it was woken, and before it has had its look
+        for task in wave:
+            task.cancel()
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await asyncio.gather(*rest)
+    assert gone_on == [(2, number) for number in range(WOKEN)]

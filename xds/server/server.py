@@ -14,7 +14,6 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from xds.server import csds, lrs
 from xds.server.address import UNIX, ListenError, check_listenable, is_local
-from xds.server.bounds import parser
 from xds.server.ending import shutting_down
 from xds.server.limits import Limits
 from xds.server.services import SERVICES
@@ -198,11 +197,7 @@ class XdsServer:
             grpc.method_handlers_generic_handler(
                 service,
                 {
-                    method: grpc.stream_stream_rpc_method_handler(
-                        self._handler(kind),
-                        request_deserializer=parser(kind, self._limits),
-                        response_serializer=None,  # streams write bytes
-                    )
+                    method: grpc.stream_stream_rpc_method_handler(self._handler(kind))  # streams read and write bytes
                     for method, kind in methods.items()
                 },
             )

@@ -164,22 +164,28 @@ class Stream:
         self.wake()
 
     async def _read_requests(self) -> None:
-        request = await first_request(self._read(), self._board.limits.first_request_s)
-        if request is not None:
-            await self._take_seat(request)
-        while request is not None:
+        data = await first_request(self._read(), self._board.limits.first_request_s)
+        while data is not None:
+            if self._board.turns.is_over():  # a crowd that comes back says much at once
+                await self._board.turns.wait()
+            request = self._decoded(data)
+            if self._seat is None:
+                await self._take_seat(request)
             self._apply(request)
-            request = None  # it may be large, and the next one far away
-            request = await self._read()
+            del data, request  # they may be large, and the next ones far away
+            data = await self._read()
         self._half_closed = True
         self.wake()
 
-    async def _read(self) -> Request | None:
+    async def _read(self) -> bytes | None:
+        data = await self._context.read()
+        return None if data is grpc.aio.EOF else data
+
+    def _decoded(self, data: bytes) -> Request:
         try:
-            request = await self._context.read()
+            return self._board.parsers[self.kind](data)
         except DecodeError as error:
             raise refusal(f"a request on this {self.kind} stream cannot be decoded: {error}") from error
-        return None if request is grpc.aio.EOF else request
 
     async def _take_seat(self, request: Request) -> None:
         if request.node is None or not request.node.id:

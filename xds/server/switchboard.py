@@ -12,6 +12,7 @@ import structlog
 
 from xds.problems import Problem
 from xds.server.admission import Admission
+from xds.server.bounds import parser
 from xds.server.counters import Counters, label
 from xds.server.ending import StreamEndError, aged, clipped
 from xds.server.hub import Hub
@@ -19,6 +20,7 @@ from xds.server.lifetimes import Lifetimes
 from xds.server.limits import Limits
 from xds.server.nacks import NackLog
 from xds.server.rounds import Rounds
+from xds.server.services import SERVICES
 from xds.server.stream import Stream
 from xds.server.turns import Turns
 
@@ -85,6 +87,8 @@ class Switchboard:
         self.admission = Admission(self.limits.first_syncs, self.limits.first_sync_s)
         self.hub: Hub[Stream] = Hub()
         self.turns = Turns()
+        self.parsers = {kind: parser(kind, self.limits) for methods in SERVICES.values() for kind in methods.values()}
+        """What decodes the requests of a kind of stream."""
         self.rounds: Rounds[Stream] = Rounds(self.hub, Stream.wake, self.turns)
         self.on_ack = on_ack
         self._on_nack = on_nack

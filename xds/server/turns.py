@@ -1,20 +1,23 @@
-"""Turns: what streams are written in one turn of the event loop ends once it has taken long enough.
+"""Turns: what streams read and are written in one turn of the event loop ends once it has taken long enough.
 
-How long it takes to write one depends on the machine and on how much it is told, and streams that were held up by their clients
-come back in crowds. So it is the time that counts, not how many there are: whoever comes later waits for the next turn, and what
-else is due is not held up for longer than that.
+How long it takes depends on the machine, on how much a client is told, and on how much it says, and streams come back in crowds.
+So it is the time that counts, not how many there are: whoever comes later waits for the next turn, and what else is due is not
+held up for longer than that.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from itertools import islice
 from typing import Final
 
 TURN_S: Final = 0.015
-"""How long a turn may have taken when another stream is still written in it."""
+"""How long a turn may have taken when another stream still has its say in it, or is written."""
+WOKEN: Final = 64
+"""Of those who wait, as many have a look at the next turn: more than go on in most, and few enough to look for nothing."""
 LEAST: Final = 10
-"""As many may be written in any turn, whatever else it had to do, so that nothing keeps streams waiting for good."""
+"""As many go on in any turn, whatever else it had to do, so that nothing keeps streams waiting for good."""
 
 
 class Turns:
@@ -25,6 +28,8 @@ class Turns:
         """Of the present turn; None where nobody asked in the turn before, nor yet in this one."""
         self._asked = 0
         """How often in the present turn."""
+        self._waiting: dict[object, asyncio.Future[None]] = {}
+        """Those who wait for a turn, who has waited longest first."""
 
     def is_over(self) -> bool:
         """Return whether the present turn has taken long enough."""
@@ -33,9 +38,14 @@ class Turns:
         return self._asked > LEAST and time.monotonic() > ends_at_s
 
     async def wait(self) -> None:
-        """Return in a turn that is not over."""
-        while self.is_over():  # noqa: ASYNC110 - the next turn is what is waited for
-            await asyncio.sleep(0)
+        """Return in a turn that is not over, and to whom has waited longest first."""
+        place = object()
+        try:
+            while self.is_over():
+                self._waiting[place] = asyncio.get_running_loop().create_future()
+                await self._waiting[place]
+        finally:
+            self._waiting.pop(place, None)
 
     def _begin(self) -> float:
         self._ends_at_s, self._asked = time.monotonic() + TURN_S, 0
@@ -44,7 +54,10 @@ class Turns:
 
     def _next(self) -> None:
         """Begin the next turn: here rather than with who asks first in it, so that all counts that is done before."""
-        if self._asked:
+        for woken in islice(self._waiting.values(), WOKEN):
+            if not woken.done():
+                woken.set_result(None)
+        if self._asked or self._waiting:
             self._begin()
         else:
             self._ends_at_s = None
