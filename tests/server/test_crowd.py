@@ -56,7 +56,8 @@ async def test_what_a_crowd_says_is_taken_in_several_turns(world, server, connec
 
     parsers = {kind: partial(slowly, parse) for kind, parse in board.parsers.items()}
     monkeypatch.setattr(board, "parsers", parsers)
-    writing = [asyncio.create_task(client.send(ENDPOINT, ["more"])) for client in clients]
+    names = [f"a-long-name-{number:04}" for number in range(300)]
+    writing = [asyncio.create_task(client.send(ENDPOINT, names)) for client in clients]
     await asyncio.sleep(0)
     time.sleep(0.5)  # noqa: ASYNC251 - so that all of them are there at once
     count()

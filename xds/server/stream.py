@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 FIRST_SYNC_S = 30.0
 """How long after its first slot what a stream asks for counts as its first sync, in the event loop's time."""
+MUCH_BYTES = 4096
+"""A request that is larger waits for its turn: to take in what is smaller, as ACKs are, takes less than to wait for it."""
 _CLIENTS_FAULT = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 _log = structlog.get_logger()
@@ -166,7 +168,7 @@ class Stream:
     async def _read_requests(self) -> None:
         data = await first_request(self._read(), self._board.limits.first_request_s)
         while data is not None:
-            if self._board.turns.is_over():  # a crowd that comes back says much at once
+            if len(data) > MUCH_BYTES and self._board.turns.is_over():  # of a crowd that comes back, each says much
                 await self._board.turns.wait()
             request = self._decoded(data)
             if self._seat is None:
