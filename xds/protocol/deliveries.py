@@ -67,7 +67,7 @@ class Deliveries:
         kept: list[Delivery] = []
         for delivery in reversed(self._kept):
             newest = delivery.names - sent_since
-            if any(not part.keys().isdisjoint(newest) for part in known):
+            if any(name in part for name in newest for part in known):
                 kept.append(delivery)
             sent_since |= newest
         self._kept = kept[::-1]

@@ -68,13 +68,18 @@ class DeltaStream(Stream["_DeltaType"]):
         holds, in the order LDS, RDS, others, CDS, EDS (R24). What a gate holds back is looked at again in later polls.
         """
         self._polled_at_s = now_s
-        gates = Gates(self._types, snapshot, now_s, aggregated=self._aggregated)
-        pending = [kind for kind in self._types.values() if kind.interest.pending]
-        if len(pending) == 1 and not pending[0].claims and (changes := pending[0].mere_changes(snapshot, gates)):
-            responses = self._send_changes(pending[0], changes, now_s)
-        else:
-            responses = self._send_pending(snapshot, gates, now_s) if pending else []
+        pending: list[_DeltaType] = []
+        for kind in self._types.values():  # for each change of each stream, so without a comprehension, which is a call
+            if kind.interest.pending:
+                pending.append(kind)  # noqa: PERF401
+        responses = self._respond(pending, snapshot, now_s) if pending else []
         return responses + self._send_heartbeats(now_s) if self._beating else responses
+
+    def _respond(self, pending: list[_DeltaType], snapshot: Snapshot, now_s: float) -> list[Response]:
+        gates = Gates(self._types, snapshot, now_s, aggregated=self._aggregated)
+        if len(pending) == 1 and not pending[0].claims and (changes := pending[0].mere_changes(snapshot, gates)):
+            return self._send_changes(pending[0], changes, now_s)
+        return self._send_pending(snapshot, gates, now_s)
 
     def _send_changes(self, kind: _DeltaType, changes: list[Resource], now_s: float) -> list[Response]:
         """Send new versions of what the client has accepted, as nearly always: nothing else is asked for, nothing waits."""
@@ -122,6 +127,8 @@ class DeltaStream(Stream["_DeltaType"]):
         ]
 
     def _heartbeats_s(self) -> list[float]:
+        if not self._beating:
+            return []
         return [min(due_s.values()) for kind in self._beating.values() if (due_s := kind.heartbeats.due_s)]
 
     def _send_first(self, kind: _DeltaType, available: Table, gates: Gates, now_s: float) -> list[Response]:

@@ -87,12 +87,17 @@ class Stream(Generic[K]):
     def deadline_s(self) -> float | None:
         """Return when `poll` has something to do even if nothing happens, in the time that it is given; None for never."""
         waits = self._heartbeats_s()
-        if [kind for kind in self._types.values() if kind.interest.waiting]:
-            ready = [kind for kind in self._types.values() if not self.one_in_flight or not kind.in_flight]
-            waiting = [at_s for kind in ready for at_s in kind.interest.waiting.values()]
-            if waiting:
-                waits = [*waits, *waiting, *[replaced.until_s for kind in ready for replaced in kind.interest.client.replaced]]
+        for kind in self._types.values():
+            if kind.interest.waiting:
+                waits = [*waits, *self._waits_s()]
+                break
         return min([at_s for at_s in waits if at_s > self._polled_at_s], default=None) if waits else None
+
+    def _waits_s(self) -> list[float]:
+        """Return when names that wait, of what may be sent next, wait no longer."""
+        ready = [kind for kind in self._types.values() if not self.one_in_flight or not kind.in_flight]
+        waiting = [at_s for kind in ready for at_s in kind.interest.waiting.values()]
+        return waiting and [*waiting, *[replaced.until_s for kind in ready for replaced in kind.interest.client.replaced]]
 
     def _heartbeats_s(self) -> list[float]:
         """Return when heartbeats are due."""

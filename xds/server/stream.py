@@ -73,7 +73,10 @@ class Stream:
         """When the first one was, in the event loop's time."""
         self._claims = 0
         """Resources that the client said it holds, when it first asked for each type."""
-        self._due = asyncio.Event()
+        self._is_due = False
+        """Something may have to be written."""
+        self._woken: asyncio.Future[None] | None = None
+        """What waits for that: of one waiter, that takes half of what an event does."""
         self._half_closed = False
         self._ending: StreamEndError | None = None
 
@@ -102,7 +105,9 @@ class Stream:
 
     def wake(self) -> None:
         """Have the stream write what is due."""
-        self._due.set()
+        self._is_due = True
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
 
     def on_change(self, change: ChangeSet) -> None:
         """Mark the names that matter to the client dirty."""
@@ -281,13 +286,15 @@ class Stream:
     async def _wait_until_due(self) -> None:
         """Return when something may have to be written: something happened, or a wait of the protocol's is over."""
         deadline_s = self._protocol.deadline_s()
-        if deadline_s is None:  # as nearly always: a timer costs more than the wait
-            await self._due.wait()
-        else:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, deadline_s - self._board.clock())):
-                    await self._due.wait()
-        self._due.clear()
+        if not self._is_due:
+            self._woken = asyncio.get_running_loop().create_future()
+            if deadline_s is None:  # as nearly always: a timer costs more than the wait
+                await self._woken
+            else:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.0, deadline_s - self._board.clock())):
+                        await self._woken
+        self._is_due = False
 
     def _must_be_admitted(self) -> bool:
         """Return whether types were asked for the first time.
