@@ -28,11 +28,12 @@ FULL_S: Final = 600.0
 
 @contextmanager
 def postponed() -> Iterator[None]:
-    """Look for none meanwhile: what imports make, stays."""
+    """Look for none meanwhile, nor afterwards in what was made: what imports make, stays."""
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
 
 
