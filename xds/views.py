@@ -264,6 +264,7 @@ class LiveViews:
         self._failed.discard(view)
         _, trigger = self._behind.pop(view, (None, FIRST))
         self._problems[view] = translation.problems
+        self._translator.took(view, translation)
         if late:
             newer = self._translator.endpoints(view, sorted(late), translation.resources[ENDPOINT])
             changes[ENDPOINT] = {**changes[ENDPOINT], **newer}

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from xds.server import turns as module
-from xds.server.turns import LEAST, TURN_S, WOKEN, Turns
+from xds.server.turns import LEAST, PATIENT, TURN_S, WOKEN, Turns
 
 
 @pytest.fixture
@@ -85,3 +85,56 @@ async def test_those_who_give_up_keep_nobody_waiting(clock):
     async with asyncio.timeout(10):
         await asyncio.gather(*rest)
     assert gone_on == [(2, number) for number in range(WOKEN)]
+
+
+async def test_the_patient_let_others_go_first_and_go_on_all_the_same(clock):
+    turns, gone_on = Turns(), []
+
+    async def write(number, *, patient):
+        await turns.wait(patient=patient)
+        gone_on.append(("patient" if patient else "other", number))
+        clock.now_s += 2 * TURN_S
+
+    async def spend():
+        asked_often(turns)
+        clock.now_s += 2 * TURN_S
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        tasks.create_task(spend())
+        for number in range(30):
+            tasks.create_task(write(number, patient=True))
+        for number in range(30):
+            tasks.create_task(write(number, patient=False))
+    assert [number for who, number in gone_on if who == "patient"] == list(range(30))
+    assert [number for who, number in gone_on if who == "other"] == list(range(30))
+    last_of_others = max(place for place, (who, _) in enumerate(gone_on) if who == "other")
+    before = [who for who, _ in gone_on[:last_of_others]].count("patient")
+    assert PATIENT <= before < 30 * PATIENT
+
+
+async def test_who_comes_goes_behind_who_was_woken(clock):
+    turns, gone_on, coming = Turns(), [], [0]
+    loop = asyncio.get_running_loop()
+
+    async def write(name):
+        if turns.is_over():
+            await turns.wait()
+        gone_on.append(name)
+        clock.now_s += TURN_S / 4
+
+    def come():
+        """Have more come in each turn than can go on in it."""
+        coming[0] += 1
+        tasks.extend(loop.create_task(write("newcomer")) for _ in range(2 * LEAST))
+        if coming[0] < 50:
+            loop.call_soon(come)
+
+    tasks = []
+    come()
+    await asyncio.sleep(0)
+    first = loop.create_task(write("first"))
+    async with asyncio.timeout(10):
+        await first
+        assert coming[0] < 50, "while others go on coming"
+        coming[0] = 50
+        await asyncio.gather(*tasks)

@@ -8,9 +8,10 @@ from itertools import islice
 import pytest
 from fleet_events import ways
 from fleet_strategies import views
-from fleet_world import endpoint, endpoint_slice, export, fleet_of, member, service, traffic_policy
+from fleet_world import endpoint, endpoint_slice, export, fleet_of, make, member, service, traffic_policy
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from xds.model.events import FLEET, Delete, ObjectKey, Upsert
 from xds.model.fleet import Fleet
@@ -194,6 +195,46 @@ def test_what_is_put_together_of_pieces_is_what_would_be_made_in_one(plane):
         for type_url in TYPES:
             for resource in plane.live.store.current(view).resources(type_url).values():
                 assert unpack(type_url, resource.body).SerializeToString(deterministic=True) == resource.body
+
+
+def test_an_object_that_changes_with_endpoints_is_named_as_it_is_now_by_all_that_comes_from_it(plane):
+    plane.live.want(EAST)
+    plane.finish()
+    web = service("web")
+    newer = replace(web, metadata=replace(web.metadata, resource_version="9"))
+    plane.tell(Upsert("east", objects("web", "10.1.0.77")[2]), Upsert("east", newer))
+    plane.live.begin()
+    plane.finish()
+    for type_url, name in ((ENDPOINT, WEB), (CLUSTER, WEB), (ROUTE, "outbound")):
+        origins = plane.live.store.current(EAST).resources(type_url)[name].origins
+        versions = {one.resource_version for one in origins if (one.kind, one.name) == ("Service", "web")}
+        assert versions == {"9"}, type_url
+
+
+def edge(backend):
+    parent, rules = {"name": "edge"}, [{"backendRefs": [{"name": backend, "port": 80}]}]
+    return make("HTTPRoute", "r", spec={"parentRefs": [parent], "rules": rules})
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_what_was_made_and_never_stored_was_not_given(plane, steps):
+    listeners = [{"name": "h", "port": 8000, "protocol": "HTTP"}]
+    gateway = make("Gateway", "edge", spec={"gatewayClassName": "isthmus", "listeners": listeners})
+    plane.tell(Upsert("east", gateway), Upsert("east", edge("web")))
+    plane.live.begin()
+    view = View(cluster="east", region="eu", namespace="shop", role=Role.GATEWAY, gateway="shop/edge")
+    plane.live.want(view)
+    plane.finish()
+    plane.tell(Upsert("east", edge("api")))
+    plane.live.begin()
+    plane.work(steps)
+    plane.tell(Upsert("east", service("db", {"http": 80, "more": 81})))
+    plane.live.begin()
+    plane.finish()
+    assert (
+        plane.live.store.current(view).resources(CLUSTER).keys()
+        == Translator(plane.fleet).translate(view).resources[CLUSTER].keys()
+    )
 
 
 def test_a_view_that_fails_is_built_whole_by_the_next_batch(plane, monkeypatch):

@@ -54,18 +54,10 @@ class Catalog:
     def put(self, key: ServiceKey, new: Service | None) -> None:
         """Take a service as it is now, None for one that is gone."""
         old = self.services.pop(key, None)
-        self.hinting.pop(key, None)
-        self.node_first.discard(key)
-        if old is not None:
-            self._localities.subtract(old.localities)
         if new is not None:
-            self._localities.update(new.localities)
             recovering = self._recovering.get((key.namespace, key.name), {})
             new = self.services[key] = replace(new, recovering=recovering) if new.recovering != recovering else new
-            if new.hints or new.export_weights:
-                self.hinting[key] = new
-            if new.traffic_distribution == "PreferSameNode" or INTERNAL_POLICY in new.hints:
-                self.node_first.add(key)
+        self._index(key, old, new)
         if old is None or new is None:
             if old is not new:
                 self._services.add(key)
@@ -74,8 +66,24 @@ class Catalog:
             self._services.add(key)
         elif _reach(old) != _reach(new):
             self._endpoints.add(key)
+            if old.origins != new.origins:  # of which clusters and routes tell, too
+                self._remade.add(key)
         elif old is not new:
             self._remade.add(key)
+
+    def _index(self, key: ServiceKey, old: Service | None, new: Service | None) -> None:
+        """Keep what is asked of all services up to date."""
+        self.hinting.pop(key, None)
+        self.node_first.discard(key)
+        if old is not None:
+            self._localities.subtract(old.localities)
+        if new is None:
+            return
+        self._localities.update(new.localities)
+        if new.hints or new.export_weights:
+            self.hinting[key] = new
+        if new.traffic_distribution == "PreferSameNode" or INTERNAL_POLICY in new.hints:
+            self.node_first.add(key)
 
     def recover(self, told: Recovering, members: Iterable[str]) -> None:
         """Take which places are well again, for the services of the cluster set and of members."""
@@ -112,7 +120,7 @@ class Catalog:
             self.put(key, self.services[key])
         self._recovered.clear()
         endpoints = self._endpoints - self._services
-        remade = self._remade - self._services - endpoints
+        remade = self._remade - self._services
         changes = Changes(frozenset(endpoints), frozenset(self._services), frozenset(remade))
         for noted in (self._endpoints, self._services, self._remade):
             noted.clear()

@@ -132,7 +132,7 @@ class Fleet:
 
     @property
     def names(self) -> Mapping[str, frozenset[str]]:
-        """Namespace -> the names of its services, whoever has them; the same object while they are the same."""
+        """Namespace -> the names of its services, whoever has them; the same object while none is added or removed."""
         return self._catalog.names
 
     @property

@@ -41,7 +41,7 @@ class Entry:
     judged: TrafficPolicy | None = None
     """The object that has `faults_of_its_own`."""
     faults_of_its_own: tuple[Fault, ...] = ()
-    """Whatever services there are."""
+    """Whatever it is about: of itself, and of places that it names."""
 
     @property
     def is_in_force(self) -> bool:
@@ -91,7 +91,8 @@ class Versions:
             open_tiers: those that overrides open. They hold even if the policy is not accepted as it stands now.
         """
         before, self._entries = self._entries, {}
-        is_known, self._facts = self._facts == known.facts, known.facts
+        facts = known.facts
+        is_known, self._facts = self._facts == facts, facts
         for cluster, item in fleet.policies():
             name = _name_of(cluster, item)
             entry = before.get(name)

@@ -1,6 +1,6 @@
 """One stream: the life of one proxy's connection, around a protocol core that does no I/O.
 
-In: decoded requests, and wakes from the hub. Out: bytes. One task reads and applies requests, one writes what is due; both
+In: requests, and wakes from the hub. Out: bytes. One task reads and applies requests, one writes what is due; both
 run on the event loop and touch the protocol's state only between awaits. Nothing is queued for a slow proxy: while a
 write waits for the peer, changes only mark names dirty, and the next poll takes the newest snapshot.
 """
@@ -174,12 +174,13 @@ class Stream:
         data = await first_request(self._read(), self._board.limits.first_request_s)
         while data is not None:
             if len(data) > MUCH_BYTES and self._board.turns.is_over():  # of a crowd that comes back, each says much
-                await self._board.turns.wait()
+                await self._board.turns.wait(patient=True)
             request = self._decoded(data)
+            del data  # it may be large, and to take a seat take long
             if self._seat is None:
                 await self._take_seat(request)
             self._apply(request)
-            del data, request  # they may be large, and the next ones far away
+            del request  # likewise, and the next one may be far away
             data = await self._read()
         self._half_closed = True
         self.wake()

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 TURN_S: Final = 0.015
 """How long a turn may have taken when another stream still has its say in it, or is written."""
 WOKEN: Final = 64
 """Of those who wait, as many have a look at the next turn: more than go on in most, and few enough to look for nothing."""
+PATIENT: Final = 2
+"""Of the patient ones, as many go on in each turn whoever else waits."""
 LEAST: Final = 10
 """As many go on in any turn, whatever else it had to do, so that nothing keeps streams waiting for good."""
 
@@ -30,6 +32,8 @@ class Turns:
         """How often in the present turn."""
         self._waiting: dict[object, asyncio.Future[None]] = {}
         """Those who wait for a turn, who has waited longest first."""
+        self._patient: dict[object, asyncio.Future[None]] = {}
+        """Likewise; they let those above go first, but for a few in each turn."""
 
     def is_over(self) -> bool:
         """Return whether the present turn has taken long enough."""
@@ -37,15 +41,19 @@ class Turns:
         self._asked += 1
         return self._asked > LEAST and time.monotonic() > ends_at_s
 
-    async def wait(self) -> None:
-        """Return in a turn that is not over, and to whom has waited longest first."""
-        place = object()
+    async def wait(self, *, patient: bool = False) -> None:
+        """Return in a turn that is not over, to who has waited longest first.
+
+        Args:
+            patient: let others go first, so that who arrives does not keep those waiting who are there.
+        """
+        place, waiting = object(), self._patient if patient else self._waiting
         try:
             while self.is_over():
-                self._waiting[place] = asyncio.get_running_loop().create_future()
-                await self._waiting[place]
+                waiting[place] = asyncio.get_running_loop().create_future()
+                await waiting[place]
         finally:
-            self._waiting.pop(place, None)
+            waiting.pop(place, None)
 
     def _begin(self) -> float:
         self._ends_at_s, self._asked = time.monotonic() + TURN_S, 0
@@ -54,10 +62,11 @@ class Turns:
 
     def _next(self) -> None:
         """Begin the next turn: here rather than with who asks first in it, so that all counts that is done before."""
-        for woken in islice(self._waiting.values(), WOKEN):
-            if not woken.done():
-                woken.set_result(None)
-        if self._asked or self._waiting:
-            self._begin()
+        if self._asked or self._waiting or self._patient:
+            self._begin()  # before anybody is woken, who then is the first in the turn after this one
         else:
             self._ends_at_s = None
+        patient = iter([*islice(self._patient.values(), WOKEN)])
+        for woken in islice(chain(islice(patient, PATIENT), self._waiting.values(), patient), WOKEN):
+            if not woken.done():
+                woken.set_result(None)

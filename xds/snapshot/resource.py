@@ -17,6 +17,7 @@ PIECES: Final = 500
 
 
 VERSION_DIGITS: Final = 16
+"""Of the SHA-256 of the bytes, in hexadecimal."""
 
 
 def content_version(body: bytes) -> str:

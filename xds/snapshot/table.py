@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, KeysView, Mapping
-from typing import TYPE_CHECKING, TypeVar, cast, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,7 +83,7 @@ class Table(Mapping[str, "Resource"]):
     def changed(self, changes: Mapping[str, Resource | None]) -> Table:
         """Return a table with these resources put in, or taken out where there is None."""
         if not self._size:
-            return Table(cast("Mapping[str, Resource]", self.others(changes)))  # none of these is a removal
+            return Table({name: resource for name, resource in changes.items() if resource is not None})
         self._plain = None  # who is succeeded is seldom asked any more, and kept for long
         table = Table(version=self._version_after(changes))
         table._base, table._changes = self._base, {**self._changes, **changes}

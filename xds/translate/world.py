@@ -68,6 +68,8 @@ class Translation:
     problems: tuple[Problem, ...]
     stale: frozenset[str] | None = None
     """Names that the view holds no more unless they are among the resources; None: all, since these are all of its resources."""
+    given: _Given | None = None
+    """For `Translator.took`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +184,13 @@ class Translator:
             yield
         _add(resources, own)
         policies = yield from self._policies(view, given, outlook)
-        self._given[view] = given  # not before it is: who is interrupted for good has given nothing
         problems = (*given.problems, *unfollowed(view.role, policies))
-        return Translation(resources, problems, None if changed is None else stale)
+        return Translation(resources, problems, None if changed is None else stale, given)
+
+    def took(self, view: View, translation: Translation) -> None:
+        """Have the next translation of a view be a change of this one, now that it has it: a build may come to nothing before."""
+        if translation.given:
+            self._given[view] = translation.given
 
     def _own(
         self, view: View, changed: Changed | None
