@@ -66,7 +66,7 @@ class Turns:
             self._begin()  # before anybody is woken, who then is the first in the turn after this one
         else:
             self._ends_at_s = None
-        patient = iter([*islice(self._patient.values(), WOKEN)])
+        patient = iter(self._patient.values())
         for woken in islice(chain(islice(patient, PATIENT), self._waiting.values(), patient), WOKEN):
             if not woken.done():
                 woken.set_result(None)
