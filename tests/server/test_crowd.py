@@ -47,15 +47,13 @@ async def test_what_a_crowd_says_is_taken_in_several_turns(world, server, connec
         turns.append(0)
         asyncio.get_running_loop().call_soon(count)
 
-    board = server._board
-
     def slowly(parse, data):
         turns[-1] += 1
         time.sleep(2 * TURN_S)
         return parse(data)
 
-    parsers = {kind: partial(slowly, parse) for kind, parse in board.parsers.items()}
-    monkeypatch.setattr(board, "parsers", parsers)
+    for stream in server._board._streams.values():
+        monkeypatch.setattr(stream, "_decode", partial(slowly, stream._decode))
     names = [f"a-long-name-{number:04}" for number in range(300)]
     writing = [asyncio.create_task(client.send(ENDPOINT, names)) for client in clients]
     await asyncio.sleep(0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
 KEPT: Final = 32
@@ -36,17 +36,17 @@ class Deliveries:
         self._kept: list[Delivery] = []
         self._limit = KEPT
 
-    def sent(self, nonce: str, names: frozenset[str], now_s: float, known: Sequence[Mapping[str, object]]) -> None:
+    def sent(self, nonce: str, names: frozenset[str], now_s: float, known: Callable[[], Sequence[Mapping[str, object]]]) -> None:
         """Record a response.
 
         Args:
             nonce: of the response.
             names: that it brings or removes.
             now_s: the time.
-            known: names that stand in none of these may be forgotten: the client has let go of them.
+            known: returns where names stand that may not be forgotten: the client has not let go of them.
         """
         if len(self._kept) >= self._limit:
-            self._tidy(known)
+            self._tidy(known())
         self._kept.append(Delivery(nonce, names, now_s))
 
     def accepted(self, nonce: str, now_s: float) -> None:

@@ -68,18 +68,14 @@ class DeltaStream(Stream["_DeltaType"]):
         holds, in the order LDS, RDS, others, CDS, EDS (R24). What a gate holds back is looked at again in later polls.
         """
         self._polled_at_s = now_s
-        pending: list[_DeltaType] = []
-        for kind in self._types.values():  # for each change of each stream, so without a comprehension, which is a call
-            if kind.interest.pending:
-                pending.append(kind)  # noqa: PERF401
-        responses = self._respond(pending, snapshot, now_s) if pending else []
+        due = self._due()
+        if not due:
+            responses: list[Response] = []
+        elif len(due) == 1 and not due[0].claims and (changes := due[0].mere_changes(snapshot, self._types)):
+            responses = self._send_changes(due[0], changes, now_s)
+        else:
+            responses = self._send_pending(snapshot, now_s)
         return responses + self._send_heartbeats(now_s) if self._beating else responses
-
-    def _respond(self, pending: list[_DeltaType], snapshot: Snapshot, now_s: float) -> list[Response]:
-        gates = Gates(self._types, snapshot, now_s, aggregated=self._aggregated)
-        if len(pending) == 1 and not pending[0].claims and (changes := pending[0].mere_changes(snapshot, gates)):
-            return self._send_changes(pending[0], changes, now_s)
-        return self._send_pending(snapshot, gates, now_s)
 
     def _send_changes(self, kind: _DeltaType, changes: list[Resource], now_s: float) -> list[Response]:
         """Send new versions of what the client has accepted, as nearly always: nothing else is asked for, nothing waits."""
@@ -90,7 +86,8 @@ class DeltaStream(Stream["_DeltaType"]):
         self._send(kind, changes, (), now_s, responses)
         return responses
 
-    def _send_pending(self, snapshot: Snapshot, gates: Gates, now_s: float) -> list[Response]:
+    def _send_pending(self, snapshot: Snapshot, now_s: float) -> list[Response]:
+        gates = Gates(self._types, snapshot, now_s, aggregated=self._aggregated)
         responses: list[Response] = []
         looked_at: list[_DeltaType] = []
         going: list[tuple[_DeltaType, Look, list[str]]] = []
@@ -179,11 +176,12 @@ class DeltaStream(Stream["_DeltaType"]):
 
     def _settle(self, kind: _DeltaType, request: DeltaRequest, now_s: float) -> tuple[Nack | None, frozenset[str]]:
         """Match an ACK or NACK to its response; several may be in flight, and unknown nonces mean nothing (R15)."""
-        if request.nonce not in kind.in_flight:
+        found = kind.in_flight.pop(request.nonce, None)
+        if found is None:
             if request.nonce:
                 self.ledger.stale(kind.type_url)
             return self._reject_late(kind, request, now_s)
-        response, _ = kind.in_flight.pop(request.nonce)
+        response = found[0]
         if request.error is None:
             kind.accept(response.nonce, content := response.content, now_s)
             self._accepted(kind, content)
@@ -282,8 +280,9 @@ class DeltaStream(Stream["_DeltaType"]):
         kind.sent(response, now_s)
         if response.perishable:
             self._beating[kind.type_url] = kind
-        self.ledger.sent(response, now_s, state=State.ERROR if kind.interest.client.withheld else State.STALE)
-        self._follow(response)
+        self.ledger.sent(response, now_s, State.ERROR if kind.interest.client.withheld else State.STALE)
+        if response.awaited:
+            self._follow(response)
         return response
 
     def _follow(self, response: Response) -> None:
@@ -315,8 +314,9 @@ class _DeltaType(Kind):
         self.answer_due = False
         client = self.interest.client
         client.put(response.content)
-        client.record(response.nonce, response.names, now_s)
-        self.heartbeats.begin(response.perishable, now_s)
+        client.deliveries.sent(response.nonce, response.names, now_s, client.known)
+        if response.perishable:
+            self.heartbeats.begin(response.perishable, now_s)
         self.in_flight[response.nonce] = response, now_s
         if len(self.in_flight) > IN_FLIGHT:  # who never answers has to be taken to accept
             overdue, _ = self.in_flight.pop(next(iter(self.in_flight)))

@@ -60,6 +60,31 @@ class _Usage(NamedTuple):
         return self._replace(unknown=unknown)
 
 
+def stand_open(kind: Kind, kinds: Mapping[str, Kind]) -> bool:
+    """Return whether no resource of a type of a stream has to wait.
+
+    A client that has nothing yet gets everything at once: its first sync. So does one that has something and does not say
+    what (state of the world), if the type's sets are complete: to leave anything out would take it away.
+
+    Args:
+        kind: the type.
+        kinds: the stream's types by URL.
+    """
+    if not kind.synced and (kind.type_url in COMPLETE or not _came_with_something(kinds)):
+        return True
+    return kind.type_url in UNGATED and kind.type_url not in WAITS_FOR and not _may_move(kind, kinds)
+
+
+def _came_with_something(kinds: Mapping[str, Kind]) -> bool:
+    return any(kind.reconnected for kind in kinds.values())
+
+
+def _may_move(kind: Kind, kinds: Mapping[str, Kind]) -> Kind | None:
+    """Return the type that waits for this one, if something of it may be about to move to others."""
+    leader = kinds.get(AWAITED_BY.get(kind.type_url, ""))
+    return leader if leader and (leader.interest.client.before.size or leader.interest.client.replaced) else None
+
+
 class Gates:
     """Those of one stream, at the moment of one poll.
 
@@ -80,19 +105,9 @@ class Gates:
         self._moves: dict[str, set[str]] = {}
         self._may_wait_for: dict[str, set[str] | None] = {}
 
-    @property
-    def _reconnected(self) -> bool:
-        return any(kind.reconnected for kind in self._kinds.values())
-
     def stand_open(self, kind: Kind) -> bool:
-        """Return whether no resource of a type has to wait.
-
-        A client that has nothing yet gets everything at once: its first sync. So does one that has something and does not say
-        what (state of the world), if the type's sets are complete: to leave anything out would take it away.
-        """
-        if not kind.synced and (kind.type_url in COMPLETE or not self._reconnected):
-            return True
-        return kind.type_url in UNGATED and kind.type_url not in WAITS_FOR and not self._may_move(kind)
+        """Return whether no resource of a type has to wait."""
+        return stand_open(kind, self._kinds)
 
     def hold_back(self, kind: Kind, resource: Resource, deadlines: Mapping[str, float]) -> bool:
         """Return whether a resource has to wait for what it refers to, and have it looked at again if so.
@@ -205,7 +220,7 @@ class Gates:
         Once Envoy has rejected an update of routes, no listener waits for others any more; the same with endpoints and
         clusters, though these rarely move.
         """
-        leader = self._may_move(kind)
+        leader = _may_move(kind, self._kinds)
         if leader is None:
             return False
         client = kind.interest.client
@@ -217,11 +232,6 @@ class Gates:
         moving = self._moving(leader.type_url)
         awaited = {one for name, was in moving for one in self._not_accepted(kind.type_url, held.get(name), was)}
         return resource.name not in awaited and any(name in available or kind.spare(name) for name in awaited)
-
-    def _may_move(self, kind: Kind) -> Kind | None:
-        """Return the type that waits for this one, if something of it may be about to move to others."""
-        leader = self._kinds.get(AWAITED_BY.get(kind.type_url, ""))
-        return leader if leader and (leader.interest.client.before or leader.interest.client.replaced) else None
 
     def _moves_beside_another(self, kind: Kind, resource: Resource) -> bool:
         """Return whether this moves to others while another resource of the type does: if those are rejected, it hurts both."""
@@ -274,7 +284,7 @@ class Gates:
             return False
         other = self._kinds.get(type_url)
         if other is None:  # a client that reconnects asks for its types in any order (R18)
-            return self._aggregated and self._reconnected
+            return self._aggregated and _came_with_something(self._kinds)
         client = other.interest.client
         follower = self._kinds.get(FOLLOWERS.get(type_url, ""))
         settled = not (follower and (follower.in_flight or follower.interest.pending))

@@ -89,7 +89,7 @@ class Holdings:
         """Record that this is sent: name -> resource, None for what the client is told to drop."""
         held, before = self.held, self.before
         ground: Ground[Any] = content if isinstance(content, Ground) else Ground(content)
-        if ground is content and not before and not held:  # a first sync, whose names may be many
+        if ground is content and not before.size and not held.size:  # a first sync, whose names may be many
             before.rest_on(ground.absent)
             held.rest_on(ground.present)
             return
@@ -101,8 +101,8 @@ class Holdings:
             return
         for name, resource in ground.items():
             had = held.pop(name, None) if resource is None else held.swap(name, resource)
-            if name not in before:
-                before[name] = had
+            if not before.size or name not in before:
+                before.swap(name, had)
 
     def doubt(self, names: AbstractSet[str]) -> None:
         """Take into account that the client may have dropped these, or that they must be sent whatever it has.
@@ -148,7 +148,8 @@ class Holdings:
     def settle(self) -> None:
         """Record that the client accepted everything that it was sent."""
         self.before.clear()
-        self.unsure.clear()
+        if self.unsure:
+            self.unsure.clear()
 
     def restore(self, names: Iterable[str]) -> None:
         """Go back to what the client had accepted of these: the base of the next complete set."""
@@ -170,9 +171,9 @@ class Holdings:
         if self.replaced and self.replaced[0].at_s < before_s:
             self.replaced = [replaced for replaced in self.replaced if replaced.at_s >= before_s]
 
-    def record(self, nonce: str, names: frozenset[str], now_s: float) -> None:
-        """Record that a response with these names is sent."""
-        self.deliveries.sent(nonce, names, now_s, (self.held, self.before, self.withheld))
+    def known(self) -> tuple[Mapping[str, object], ...]:
+        """Return where the names stand that the client has not let go of."""
+        return self.held, self.before, self.withheld
 
     def superseded(self) -> Iterator[Resource | Claim]:
         """Return what the client may still use although something else, or that there is nothing, was sent since."""

@@ -169,7 +169,9 @@ class Interest:
 
     def looked_at(self) -> None:
         """Record that the client is sent all that it wants; nothing is pending then."""
-        self.dirty, self.owed, self.everything = set(), set(), False
+        self.everything = False
+        self.dirty.clear()
+        self.owed.clear()
 
     def reject(self, content: Mapping[str, Resource | None], error: str, now_s: float) -> frozenset[str]:
         """Record that the client rejected this content. It may have applied part of it: what it holds of it is unknown (R16b).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from xds.protocol.gates import stand_open
 from xds.protocol.holdings import UNCERTAIN, Claim, Replaced, version_of
 from xds.protocol.interest import Interest
 from xds.protocol.ledger import State
@@ -86,16 +87,21 @@ class Kind:
             return interest.everything and not (interest.owed or interest.subscription.names)
         return not interest.everything and interest.owed == interest.subscription.names
 
-    def mere_changes(self, snapshot: Snapshot, gates: Gates) -> list[Resource]:
-        """Return other versions of what the client has accepted, in order, if that is all that there is to tell; else nothing."""
+    def mere_changes(self, snapshot: Snapshot, kinds: Mapping[str, Kind]) -> list[Resource]:
+        """Return other versions of what the client has accepted, in order, if that is all that there is to tell; else nothing.
+
+        Args:
+            snapshot: what there is.
+            kinds: the stream's types by URL.
+        """
         interest, client = self.interest, self.interest.client
-        if self.spares or self.answer_due or interest.asks or client.withheld or not gates.stand_open(self):
+        if self.spares or self.answer_due or interest.asks or client.withheld or not stand_open(self, kinds):
             return []
         available, held, before = snapshot.resources(self.type_url), client.held, client.before
         changes: list[Resource] = []
         for name in interest.dirty:
             resource, has = available.get(name), held.get(name)
-            if resource is None or has is None or has.version == resource.version or name in before:
+            if resource is None or has is None or has.version == resource.version or (before.size and name in before):
                 return []
             changes.append(resource)
         return changes if len(changes) == 1 else sorted(changes, key=_name)
@@ -110,8 +116,8 @@ class Kind:
             gates: those of the stream.
         """
         found = Found([], [], [])
-        client, stand_open = self.interest.client, gates.stand_open(self)
-        if stand_open and not (client.held or client.withheld):
+        client, are_open = self.interest.client, gates.stand_open(self)
+        if are_open and not (client.held or client.withheld):
             names = self._find_first(names, look, found)
         for name in names:
             resource = (client.instead_of_rejected(name) if client.withheld else None) or look.available.get(name)
@@ -121,7 +127,7 @@ class Kind:
                 self._find_nothing(name, owed, look, gates, found)
             elif client.holds(resource):  # nothing owed is held
                 continue
-            elif not stand_open and gates.hold_back(self, resource, look.deadlines):
+            elif not are_open and gates.hold_back(self, resource, look.deadlines):
                 self.interest.owed |= {name} & owed
             else:
                 found.resources.append(resource)
@@ -241,7 +247,7 @@ class Kind:
                     client.replaced.append(Replaced(name, was, now_s, now_s + LINGER_S))
         self.synced = True
         unsettled = self.in_flight or interest.everything or interest.owed or interest.apart or client.withheld
-        if unsettled or len(client.before) > len(content):
+        if unsettled or client.before.size > len(content):
             later = [response.names for response, _ in self.in_flight.values() if int(response.nonce) > int(nonce)]
             interest.accept(content, later)
         else:  # nothing else is unsettled, and names may be many

@@ -75,21 +75,22 @@ _BARE: Final[Ground[Any]] = Ground()
 class Layered(MutableMapping[str, V]):
     """Name -> value, of which much may be shared. Values that are equal are as good as the same."""
 
-    __slots__ = ("_ground", "_own", "_size")
+    __slots__ = ("_ground", "_own", "size")
 
     def __init__(self) -> None:
         self._ground: Ground[V] = _BARE
         self._own: dict[str, V] = {}
         """What is not in the ground, or other than there; _GONE for what is there alone."""
-        self._size = 0
+        self.size = 0
+        """How many there are: `len`, without the call."""
 
     def rest_on(self, ground: Ground[V]) -> None:
         """Be like a ground."""
-        self._ground, self._own, self._size = ground, {}, len(ground)
+        self._ground, self._own, self.size = ground, {}, len(ground)
 
     def among(self, names: AbstractSet[str]) -> set[str]:
         """Return which of some names there are."""
-        if len(names) > self._size:
+        if len(names) > self.size:
             return {name for name in self if name in names}
         return {name for name in names if name in self}
 
@@ -99,9 +100,9 @@ class Layered(MutableMapping[str, V]):
         if own or ground:
             for name in content:
                 if own[name] is _GONE if name in own else name not in ground:
-                    self._size += 1
+                    self.size += 1
         else:
-            self._size = len(content)
+            self.size = len(content)
         own.update(content)
         if len(self._own) > MOST:
             self._settle()
@@ -114,7 +115,7 @@ class Layered(MutableMapping[str, V]):
                 own[name] = _GONE
             else:
                 del own[name]
-        self._size -= len(names)
+        self.size -= len(names)
         if len(own) > MOST:
             self._settle()
 
@@ -123,7 +124,7 @@ class Layered(MutableMapping[str, V]):
         own = self._own
         had = own[name] if name in own else self._ground.get(name, _GONE)
         if had is _GONE:
-            self._size += 1
+            self.size += 1
             had = None
         own[name] = value
         if len(own) > MOST:
@@ -132,13 +133,13 @@ class Layered(MutableMapping[str, V]):
 
     def clear(self) -> None:
         """Take out everything."""
-        if self._size or self._own:
-            self.rest_on(_BARE)
+        if self.size or self._own:
+            self._ground, self._own, self.size = _BARE, {}, 0
 
     def merged(self) -> dict[str, V]:
         """Return the same as a dictionary, the caller's own."""
         found = {**self._ground, **self._own}
-        return {name: value for name, value in found.items() if value is not _GONE} if len(found) > self._size else found
+        return {name: value for name, value in found.items() if value is not _GONE} if len(found) > self.size else found
 
     @overload
     def get(self, name: str) -> V | None: ...
@@ -161,7 +162,7 @@ class Layered(MutableMapping[str, V]):
         return self._own[name] is not _GONE if name in self._own else name in self._ground
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.merged() if self._own else self._ground)

@@ -134,28 +134,28 @@ class Ledger:
         """Record the first request of a type."""
         self.types[type_url] = TypeStatus(State.NOT_SENT, now_s)
 
-    def sent(self, response: Response, now_s: float, *, state: State = State.STALE) -> None:
+    def sent(self, response: Response, now_s: float, state: State) -> None:
         """Record a response, before it is written (R16); `state` is ERROR while other content stays rejected."""
         status = self.types[response.type_url]
         status.responses += 1
         status.sent_nonce, status.sent_version = response.nonce, response.version
-        _enter(status, state, now_s)
+        if status.state is not state:
+            status.state, status.since_s = state, now_s
 
     def held_already(self, type_url: str, now_s: float, *, version: str = "") -> None:
         """Record that nothing was sent because the client holds everything, as it said in its first request (R17, R19a)."""
         status = self.types[type_url]
         if status.state is State.NOT_SENT:
             status.acked_version = version
-            _enter(status, State.SYNCED, now_s)
+            status.state, status.since_s = State.SYNCED, now_s
 
     def acked(self, response: Response, state: State, since_s: float) -> None:
         """Record an ACK; state and since when follow from what else is in flight or rejected."""
         status = self.types[response.type_url]
         status.acks += 1
         status.acked_nonce, status.acked_version = response.nonce, response.version
-        _enter(status, state, since_s)
-        if state is State.STALE:  # now since the response that is the oldest in flight
-            status.since_s = since_s
+        if status.state is not state or state is State.STALE:  # then since the response that is the oldest in flight now
+            status.state, status.since_s = state, since_s
         if self.on_ack:
             self.on_ack(response)
 
@@ -166,17 +166,13 @@ class Ledger:
         status.nacked_nonce, status.nack_error, status.nack_at_s = nack.nonce, nack.error, nack.at_s
         status.nack_names = (*(resource.name for resource in nack.resources), *nack.removed)
         status.nack_blamed = nack.blamed
-        _enter(status, State.ERROR, nack.at_s)
+        if status.state is not State.ERROR:
+            status.state, status.since_s = State.ERROR, nack.at_s
 
     def stale(self, type_url: str) -> None:
         """Record a request whose nonce is not that of a response in flight."""
         self.types[type_url].stale_nonces += 1
         self.stale_nonces += 1
-
-
-def _enter(status: TypeStatus, state: State, now_s: float) -> None:
-    if status.state is not state:
-        status.state, status.since_s = state, now_s
 
 
 def resource_statuses(interest: Interest, among: AbstractSet[str] | None = None) -> list[ResourceStatus]:

@@ -64,6 +64,8 @@ class SotwStream(Stream["_SotwType"]):
         """Return what is to be sent now, in the order CDS, EDS, LDS, RDS, SDS, others; each response counts as sent."""
         responses: list[Response] = []
         self._polled_at_s = now_s
+        if not self._due():
+            return responses
         gates = Gates(self._types, snapshot, now_s, aggregated=self._aggregated)
         for kind in self._types.values():
             if kind.in_flight or not (kind.interest.pending or kind.answer_due):
@@ -114,7 +116,7 @@ class SotwStream(Stream["_SotwType"]):
             )
             if len(found) == 1:
                 return self._tell(kind, found[0], now_s)
-        elif not kind.complete and (changes := kind.mere_changes(snapshot, gates)) and len(changes) == 1:
+        elif not kind.complete and (changes := kind.mere_changes(snapshot, self._types)) and len(changes) == 1:
             return self._tell(kind, self._encoder.sotw(kind.type_url, changes, version, above=self._last_nonce), now_s)
         return None
 
@@ -223,7 +225,7 @@ class SotwStream(Stream["_SotwType"]):
         self._last_nonce = int(response.nonce)
         kind.sent(response, now_s)
         self._follow(kind, response)
-        self.ledger.sent(response, now_s, state=State.ERROR if kind.interest.client.withheld else State.STALE)
+        self.ledger.sent(response, now_s, State.ERROR if kind.interest.client.withheld else State.STALE)
         return response
 
     def _follow(self, kind: _SotwType, response: Response) -> None:
@@ -358,7 +360,7 @@ class _SotwType(Kind):
         self.last, self.answer_due = response, False
         self.in_flight[response.nonce] = response, now_s
         names = response.names if self.changes.keys() == response.names else shared(frozenset(self.changes))
-        self.interest.client.record(response.nonce, names, now_s)
+        self.interest.client.deliveries.sent(response.nonce, names, now_s, self.interest.client.known)
 
     def settled_by(self, response: Response) -> Mapping[str, Resource | None]:
         """Return what the ACK of the last response accepts: its changes, and what it says of all that was not certain."""

@@ -79,10 +79,7 @@ class Stream(Generic[K]):
     @property
     def pending(self) -> bool:
         """Whether `poll` may have something to do before `deadline_s`."""
-        for kind in self._types.values():  # after every request, so without a generator
-            if (kind.answer_due or kind.interest.pending) and not (self.one_in_flight and kind.in_flight):
-                return True
-        return False
+        return bool(self._due())
 
     def deadline_s(self) -> float | None:
         """Return when `poll` has something to do even if nothing happens, in the time that it is given; None for never."""
@@ -92,6 +89,15 @@ class Stream(Generic[K]):
                 waits = [*waits, *self._waits_s()]
                 break
         return min([at_s for at_s in waits if at_s > self._polled_at_s], default=None) if waits else None
+
+    def _due(self) -> list[K]:
+        """Return the types of which there may be something to tell the client."""
+        due: list[K] = []
+        for kind in self._types.values():  # for each change and each request of each stream, so nothing is called here
+            interest = kind.interest
+            if interest.dirty or interest.owed or interest.waiting or interest.everything or interest.apart or kind.answer_due:
+                due.append(kind)
+        return [kind for kind in due if not kind.in_flight] if due and self.one_in_flight else due
 
     def _waits_s(self) -> list[float]:
         """Return when names that wait, of what may be sent next, wait no longer."""
@@ -147,23 +153,26 @@ class Stream(Generic[K]):
         if kind.spares and leader is not None and not leader.in_flight:
             kind.drop_answered(content.keys())
         if not kind.in_flight:
-            self._drop_spares(kind.type_url)
+            self._drop_spares(kind)
         if kind.type_url in AWAITED:  # what was rejected may go out again if the client has now what was lacking
             for other in self._types.values():
                 withheld = other.interest.client.withheld
                 for name in [name for name, rejection in withheld.items() if not rejection.lacking.isdisjoint(content)]:
                     other.interest.release(name)
 
-    def _drop_spares(self, type_url: str) -> None:
+    def _drop_spares(self, kind: K) -> None:
         """Forget what the client will not ask for any more, all of a type being answered.
 
         Clusters are answered once they are warm, listeners at once: the routes of the last ones are still to be asked for.
         """
-        if needed := self._types.get(WAITS_FOR.get(type_url, "")):
-            needed.drop_spares(but_last=type_url in WARMED_BY)
-        for url, needed_url in WARMED_BY.items():
-            if needed_url == type_url and url in self._types and not self._types[url].in_flight:
-                self._types[type_url].drop_spares()
+        needed = self._types.get(WAITS_FOR.get(kind.type_url, ""))
+        if needed and needed.spares:
+            needed.drop_spares(but_last=kind.type_url in WARMED_BY)
+        if kind.spares and any(
+            needed_url == kind.type_url and url in self._types and not self._types[url].in_flight
+            for url, needed_url in WARMED_BY.items()
+        ):
+            kind.drop_spares()
 
     def _add(self, kind: K, now_s: float) -> None:
         """Enter a type that the client asks for the first time."""

@@ -64,6 +64,7 @@ class Stream:
         self.peer = context.peer()
         self._log = _log.bind(stream=stream_id, kind=str(kind), peer=self.peer)
         self._protocol = self._new_protocol()
+        self._decode = board.parsers[kind]
         self._seat: tuple[Node, Hashable] | None = None
         """Who the client is and the view that it gets, once both are known."""
         self._info: StreamInfo | None = None
@@ -171,8 +172,8 @@ class Stream:
         self.wake()
 
     async def _read_requests(self) -> None:
-        data = await first_request(self._read(), self._board.limits.first_request_s)
-        while data is not None:
+        data = await first_request(self._context.read(), self._board.limits.first_request_s)
+        while data is not grpc.aio.EOF:
             if len(data) > MUCH_BYTES and self._board.turns.is_over():  # of a crowd that comes back, each says much
                 await self._board.turns.wait(patient=True)
             request = self._decoded(data)
@@ -181,17 +182,13 @@ class Stream:
                 await self._take_seat(request)
             self._apply(request)
             del request  # likewise, and the next one may be far away
-            data = await self._read()
+            data = await self._context.read()
         self._half_closed = True
         self.wake()
 
-    async def _read(self) -> bytes | None:
-        data = await self._context.read()
-        return None if data is grpc.aio.EOF else data
-
     def _decoded(self, data: bytes) -> Request:
         try:
-            return self._board.parsers[self.kind](data)
+            return self._decode(data)
         except DecodeError as error:
             raise refusal(f"a request on this {self.kind} stream cannot be decoded: {error}") from error
 
@@ -262,7 +259,9 @@ class Stream:
     async def _write_responses(self) -> None:
         last = False
         while not last:
-            await self._wait_until_due()
+            if not self._is_due:
+                await self._wait_until_due()
+            self._is_due = False
             last = self._half_closed  # as of now: what was asked before it is answered by the poll below
             if self._seat is not None:
                 if self._must_be_admitted():
@@ -287,15 +286,13 @@ class Stream:
     async def _wait_until_due(self) -> None:
         """Return when something may have to be written: something happened, or a wait of the protocol's is over."""
         deadline_s = self._protocol.deadline_s()
-        if not self._is_due:
-            self._woken = asyncio.get_running_loop().create_future()
-            if deadline_s is None:  # as nearly always: a timer costs more than the wait
-                await self._woken
-            else:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, deadline_s - self._board.clock())):
-                        await self._woken
-        self._is_due = False
+        self._woken = asyncio.get_running_loop().create_future()
+        if deadline_s is None:  # as nearly always: a timer costs more than the wait
+            await self._woken
+        else:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, deadline_s - self._board.clock())):
+                    await self._woken
 
     def _must_be_admitted(self) -> bool:
         """Return whether types were asked for the first time.
