@@ -76,6 +76,24 @@ async def test_those_that_leave_while_they_wait_cost_no_slot():
     assert (admission.active, admission.waiting) == (0, 0)
 
 
+async def test_those_that_left_while_they_waited_keep_nobody_busy(monkeypatch):
+    admission, looks = Admission(1, 0.02), []
+    take_back = admission._take_back
+    monkeypatch.setattr(admission, "_take_back", lambda: looks.append(take_back()))
+
+    async def sync():
+        async with admission.slot(2):
+            pytest.fail("somebody else has the slot")
+
+    async with admission.slot(1):
+        waiting = asyncio.create_task(sync())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.sleep(0.1)
+        assert len(looks) == 1
+        assert (admission.active, admission.waiting, admission.overdue) == (1, 0, 0)  # whom nobody waits for may go on
+
+
 @pytest.fixture
 async def serve():
     """Start a server with these limits; it must have given back every slot at its end."""

@@ -147,6 +147,9 @@ class DeltaStream(Stream["_DeltaType"]):
     def _send_found(self, kind: _DeltaType, look: Look, gates: Gates, now_s: float, gone: list[str]) -> list[Response]:
         """Return additions and answers of one type; what the client is to drop is added to `gone`, if it goes later."""
         responses: list[Response] = []
+        if not (look.names or look.apart):  # as where a client came with what there is
+            kind.gathers_since_s = None
+            return responses
         for names, owed in ((look.names, look.owed), *[(names, kind.still_owed(names, look)) for names in look.apart]):
             found = kind.find(names, owed, look, gates)
             removed = found.absent if kind.removable else []

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from types import TracebackType
 
 
 class Admission:
@@ -22,7 +20,7 @@ class Admission:
 
     Args:
         slots: how many there are, at least one.
-        slot_s: how long one is held at most.
+        slot_s: how long one is held at most while others wait.
     """
 
     def __init__(self, slots: int, slot_s: float) -> None:
@@ -38,40 +36,40 @@ class Admission:
         self._slot_s = slot_s
         self._queue: list[tuple[int, asyncio.Future[None]]] = []
         """A heap; the next one has the lowest place."""
+        self._held: dict[_Slot, float] = {}
+        """Slot -> until when it is held at most, in the event loop's time; who holds one for longest comes first."""
+        self._timer: asyncio.TimerHandle | None = None
+        """When the first of them is looked at; only while somebody waits."""
 
-    @asynccontextmanager
-    async def slot(self, place: int) -> AsyncIterator[None]:
-        """Hold a slot in the context, or as long as one may be held; what is done in there goes on in any case.
+    def slot(self, place: int) -> _Slot:
+        """Return what holds a slot while it is entered, or as long as one may be held; what is done in there goes on in any case.
 
         Args:
             place: who is next among those that wait: the lowest place. A stream that asks again, for its next type, keeps
                 its place, so that it is done before one that came later has its turn.
         """
-        await self._turn(place)
-        self.admitted += 1
-        is_held = True
+        return _Slot(self, place)
 
-        def give_back(*, overdue: bool) -> None:
-            nonlocal is_held
-            if is_held:
-                is_held = False
-                self.overdue += overdue
-                self._pass_on()
-
-        timer = asyncio.get_running_loop().call_later(self._slot_s, partial(give_back, overdue=True))
-        try:
-            yield
-        finally:
-            timer.cancel()
-            give_back(overdue=False)
-
-    async def _turn(self, place: int) -> None:
+    async def take(self, slot: _Slot) -> None:
+        """Wait for the turn of a slot."""
         if self.active < self._slots:  # then nobody waits
             self.active += 1
-            return
+        else:
+            await self._turn(slot.place)
+        self.admitted += 1
+        self._held[slot] = asyncio.get_running_loop().time() + self._slot_s
+        self._watch()
+
+    def give_back(self, slot: _Slot) -> None:
+        """End the turn of a slot, unless it was taken back."""
+        if self._held.pop(slot, None) is not None:
+            self._pass_on()
+
+    async def _turn(self, place: int) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._queue, (place, turn))
         self.waiting += 1
+        self._watch()
         try:
             await turn
         except asyncio.CancelledError:
@@ -81,6 +79,20 @@ class Admission:
         finally:
             self.waiting -= 1
 
+    def _watch(self) -> None:
+        """See that slots are taken back in time while somebody waits for one."""
+        if self.waiting and self._held and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(next(iter(self._held.values())), self._take_back)
+
+    def _take_back(self) -> None:
+        self._timer = None
+        now_s = asyncio.get_running_loop().time()
+        for slot in [slot for slot, until_s in self._held.items() if until_s <= now_s] if self.waiting else ():
+            del self._held[slot]
+            self.overdue += 1
+            self._pass_on()
+        self._watch()
+
     def _pass_on(self) -> None:
         while self._queue:
             _, turn = heapq.heappop(self._queue)
@@ -88,3 +100,20 @@ class Admission:
                 turn.set_result(None)
                 return
         self.active -= 1
+
+
+class _Slot:
+    """One slot of an `Admission`, held while it is entered."""
+
+    __slots__ = ("_admission", "place")
+
+    def __init__(self, admission: Admission, place: int) -> None:
+        self._admission = admission
+        self.place = place
+
+    async def __aenter__(self) -> Self:
+        await self._admission.take(self)
+        return self
+
+    async def __aexit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self._admission.give_back(self)

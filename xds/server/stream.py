@@ -8,7 +8,7 @@ write waits for the peer, changes only mark names dirty, and the next poll takes
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from xds.server.node import node_of
 from xds.server.source import prepared_view
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Hashable
+    from collections.abc import Hashable
 
     from xds.model.node import Node
     from xds.protocol import Nack, Response
@@ -265,7 +265,9 @@ class Stream:
             last = self._half_closed  # as of now: what was asked before it is answered by the poll below
             if self._seat is not None:
                 if self._must_be_admitted():
-                    async with self._admitted():
+                    async with self._board.admission.slot(self.stream_id):  # held while what was asked for is written
+                        self._admitted_at_s = self._admitted_at_s or asyncio.get_running_loop().time()
+                        self._admitted_types = len(self._protocol.ledger.types)
                         await self._write_due(self._seat[1])
                 else:
                     await self._write_due(self._seat[1])
@@ -303,14 +305,6 @@ class Stream:
         if len(self._protocol.ledger.types) == self._admitted_types:
             return False
         return self._admitted_at_s is None or asyncio.get_running_loop().time() <= self._admitted_at_s + FIRST_SYNC_S
-
-    @asynccontextmanager
-    async def _admitted(self) -> AsyncIterator[None]:
-        """Wait for a slot, and hold it while what was asked for is written."""
-        async with self._board.admission.slot(self.stream_id):
-            self._admitted_at_s = self._admitted_at_s or asyncio.get_running_loop().time()
-            self._admitted_types = len(self._protocol.ledger.types)
-            yield
 
     def _leave(self) -> None:
         self._board.hub.leave(self)
