@@ -52,7 +52,8 @@ class Source:
     def view_of(self, node: Node) -> str:
         return f"view-{int(node.id) // CLIENTS_PER_VIEW}"
 
-    async def prepare(self, view: str) -> None: ...
+    async def prepare(self, _view: str) -> bool:
+        return False
 
     def acquire(self, view: str) -> object:
         if view not in self.store.views():

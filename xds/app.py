@@ -313,13 +313,15 @@ class ControlPlane:
         """Return everything that is wrong now, whichever stage found it, errors first."""
         return tuple(sorted(set(map(self._sources.placed, self._found())), key=worst_first))
 
-    def _found(self) -> set[Problem]:
-        streams = self.streams()
+    def _clients(self) -> Mapping[View, set[str]]:
         clients: dict[View, set[str]] = defaultdict(set)
-        for info in streams:
+        for info in self.streams():
             clients[info.view].add(clipped(info.node_id))  # type: ignore[index] # a View here
-        nacks = rejections.problems(streams, self.store, self._views.quarantine)
-        views = self._views.problems(clients)
+        return clients
+
+    def _found(self) -> set[Problem]:
+        nacks = rejections.problems(self.server.rejecting(), self.store, self._views.quarantine)
+        views = self._views.problems(self._clients)
         stages = (
             self._sources.problems(),
             self._writes.problems(),

@@ -22,6 +22,7 @@ class Holdoff:
         self._max_delay_s = max_delay_s
         self._took_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._due_s = 0.0
         self._deadline_s = 0.0
 
     def changed(self) -> None:
@@ -30,9 +31,11 @@ class Holdoff:
         now_s = loop.time()
         if self._timer is None:
             self._deadline_s = now_s + max(self._max_delay_s, self._took_s)
-        else:
-            self._timer.cancel()
-        self._timer = loop.call_at(min(now_s + max(self._quiet_s, self._took_s), self._deadline_s), self._run)
+        self._due_s = min(now_s + max(self._quiet_s, self._took_s), self._deadline_s)
+        if self._timer is not None and self._due_s < self._timer.when():  # the work takes less than it did
+            self.cancel()
+        if self._timer is None:  # else it finds out itself that it comes too early: thousands of changes may come at once
+            self._timer = loop.call_at(self._due_s, self._run)
 
     def took(self, seconds: float) -> None:
         """Tell how long the work that was called for last took."""
@@ -45,5 +48,8 @@ class Holdoff:
             self._timer = None
 
     def _run(self) -> None:
+        if self._timer is not None and self._due_s > self._timer.when():
+            self._timer = asyncio.get_running_loop().call_at(self._due_s, self._run)
+            return
         self._timer = None
         self._work()

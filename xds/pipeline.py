@@ -247,10 +247,12 @@ class Pipeline:
         self._on_problems()
         return view
 
-    async def prepare(self, view: View) -> None:
+    async def prepare(self, view: View) -> bool:
         """Build the view in slices if it is not live, or behind the others: who comes is told nothing that is no more."""
-        if not self.views.is_current(view):
-            await self._builder.build(view)
+        if self.views.is_current(view):
+            return False
+        await self._builder.build(view)
+        return True
 
     def acquire(self, view: View) -> Snapshot:
         """Make the view live if it is not, and return its snapshot."""

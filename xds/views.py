@@ -230,20 +230,23 @@ class LiveViews:
             changes = self.quarantine.accepted(view, response)
             self._publish_changes(view, changes, f"end of the quarantine of {_listed(changes)}")
 
-    def problems(self, nodes: Mapping[View, Collection[str]]) -> tuple[Problem, ...]:
+    def problems(self, nodes: Callable[[], Mapping[View, Collection[str]]]) -> tuple[Problem, ...]:
         """Return what could not be served in some live view, each problem once.
 
         Args:
-            nodes: the clients of each view. A problem that no object has is theirs: it names one, and goes when they have gone.
+            nodes: returns the clients of each view. A problem that no object has is theirs: it names one, and goes when they
+                have gone.
         """
         problems: dict[Problem, None] = {}
-        owners: dict[Problem, set[str]] = defaultdict(set)
+        views: dict[Problem, list[View]] = defaultdict(list)
         for view, found in self._problems.items():
             for problem in found:
                 if problem.ref:
                     problems[problem] = None
                 else:
-                    owners[problem].update(nodes.get(view, ()))
+                    views[problem].append(view)
+        clients = nodes() if views else {}  # of which there may be many
+        owners = {problem: {node for view in found for node in clients.get(view, ())} for problem, found in views.items()}
         return (*problems, *(_of_clients(problem, found) for problem, found in owners.items() if found))
 
     def _build(self, view: View) -> Steps[None]:

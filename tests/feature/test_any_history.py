@@ -47,7 +47,7 @@ class Plane:
         """Return what clients and owners see."""
         members = {name: (found.region, found.zones, found.network) for name, found in self.fleet.members.items()}
         snapshots = {view: self.views.store.current(view).version for view in VIEWS}
-        return members, snapshots, set(self.fleet.problems()), set(self.views.problems({}))
+        return members, snapshots, set(self.fleet.problems()), set(self.views.problems(dict))
 
 
 class Operator:

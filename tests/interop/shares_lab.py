@@ -61,8 +61,8 @@ class Plane:
         self.seen[node.id], _ = view_of(node, self.fleet.known, by_node=False)
         return self.seen[node.id]
 
-    async def prepare(self, view):
-        pass
+    async def prepare(self, _view):
+        return False
 
     def acquire(self, view):
         return self.views.acquire(view)

@@ -153,6 +153,18 @@ async def test_a_nack_is_counted_logged_and_told(world, connect, server, nacks):
     assert names_in(await client.receive()) == ("cds", ["web"])
 
 
+async def test_streams_whose_clients_reject_something_are_told_apart(world, connect, server, nacks):
+    world.put(cluster("web"))
+    picky, content = connect("ads delta", node_id="picky"), connect("ads delta", node_id="content")
+    for client, error in ((picky, "no such thing"), (content, "")):
+        await client.send(CLUSTER)
+        await client.ack(await client.receive(), error=error)
+    await eventually(lambda: nacks and server.counters.requests["cds"] == 4)
+    assert [info.node_id for info in server.rejecting()] == ["picky"]
+    picky.call.cancel()
+    await eventually(lambda: not server.rejecting())
+
+
 async def test_a_moved_node_is_sent_what_differs(world, connect, server):
     world.put(cluster("same"), cluster("theirs"), view="us")
     world.put(cluster("same"), cluster("ours"), view="eu")

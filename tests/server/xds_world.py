@@ -73,8 +73,8 @@ class World:
             raise NodeRejectedError(node.id, "metadata.isthmus.cluster 'mars' is not a member cluster")
         return self.view_names.get(node.region, node.region)
 
-    async def prepare(self, view):
-        pass
+    async def prepare(self, _view):
+        return False
 
     def acquire(self, view):
         self.users[view] += 1

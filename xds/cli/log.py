@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -27,7 +28,6 @@ def configure_log(config: Config, *, is_console: bool) -> None:
     """
     level = getattr(logging, config.log_level.upper())
     processors: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_console else "iso", utc=not is_console),
     ]
@@ -35,13 +35,21 @@ def configure_log(config: Config, *, is_console: bool) -> None:
         colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         processors += [_make_visible, structlog.dev.ConsoleRenderer(colors=colors)]
     else:
-        processors += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        processors += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(_json)]
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     logging.basicConfig(level=max(level, logging.WARNING), format="%(name)s: %(message)s", stream=sys.stderr)
+
+
+_ENCODER = json.JSONEncoder(default=repr)
+"""Made once: `json.dumps` makes one for every line, which takes longer than the line."""
+
+
+def _json(event: MutableMapping[str, Any], **_: object) -> str:
+    return _ENCODER.encode(event)
 
 
 def _make_visible(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

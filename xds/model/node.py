@@ -73,15 +73,18 @@ class _Resolution:
         if not isinstance(found, Mapping):
             raise NodeRejectedError(node.id, f"metadata.{METADATA_KEY} must be an object, not {type(found).__name__}")
         self.metadata: Mapping[str, Any] = found
-        known = f"known are {', '.join(sorted(KNOWN_KEYS))}"
-        unknown = sorted(set(found) - KNOWN_KEYS)
-        for key in unknown[:UNKNOWN_KEYS]:
-            self.note_key(key, f"unknown key; {known}", code="XDS0504")
-        if more := len(unknown[UNKNOWN_KEYS:]):
-            self.note(f"metadata.{METADATA_KEY}", f"{more} more unknown keys; {known}", code="XDS0504")
+        if unknown := sorted(found.keys() - KNOWN_KEYS):
+            self.note_unknown(unknown)
 
     def note(self, where: str, message: str, *, code: str = "XDS0502") -> None:
         self.problems.append(Problem(code, f"node {self.node.id!r}: {message}", field=f"node.{where}"))
+
+    def note_unknown(self, keys: list[str]) -> None:
+        known = f"known are {', '.join(sorted(KNOWN_KEYS))}"
+        for key in keys[:UNKNOWN_KEYS]:
+            self.note_key(key, f"unknown key; {known}", code="XDS0504")
+        if more := len(keys[UNKNOWN_KEYS:]):
+            self.note(f"metadata.{METADATA_KEY}", f"{more} more unknown keys; {known}", code="XDS0504")
 
     def note_key(self, key: str, message: str, *, code: str = "XDS0502") -> None:
         self.note(f"metadata.{METADATA_KEY}.{key}", message, code=code)
@@ -130,8 +133,8 @@ class _Resolution:
 
     def network(self, member: Member | None) -> str:
         text = self.text("network")
-        known = sorted({other.network for other in self.members.values()})
-        if text and text not in known:
+        if text and text not in (networks := {other.network for other in self.members.values()}):
+            known = sorted(networks)
             message = f"{text!r} is no member's network, so no endpoint is reachable; members have {', '.join(known) or 'none'}"
             self.note_key("network", message)
         return text or (member.network if member else "default")

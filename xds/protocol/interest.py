@@ -119,8 +119,9 @@ class Interest:
 
     def owe(self, names: AbstractSet[str]) -> None:
         """Answer these names in the next response, whatever the client is believed to hold or has rejected (R6)."""
-        self.client.doubt(names)
-        self.owed |= names
+        if names:
+            self.client.doubt(names)
+            self.owed |= names
 
     def change(self, names: frozenset[str]) -> None:
         """Look at these names again, as far as they are wanted."""
@@ -251,6 +252,8 @@ class Interest:
         self.dirty |= uncertain
 
     def _forget(self, names: AbstractSet[str]) -> None:
+        if not names:
+            return
         self.client.forget(names)
         for pending in (self.dirty, self.owed, self.abandoned):
             pending.difference_update(names)

@@ -176,11 +176,13 @@ class Stream(Generic[K]):
 
     def _add(self, kind: K, now_s: float) -> None:
         """Enter a type that the client asks for the first time."""
+        last = next(reversed(self._types), None)
         self._types[kind.type_url] = kind
         kind.spares = self._spares.pop(kind.type_url, [])
         if kind.type_url in WARMED_BY and self._aggregated:
             self._owe_what_warms()
-        self._types = dict(sorted(self._types.items(), key=lambda item: send_rank(item[0])))
+        if last is not None and send_rank(kind.type_url) < send_rank(last):  # clients nearly always ask in that order
+            self._types = dict(sorted(self._types.items(), key=lambda item: send_rank(item[0])))
         self.ledger.asked(kind.type_url, now_s)
 
     def _owe_what_warms(self) -> None:

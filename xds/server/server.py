@@ -163,6 +163,10 @@ class XdsServer:
         """Return what is known of each open stream whose client said who it is."""
         return self._board.streams()
 
+    def rejecting(self) -> list[StreamInfo]:
+        """Return those among them whose clients have ever rejected something."""
+        return self._board.rejecting()
+
     def problems(self) -> tuple[Problem, ...]:
         """Return the latest rejection of each node that was not accepted since, and what is wrong with our certificates."""
         return self._board.problems() + (self._certificates.problems() if self._certificates else ())

@@ -32,8 +32,12 @@ class ViewSource(Protocol[V]):
             NodeRejectedError: nobody can serve this node; its reason is what the client is told.
         """
 
-    async def prepare(self, view: V) -> None:
-        """Do what `acquire` would have to do for a view that is not live, in slices that leave the event loop to others."""
+    async def prepare(self, view: V) -> bool:
+        """Do what `acquire` would have to do for a view that is not live, in slices that leave the event loop to others.
+
+        Returns:
+            Whether there was something to do, so that others had their turn meanwhile.
+        """
 
     def acquire(self, view: V) -> Snapshot:
         """Make the view live if it is not yet, and return its newest snapshot: at no cost right after `prepare`."""
@@ -55,8 +59,8 @@ async def prepared_view(source: ViewSource[V], node: Node) -> V:
         NodeRejectedError: nobody can serve this node.
     """
     view = source.view_of(node)
-    while True:
-        await source.prepare(view)
+    while await source.prepare(view):
         before, view = view, source.view_of(node)
         if view == before:
-            return view
+            break
+    return view

@@ -236,8 +236,9 @@ class Stream:
         if nack:
             self._nacked(nack)
         if protocol.subscription_changes != subscription_changes:
-            check_subscriptions(protocol.subscriptions(), self._board.limits)
-            self._board.hub.subscribe(self, protocol.subscriptions())
+            subscriptions = protocol.subscriptions()
+            check_subscriptions(subscriptions, self._board.limits)
+            self._board.hub.subscribe(self, subscriptions)
         if protocol.pending:  # most requests are ACKs that leave nothing to say
             self.wake()
 
@@ -254,7 +255,7 @@ class Stream:
 
     def _nacked(self, nack: Nack) -> None:
         if self._seat is not None:
-            self._board.nacked(*self._seat, nack, self._log)
+            self._board.nacked(self, *self._seat, nack, self._log)
 
     async def _write_responses(self) -> None:
         last = False

@@ -96,6 +96,8 @@ class Switchboard:
         self._lifetimes = Lifetimes(self.limits.max_age_s)
         self._ids = itertools.count(1)
         self._streams: dict[int, Stream] = {}
+        self._rejecting: dict[Stream, None] = {}
+        """Those whose clients have ever rejected something: to look for what is rejected costs nothing where nothing is."""
         self._rejections: dict[str, tuple[float, Problem]] = {}
         """Node id -> when it was rejected, and the problem; the oldest first."""
         self._ending: StreamEndError | None = None
@@ -114,6 +116,7 @@ class Switchboard:
                 await stream.run()
         finally:
             del self._streams[stream.stream_id]
+            self._rejecting.pop(stream, None)
             if not self._streams:
                 self._empty.set()
             self.counters.streams_closed[str(kind)] += 1
@@ -154,6 +157,10 @@ class Switchboard:
         """Return what is known of each open stream whose client said who it is."""
         return [info for stream in self._streams.values() if (info := stream.info())]
 
+    def rejecting(self) -> list[StreamInfo]:
+        """Return the same of those whose clients have ever rejected something."""
+        return [info for stream in self._rejecting if (info := stream.info())]
+
     def clients(self) -> list[tuple[Node, StreamInfo, Snapshot]]:
         """Return the same, each with its node and the newest snapshot of its view."""
         seated = ((stream.node, stream.info()) for stream in self._streams.values())
@@ -172,8 +179,9 @@ class Switchboard:
         self.counters.aged_streams += 1
         stream.end(aged())
 
-    def nacked(self, node: Node, view: Hashable, nack: Nack, log: Any) -> None:
-        """Record that a client rejected a response; `log` is the logger of its stream."""
+    def nacked(self, stream: Stream, node: Node, view: Hashable, nack: Nack, log: Any) -> None:
+        """Record that the client of a stream rejected a response; `log` is the logger of the stream."""
+        self._rejecting[stream] = None
         self.counters.nacks[label(nack.type_url)] += 1
         self._nack_log.tell(nack, log)
         if self._on_nack:
