@@ -96,7 +96,10 @@ def cpu_s(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)  # what clock_getcpuclockid(3) gives: /proc tells hundredths of a second alone
 
 
-def resident_mib(pid: int) -> float:
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found
-    return int(found[1]) / 1024
+def memory_mib(pid: int) -> tuple[float, float]:
+    """Return (resident now, resident at most so far) of a process."""
+    told = Path(f"/proc/{pid}/status").read_text()
+    now, most = (re.search(rf"{name}:\s+(\d+) kB", told) for name in ("VmRSS", "VmHWM"))
+    assert now
+    assert most
+    return int(now[1]) / 1024, int(most[1]) / 1024

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import statistics
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import kubernetes_build
 import workload
+from compared_programs import memory_mib
 from crds import install
 from live_lab import serving
 from local_clusters import LocalProvider
@@ -80,13 +80,6 @@ async def fill(number: int, cluster: Cluster, services: int, endpoints: int, zon
             await cluster.api.apply(service, export, slice_of(number, index, endpoints, zones))
 
     await asyncio.gather(*map(write, range(services)))
-
-
-def memory_mib(pid: int) -> tuple[float, float]:
-    """Return (resident now, resident at most) of a process."""
-    told = Path(f"/proc/{pid}/status").read_text()
-    now, most = (re.search(rf"{name}:\s+(\d+) kB", told) for name in ("VmRSS", "VmHWM"))
-    return int(now[1]) / 1024, int(most[1]) / 1024  # type: ignore[index]
 
 
 async def watch(api: KubernetesApi, seen: asyncio.Queue[tuple[str, float]]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import compared_world as world
-from compared_programs import Process, cpu_s, programs, resident_mib
+from compared_programs import Process, cpu_s, memory_mib, programs
 from contestants import in_process
 from live_contestants import LIVE, live
 
@@ -68,6 +68,8 @@ class Measured:
     lost: list[float] = field(default_factory=list)
     """How often a stream was refused or ended meanwhile; it tries again as an Envoy does."""
     resident_mib: list[float] = field(default_factory=list)
+    resident_most_mib: list[float] = field(default_factory=list)
+    """Since the start: what its memory must not be limited below."""
     update_s: list[float] = field(default_factory=list)
     update_median_s: list[float] = field(default_factory=list)
     """Until half of the streams have it."""
@@ -91,6 +93,7 @@ ROWS: Rows = {
     "endpoints that a client has then": ("endpoints", 1, "", 0),
     "streams refused or ended meanwhile": ("lost", 1, "", 0),
     "resident with all connected": ("resident_mib", 1, "MiB", 0),
+    "resident at most until then": ("resident_most_mib", 1, "MiB", 0),
     "update to the last stream": ("update_s", 1000, "ms", 1),
     "update to half of the streams": ("update_median_s", 1000, "ms", 1),
     "server CPU for an update": ("update_cpu_s", 1000, "ms", 1),
@@ -164,7 +167,9 @@ class Round:
         self._measured.sync_bytes.append(synced["bytes"])
         self._measured.endpoints.append(synced["endpoints"])
         self._measured.lost.append(synced["lost"])
-        self._measured.resident_mib.append(resident_mib(self._contestant.pid))
+        now_mib, most_mib = memory_mib(self._contestant.pid)
+        self._measured.resident_mib.append(now_mib)
+        self._measured.resident_most_mib.append(most_mib)
 
     async def _updates(self, client: Process) -> None:
         before_s, client_before_s = cpu_s(self._contestant.pid), cpu_s(client.pid)

@@ -160,7 +160,8 @@ class FakeApiServer:
     @web.middleware
     async def _guarded(self, request: web.Request, handler) -> web.StreamResponse:
         self.requests.append(request.path_qs)
-        self._connections.add(request.transport)
+        if request.transport:  # else it was broken before we came here
+            self._connections.add(request.transport)
         while self.silent:
             await self._wake.wait()
         if fault := self.fault and self.fault(request.path, dict(request.query)):
