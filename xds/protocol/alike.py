@@ -77,9 +77,8 @@ class Same(Generic[T]):
 
     def value_of(self, data: bytes) -> T:
         """Return the value of some bytes."""
-        recent = self._recent
-        if (recent and recent[0][0] == data) or _is_first(data, recent):
-            return recent[0][1]
+        if _is_first(data, self._recent):
+            return self._recent[0][1]
         value = self._make(data)
         if len(data) <= SAME_BYTES and self._is_common(value):
             self._recent = [(data, value), *self._recent[: SAME - 1]]

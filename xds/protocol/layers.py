@@ -134,7 +134,7 @@ class Layered(MutableMapping[str, V]):
     def clear(self) -> None:
         """Take out everything."""
         if self.size or self._own:
-            self._ground, self._own, self.size = _BARE, {}, 0
+            self.rest_on(_BARE)
 
     def merged(self) -> dict[str, V]:
         """Return the same as a dictionary, the caller's own."""

@@ -86,8 +86,10 @@ class Admission:
 
     def _take_back(self) -> None:
         self._timer = None
+        if not self.waiting:
+            return
         now_s = asyncio.get_running_loop().time()
-        for slot in [slot for slot, until_s in self._held.items() if until_s <= now_s] if self.waiting else ():
+        for slot in [slot for slot, until_s in self._held.items() if until_s <= now_s]:
             del self._held[slot]
             self.overdue += 1
             self._pass_on()
