@@ -12,8 +12,6 @@ from xds.cli.demo.envoy import EnvoyProcess
 from xds.cli.demo.lab import EAST
 from xds.cli.demo.places import World
 from xds.cli.demo.processes import free_port
-from xds.protocol import Encoder
-from xds.server import XdsServer
 from xds.snapshot.resource import Resource
 from xds.wire import to_bytes
 
@@ -67,14 +65,8 @@ class Plane:
 @asynccontextmanager
 async def running_plane():
     world, nacks = xds_world.World(), []
-    server = XdsServer(world, Encoder("test"), ["127.0.0.1:0"], on_nack=lambda _node, _view, nack: nacks.append(nack))
-    world.publish = server.publish
-    world.ready.set()
-    plane = Plane(world, server, (await server.start())[0], nacks)
-    try:
-        yield plane
-    finally:
-        await server.stop(1)
+    async with xds_world.serving(world, on_nack=lambda _node, _view, nack: nacks.append(nack)) as server:
+        yield Plane(world, server, server.bound, nacks)
 
 
 def bootstrap(plane, source, *, listeners=(), clusters=(), **rest):

@@ -12,25 +12,18 @@ from pathlib import Path
 
 import structlog
 from garbage_zoo import BULKY
-from xds_world import World, bulky, cluster, eventually
-
-from xds.protocol import Encoder
-from xds.server import XdsServer
+from xds_world import World, bulky, cluster, eventually, serving
 
 
 async def main() -> None:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     world = World()
-    server = XdsServer(world, Encoder("garbage"), ["127.0.0.1:0"])
-    world.publish = server.publish
-    world.ready.set()
     world.put(cluster("web"), *(bulky(name, 1) for name in BULKY))
-    (address,) = await server.start()
-    print(address, flush=True)
-    while await asyncio.to_thread(sys.stdin.readline):
-        await eventually(lambda: not server.open_streams)
-        print(resident_mib(), sys.getallocatedblocks(), flush=True)
-    await server.stop(1)
+    async with serving(world) as server:
+        print(server.bound, flush=True)
+        while await asyncio.to_thread(sys.stdin.readline):
+            await eventually(lambda: not server.open_streams)
+            print(resident_mib(), sys.getallocatedblocks(), flush=True)
 
 
 def resident_mib() -> int:

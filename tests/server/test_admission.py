@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
-from xds_world import Client, World, bulky, channel_to, cluster, endpoints, eventually, names_in, port_of
+from xds_world import Client, World, bulky, channel_to, cluster, endpoints, eventually, names_in, port_of, serving
 
-from xds.protocol import Encoder
-from xds.server import Limits, XdsServer
+from xds.server import Limits
 from xds.server.admission import Admission
 from xds.wire import CLUSTER, ENDPOINT
 
@@ -101,16 +101,12 @@ async def serve():
 
     async def start(**limits):
         world = World()
-        server = XdsServer(world, Encoder("test"), ["127.0.0.1:0"], limits=Limits(**limits))
-        world.publish = server.publish
-        world.ready.set()
-        (server.bound,) = await server.start()
-        servers.append(server)
-        return world, server
+        servers.append(await running.enter_async_context(serving(world, grace_s=0, limits=Limits(**limits))))
+        return world, servers[-1]
 
-    yield start
+    async with AsyncExitStack() as running:
+        yield start
     for server in servers:
-        await server.stop(0)
         await eventually(lambda server=server: not server.open_streams)
         assert (server.admission.active, server.admission.waiting) == (0, 0)
 

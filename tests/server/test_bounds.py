@@ -5,25 +5,21 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from xds_world import Client, World, channel_to, cluster, endpoints, names_in
+from xds_world import Client, World, channel_to, cluster, endpoints, names_in, serving
 
-from xds.protocol import Encoder
-from xds.server import Limits, XdsServer
+from xds.server import Limits
 from xds.wire import CLUSTER, ENDPOINT
 
-LIMITS = Limits(first_request_s=0.2, names=100, name_chars=50, version_chars=40, node_bytes=1000, types=5, type_url_chars=80)
+LIMITS = Limits(names=100, name_chars=50, version_chars=40, node_bytes=1000, types=5, type_url_chars=80)
+IMPATIENT = Limits(first_request_s=0.2)
 
 
 @pytest.fixture
 async def bounded():
     """A channel to a server with small limits, whose healthy client must be served to the end."""
     world = World()
-    server = XdsServer(world, Encoder("test"), ["127.0.0.1:0"], limits=LIMITS)
-    world.publish = server.publish
-    world.ready.set()
     world.put(cluster("web"), endpoints("web"))
-    (address,) = await server.start()
-    async with channel_to(address) as channel:
+    async with serving(world, limits=LIMITS) as server, channel_to(server.bound) as channel:
         neighbour = Client(channel, "ads delta", node_id="neighbour")
         await neighbour.send(CLUSTER)
         await neighbour.receive()
@@ -32,7 +28,6 @@ async def bounded():
         world.put(cluster("web", 2))
         assert names_in(await neighbour.receive()) == ("cds", ["web"])
         assert server.counters.refused_streams == 1
-    await server.stop(1)
     assert not +world.users
 
 
@@ -43,12 +38,14 @@ async def refused(client, code="RESOURCE_EXHAUSTED"):
 
 
 @pytest.mark.parametrize("kind", ["ads delta", "eds sotw"])
-async def test_a_stream_that_says_nothing(bounded, kind):
-    client = Client(bounded, kind)
-    asyncio.ensure_future(client.call.read()).add_done_callback(lambda done: done.exception())
-    assert await refused(client, "DEADLINE_EXCEEDED") == (
-        "no request within 0.2 s of the stream's beginning; open a stream when there is something to ask for"
-    )
+async def test_a_stream_that_says_nothing(kind):
+    async with serving(World(), limits=IMPATIENT) as server, channel_to(server.bound) as channel:
+        client = Client(channel, kind)
+        asyncio.ensure_future(client.call.read()).add_done_callback(lambda done: done.exception())
+        assert await refused(client, "DEADLINE_EXCEEDED") == (
+            "no request within 0.2 s of the stream's beginning; open a stream when there is something to ask for"
+        )
+        assert server.counters.refused_streams == 1
 
 
 @pytest.mark.parametrize(
@@ -59,16 +56,11 @@ async def test_a_stream_that_says_nothing(bounded, kind):
     ],
 )
 async def test_a_stream_of_another_service_that_says_nothing(method):
-    world = World()
-    server = XdsServer(world, Encoder("test"), ["127.0.0.1:0"], limits=LIMITS)
-    world.ready.set()
-    (address,) = await server.start()
-    async with channel_to(address) as channel, asyncio.timeout(5):
+    async with serving(World(), limits=IMPATIENT) as server, channel_to(server.bound) as channel, asyncio.timeout(5):
         call = channel.stream_stream(f"/{method}")()
         await call.wait_for_connection()
         assert (await call.code()).name == "DEADLINE_EXCEEDED"
         assert (await call.details()).startswith("no request within 0.2 s of the stream's beginning; ")
-    await server.stop(1)
 
 
 @pytest.mark.parametrize("kind", ["ads delta", "ads sotw"])
@@ -165,12 +157,8 @@ async def test_a_long_type_url(bounded):
 
 async def test_too_many_streams_on_one_connection_wait():
     world = World()
-    server = XdsServer(world, Encoder("test"), ["127.0.0.1:0"], limits=Limits(streams_per_connection=2))
-    world.publish = server.publish
-    world.ready.set()
     world.put(cluster("web"))
-    (address,) = await server.start()
-    async with channel_to(address) as channel:
+    async with serving(world, limits=Limits(streams_per_connection=2)) as server, channel_to(server.bound) as channel:
         clients = [Client(channel, "ads delta", node_id=f"n{number}") for number in range(2)]
         for client in clients:
             await client.send(CLUSTER)
@@ -182,7 +170,6 @@ async def test_too_many_streams_on_one_connection_wait():
         clients[0].call.cancel()
         await sending
         assert names_in(await clients[2].receive()) == ("cds", ["web"])
-    await server.stop(1)
 
 
 async def test_a_million_subscriptions(connect, server):

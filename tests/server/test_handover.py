@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from xds_world import Client, World, bulky, channel_to, cluster, eventually, names_in
+from xds_world import Client, World, bulky, channel_to, cluster, eventually, names_in, serving
 
-from xds.protocol import Encoder
-from xds.server import Limits, XdsServer
+from xds.server import Limits
 from xds.wire import CLUSTER, ENDPOINT
 
 
@@ -20,17 +20,13 @@ async def serve():
 
     async def start(address="127.0.0.1:0", **limits):
         world = World()
-        server = XdsServer(world, Encoder("test"), [address], limits=Limits(**limits))
-        world.publish = server.publish
-        world.ready.set()
         world.put(cluster("web"))
-        (server.bound,) = await server.start()
-        servers.append(server)
-        return world, server
+        servers.append(await running.enter_async_context(serving(world, address, grace_s=0, limits=Limits(**limits))))
+        return world, servers[-1]
 
-    yield start
+    async with AsyncExitStack() as running:
+        yield start
     for server in servers:
-        await server.stop(0)
         await eventually(lambda server=server: not server.open_streams)
 
 

@@ -5,10 +5,9 @@ import asyncio
 import grpc
 import pytest
 from test_loads import EAST, stats
-from xds_world import channel_to, cluster, eventually
+from xds_world import channel_to, cluster, eventually, serving
 
-from xds.protocol import Encoder
-from xds.server import Limits, XdsServer
+from xds.server import Limits
 from xds.server.loads import Load
 from xds.server.lrs import SEND_ALL
 from xds.wire import CLUSTER, envoy
@@ -77,13 +76,9 @@ async def test_a_client_that_must_be_told_names_hears_of_new_clusters(world, ser
 
 
 async def test_the_interval_is_ours(world):
-    world.ready.set()
-    server = XdsServer(world, Encoder("test"), ["127.0.0.1:0"], load_interval_s=2.5)
-    (bound,) = await server.start()
-    async with channel_to(bound) as channel:
+    async with serving(world, load_interval_s=2.5) as server, channel_to(server.bound) as channel:
         asked = await Reporter(channel).begin()
         assert asked.load_reporting_interval.ToMilliseconds() == 2_500
-    await server.stop(1)
 
 
 @pytest.mark.parametrize(
@@ -120,11 +115,8 @@ async def test_garbage_ends_its_own_stream_alone(world, server, channel):
 )
 async def test_a_report_with_too_much_in_it_ends_its_own_stream_alone(world, report, words):
     world.put(cluster("web"))
-    world.ready.set()
     limits = Limits(report_clusters=5, report_entries=7)
-    server = XdsServer(world, Encoder("test"), ["127.0.0.1:0"], limits=limits)
-    (bound,) = await server.start()
-    async with channel_to(bound) as channel:
+    async with serving(world, limits=limits) as server, channel_to(server.bound) as channel:
         good, bad = Reporter(channel), Reporter(channel)
         await good.begin()
         await bad.begin()
@@ -134,7 +126,6 @@ async def test_a_report_with_too_much_in_it_ends_its_own_stream_alone(world, rep
         await good.report(*[stats("web", *[(EAST, 1, 1, 0, 0)] * 7)], *[stats("web")] * 4)
         await eventually(lambda: server.loads.reports == 3)
         assert server.loads.totals()["web"].localities == {EAST: Load(7, 7)}
-    await server.stop(1)
 
 
 async def test_reports_follow_a_node_into_another_view(world, server, channel):
@@ -151,10 +142,7 @@ async def test_reports_follow_a_node_into_another_view(world, server, channel):
 
 
 async def test_stop_ends_load_reports_at_once(world):
-    world.ready.set()
-    server = XdsServer(world, Encoder("test"), ["127.0.0.1:0"])
-    (bound,) = await server.start()
-    async with channel_to(bound) as channel:
+    async with serving(world) as server, channel_to(server.bound) as channel:
         reporter, silent = Reporter(channel), Reporter(channel)
         await reporter.begin()
         await silent.call.wait_for_connection()

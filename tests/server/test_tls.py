@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import AsyncExitStack
 
 import grpc
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
-from xds_world import Client, World, cluster, eventually
+from xds_world import Client, World, cluster, eventually, serving
 
 from xds.protocol import Encoder
 from xds.server import CertificateError, Certificates, ListenError, Security, TlsFiles, XdsServer, tls
@@ -48,22 +49,17 @@ def pki(tmp_path):
 async def serve(pki, monkeypatch):
     """Serve a world with one cluster over TLS, and read the files often."""
     monkeypatch.setattr(tls, "REREAD_S", 0.02)
-    servers = []
 
     async def start(**changes):
         files = TlsFiles(pki.files.cert, pki.files.key, **changes)
         world = World()
-        server = XdsServer(world, Encoder("test"), ["127.0.0.1:0"], security=Security(files))
-        world.publish = server.publish
-        world.ready.set()
-        (pki.address,) = await server.start()
-        servers.append(server)
+        server = await running.enter_async_context(serving(world, security=Security(files)))
+        pki.address = server.bound
         world.put(cluster("web"))
         return world, server
 
-    yield start
-    for server in servers:
-        await server.stop(1)
+    async with AsyncExitStack() as running:
+        yield start
 
 
 async def is_served(channel):

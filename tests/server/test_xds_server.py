@@ -10,7 +10,7 @@ import pytest
 from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from xds_world import Client, World, channel_to, cluster, eventually
+from xds_world import Client, World, channel_to, cluster, eventually, serving
 
 from xds.errors import XdsError
 from xds.protocol import Encoder
@@ -21,14 +21,6 @@ from xds.server.services import SERVICES
 from xds.wire import CLUSTER, ENDPOINT
 
 Status = health_pb2.HealthCheckResponse.ServingStatus
-
-
-async def started(*addresses, **options):
-    world = World()
-    world.ready.set()
-    server = XdsServer(world, Encoder("test"), addresses, **options)
-    world.publish = server.publish
-    return world, server, await server.start()
 
 
 async def check(channel, service=""):
@@ -45,15 +37,15 @@ async def test_a_port_in_use_is_one_clear_error(server):
 
 
 async def test_several_addresses_and_unix_sockets(tmp_path):
-    world, server, bound = await started("127.0.0.1:0", f"unix:{tmp_path}/xds")
+    world = World()
     world.put(cluster("web"))
-    assert bound[1] == f"unix:{tmp_path}/xds"
-    for address in bound:
-        async with channel_to(address) as channel:
-            client = Client(channel, "ads delta")
-            await client.send(CLUSTER)
-            assert len((await client.receive()).resources) == 1
-    await server.stop(1)
+    async with serving(world, "127.0.0.1:0", f"unix:{tmp_path}/xds") as server:
+        assert server.bound_to[1] == f"unix:{tmp_path}/xds"
+        for address in server.bound_to:
+            async with channel_to(address) as channel:
+                client = Client(channel, "ads delta")
+                await client.send(CLUSTER)
+                assert len((await client.receive()).resources) == 1
 
 
 async def test_health_flips_when_the_source_is_ready(world, server):
@@ -105,8 +97,7 @@ async def test_channelz_shows_our_connections(server, connect, channel):
 
 
 async def test_stop_ends_streams_at_once_and_says_why(world):
-    world, server, (bound,) = await started("127.0.0.1:0")
-    async with channel_to(bound) as channel:
+    async with serving(world) as server, channel_to(server.bound) as channel:
         clients = [Client(channel, "ads delta"), Client(channel, "ads sotw"), Client(channel, "ads delta")]
         for client in clients[:2]:
             await client.send(CLUSTER)
@@ -152,13 +143,12 @@ async def test_a_stream_that_opens_during_the_stop_is_ended_too(world, server, c
     assert await client.status() == ("UNAVAILABLE", "going")
 
 
-async def test_a_request_over_the_limit(connect):
-    world, server, (bound,) = await started("127.0.0.1:0", limits=Limits(request_bytes=100_000))
-    async with channel_to(bound) as channel:
+async def test_a_request_over_the_limit():
+    world = World()
+    async with serving(world, limits=Limits(request_bytes=100_000)) as server, channel_to(server.bound) as channel:
         client = Client(channel, "ads delta")
         await client.send(ENDPOINT, ["x" * 200_000])
         assert (await client.status())[0] == "RESOURCE_EXHAUSTED"
-    await server.stop(1)
     assert not +world.users
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import asynccontextmanager
 
 import grpc
 
 from xds.errors import NodeRejectedError
+from xds.protocol import Encoder
+from xds.server import XdsServer
 from xds.server.services import SERVICES
 from xds.snapshot.resource import Resource
 from xds.snapshot.store import SnapshotStore
@@ -153,6 +156,22 @@ async def eventually(condition, within_s=10):
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - what is waited for is on the other side of a socket
             await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def serving(world, *addresses, grace_s=1, **options):
+    """Serve a world, ready from now on, within the block; it stops whatever goes wrong there, so that no other test sees it.
+
+    `bound` is where the server listens, `bound_to` all such addresses.
+    """
+    server = XdsServer(world, Encoder("test"), addresses or ["127.0.0.1:0"], **options)
+    world.publish = server.publish
+    world.ready.set()
+    try:
+        server.bound, *_ = server.bound_to = await server.start()
+        yield server
+    finally:
+        await server.stop(grace_s)
 
 
 def names_in(response):
