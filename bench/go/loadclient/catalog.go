@@ -26,6 +26,7 @@ var typeURLs = [kinds]string{
 type resource struct {
 	id            int // of its name, from 0 in each type
 	name, version string
+	claim         []byte   // what a delta request says of who holds it, encoded once for all streams
 	body          string   // kept of those that have no version
 	needs         []string // names of the assignments of a cluster, or of the route configurations of a listener
 	addresses     int      // of an assignment: how many endpoints it has
@@ -50,6 +51,9 @@ func (c *catalog) resource(f found) *resource {
 	c.lock.Lock()
 	defer c.lock.Unlock()
 	made := &resource{id: len(c.byName), name: string(f.name), version: string(f.version), needs: c.needs(f), change: none}
+	if c.crowd.delta {
+		made.claim = pair(5, made.name, made.version) // initial_resource_versions
+	}
 	if made.version == "" {
 		made.body = string(f.body)
 	}

@@ -22,6 +22,9 @@ const window = 1 << 30
 // kept is the size above which the buffer of a message is not used again: a first sync needs large ones, and nothing else does.
 const kept = 64 << 10
 
+// outgoing is how much we write at once: all that a server lets us send at first, as Envoy does.
+const outgoing = 64 << 10
+
 // connection is a gRPC call over a connection of its own, spoken by one goroutine: it takes a fraction of what a general client
 // takes, and so leaves the machine to the server.
 type connection struct {
@@ -43,7 +46,7 @@ func dial(address, method string) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &connection{net: dialed, in: bufio.NewReaderSize(dialed, 16<<10), out: bufio.NewWriter(dialed)}
+	c := &connection{net: dialed, in: bufio.NewReaderSize(dialed, 16<<10), out: bufio.NewWriterSize(dialed, outgoing)}
 	c.maxFrame, c.connection, c.stream, c.initial = 16<<10, 65535, 65535, 65535
 	c.frames = http2.NewFramer(c.out, c.in)
 	c.frames.SetReuseFrames()
@@ -77,11 +80,13 @@ func (c *connection) open(authority, method string) error {
 	return first2(err, c.out.Flush())
 }
 
-// send writes a message as soon as the server lets us; the next read sees to the rest.
+// send writes a message, with its prefix, as soon as the server lets us; the next read sees to the rest. The message is ours then.
 func (c *connection) send(message []byte) error {
-	c.unsent = append(c.unsent, 0)
-	c.unsent = binary.BigEndian.AppendUint32(c.unsent, uint32(len(message)))
-	c.unsent = append(c.unsent, message...)
+	if c.unsent == nil {
+		c.unsent = message
+	} else {
+		c.unsent = append(c.unsent, message...)
+	}
 	return c.write()
 }
 

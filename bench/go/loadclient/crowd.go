@@ -20,8 +20,7 @@ import (
 type crowd struct {
 	address  string
 	delta    bool
-	template string // of the node, as JSON
-	clusters int    // EDS clusters that each stream must have before it counts as synced
+	clusters int // EDS clusters that each stream must have before it counts as synced
 	streams  []*stream
 	catalogs [kinds]*catalog
 	expected expectations
@@ -35,12 +34,12 @@ type crowd struct {
 }
 
 func newCrowd(address string, delta bool, template string, clusters, streams int) *crowd {
-	c := &crowd{address: address, delta: delta, template: template, clusters: clusters, failed: make(chan error, streams)}
+	c := &crowd{address: address, delta: delta, clusters: clusters, failed: make(chan error, streams)}
 	for kind := range c.catalogs {
 		c.catalogs[kind] = &catalog{kind: kind, crowd: c, byName: map[string]*resource{}}
 	}
 	for number := range streams {
-		c.streams = append(c.streams, &stream{crowd: c, number: number})
+		c.streams = append(c.streams, &stream{crowd: c, number: number, node: node(template, number)})
 	}
 	return c
 }
@@ -131,10 +130,10 @@ func (c *crowd) method() string {
 	return "/envoy.service.discovery.v3.AggregatedDiscoveryService/" + name
 }
 
-// node returns the bytes of a stream's core.v3.Node.
-func (c *crowd) node(number int) string {
+// node returns the bytes of a stream's core.v3.Node, of which the template is JSON.
+func node(template string, number int) string {
 	var node core.Node
-	text := strings.ReplaceAll(c.template, "{number}", strconv.Itoa(number))
+	text := strings.ReplaceAll(template, "{number}", strconv.Itoa(number))
 	if err := protojson.Unmarshal([]byte(text), &node); err != nil {
 		panic(err)
 	}

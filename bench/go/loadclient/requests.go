@@ -5,48 +5,58 @@ func (s *stream) ask(kind int, added []string) {
 	mine := &s.kinds[kind]
 	isFirst := !mine.asked
 	mine.asked = true
-	var r request
-	if kind == clusters {
-		r.text(1+s.crowd.deltaOr(0, 1), s.crowd.node(s.number)) // node: field 1 of a delta request, 2 of another
-	}
 	if !s.crowd.delta {
-		s.send(s.sotw(&r, kind))
+		s.say(kind, mine)
 		return
 	}
+	claims := 0
+	if isFirst {
+		claims = mine.claimed()
+	}
+	r := newRequest(sizeOf(added) + claims)
+	s.introduce(r, kind)
 	r.text(2, typeURLs[kind])
 	r.names(3, added)
-	if isFirst {
-		for _, held := range mine.held {
-			if held != nil {
-				r.pair(5, held.name, held.version)
-			}
+	for _, held := range mine.held {
+		if isFirst && held != nil {
+			r.bytes = append(r.bytes, held.claim...)
 		}
 	}
 	s.send(r)
 }
 
 func (s *stream) acknowledge(kind int, response response) {
-	var r request
 	if !s.crowd.delta {
-		s.send(s.sotw(&r, kind))
+		s.say(kind, &s.kinds[kind])
 		return
 	}
+	r := newRequest(0)
 	r.text(2, typeURLs[kind])
 	r.text(6, response.nonce)
 	s.send(r)
 }
 
-// sotw completes a request that says, as each does, what is held and wanted.
-func (s *stream) sotw(r *request, kind int) request {
-	mine := &s.kinds[kind]
+// say sends a request of the state of the world, which says each time what is held and wanted.
+func (s *stream) say(kind int, mine *subscription) {
+	r := newRequest(sizeOf(mine.wanted))
+	if mine.nonce == "" {
+		s.introduce(r, kind)
+	}
 	r.text(1, mine.version)
 	r.names(3, mine.wanted)
 	r.text(4, typeURLs[kind])
 	r.text(5, mine.nonce)
-	return *r
+	s.send(r)
 }
 
-func (s *stream) send(r request) {
+// introduce says who we are, in a stream's first request: field 1 of a delta request, 2 of another.
+func (s *stream) introduce(r *request, kind int) {
+	if kind == clusters {
+		r.text(1+s.crowd.deltaOr(0, 1), s.node)
+	}
+}
+
+func (s *stream) send(r *request) {
 	// If it fails, so does the read, and that is where it is told.
-	_ = s.connection.send(r.bytes)
+	_ = s.connection.send(r.framed())
 }

@@ -6,6 +6,7 @@ import "sync/atomic"
 type stream struct {
 	crowd            *crowd
 	number           int
+	node             string // its core.v3.Node, encoded
 	connection       *connection
 	kinds            [kinds]subscription
 	synced           bool
@@ -32,6 +33,16 @@ func (s *subscription) addresses() (total int) {
 		}
 	}
 	return total
+}
+
+// claimed returns the size of what a delta request says of what is held.
+func (s *subscription) claimed() (size int) {
+	for _, held := range s.held {
+		if held != nil {
+			size += len(held.claim)
+		}
+	}
+	return size
 }
 
 // run lives until the connection is closed, by us or by the server.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/binary"
+
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -111,10 +113,21 @@ func decodeSotw(message []byte) (r response) {
 	return r
 }
 
-// request builds a DeltaDiscoveryRequest or a DiscoveryRequest.
+// prefix is how many bytes gRPC puts before a message: a flag and its length.
+const prefix = 5
+
+// request builds a DeltaDiscoveryRequest or a DiscoveryRequest, behind room for its prefix.
 type request struct {
 	bytes []byte
 }
+
+// newRequest makes room for a text of a size, or for more.
+func newRequest(size int) *request {
+	return &request{bytes: make([]byte, prefix, prefix+small+size)}
+}
+
+// small is what is in a request besides names and versions.
+const small = 1 << 10
 
 func (r *request) text(number protowire.Number, value string) {
 	if value != "" {
@@ -123,16 +136,31 @@ func (r *request) text(number protowire.Number, value string) {
 	}
 }
 
-// pair adds an entry of a map of strings.
-func (r *request) pair(number protowire.Number, key, value string) {
-	var entry request
-	entry.text(1, key)
-	entry.text(2, value)
-	r.text(number, string(entry.bytes))
-}
-
 func (r *request) names(number protowire.Number, names []string) {
 	for _, name := range names {
 		r.text(number, name)
 	}
+}
+
+// framed completes the request.
+func (r *request) framed() []byte {
+	binary.BigEndian.PutUint32(r.bytes[1:prefix], uint32(len(r.bytes)-prefix))
+	return r.bytes
+}
+
+// pair encodes an entry of a map of strings.
+func pair(number protowire.Number, key, value string) []byte {
+	var entry, field request
+	entry.text(1, key)
+	entry.text(2, value)
+	field.text(number, string(entry.bytes))
+	return field.bytes
+}
+
+// sizeOf returns how much room names take at most.
+func sizeOf(names []string) (size int) {
+	for _, name := range names {
+		size += len(name) + 6
+	}
+	return size
 }
