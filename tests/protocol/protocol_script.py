@@ -243,7 +243,10 @@ class Player:
             else:
                 plain.append(word)
         make = self.delta_request if self.delta else self.sotw_request
-        nack = self.stream.on_request(make(kind, plain, nonce, error), self.now_s)
+        request = make(kind, plain, nonce, error)
+        nack = self.stream.on_request(request, self.now_s)
+        if self.delta:  # as the server does
+            self.stream.settle(request.type_url, self.store.current(VIEW), self.now_s)
         if nack is None:
             return []
         return [

@@ -38,12 +38,13 @@ class DeltaMachine(RuleBasedStateMachine):
     @initialize(
         applies_good=st.booleans(),
         blames=st.booleans(),
+        settles=st.booleans(),
         limit=st.sampled_from((60, 250, 3_500_000)),
         wanted=changes,
         first=st.dictionaries(kinds, names, max_size=3),
     )
-    def connect_first(self, applies_good, blames, limit, wanted, first):
-        self.applies_good, self.blames, self.limit = applies_good, blames, limit
+    def connect_first(self, applies_good, blames, settles, limit, wanted, first):
+        self.applies_good, self.blames, self.settles, self.limit = applies_good, blames, settles, limit
         self.world, self.encoder, self.now_s = World(), Encoder("isthmus"), 0.0
         self.wants = {kind: Subscribed() for kind in KINDS}
         self.held = {kind: {} for kind in KINDS}
@@ -142,6 +143,8 @@ class DeltaMachine(RuleBasedStateMachine):
         kind = short_name(request.type_url)
         first = request.type_url not in self.stream.subscriptions()
         nack = self.stream.on_request(request, self.now_s)
+        if self.settles:
+            self.stream.settle(request.type_url, self.world.snapshot, self.now_s)
         told = self.told[kind]
         named_before = told.names
         subscribe = request.subscribe

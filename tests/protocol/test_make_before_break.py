@@ -54,9 +54,10 @@ class MakeBeforeBreak(RuleBasedStateMachine):
     delta = True
     spoils = False
 
-    @initialize(contents=clusters, pick=picks, blames=st.booleans())
-    def begin(self, contents, pick, blames):
+    @initialize(contents=clusters, pick=picks, blames=st.booleans(), settles=st.booleans(), bursts=st.booleans())
+    def begin(self, contents, pick, blames, settles, bursts):
         self.now_s, self.encoder = 0.0, Encoder("isthmus")
+        self.settles, self.bursts = settles and self.delta, bursts
         self.store = SnapshotStore()
         self.store.publish(VIEW, {}, at_s=0, trigger="")
         self.envoy = Envoy(delta=self.delta, blames=blames)
@@ -110,8 +111,12 @@ class MakeBeforeBreak(RuleBasedStateMachine):
         return not held or any(one.type_version(type_url(kind)) == held for one in self.store.history(VIEW))
 
     def server_receives(self):
-        self.stream.on_request(self.envoy.up.popleft(), self.now_s)
-        self.server_polls()
+        request = self.envoy.up.popleft()
+        self.stream.on_request(request, self.now_s)
+        if self.settles:
+            self.stream.settle(request.type_url, self.store.current(VIEW), self.now_s)
+        if not self.bursts:
+            self.server_polls()
 
     def server_polls(self):
         synced = {url: kind.synced for url, kind in self.stream._types.items()}

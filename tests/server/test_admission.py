@@ -209,6 +209,21 @@ async def test_a_stalled_crowd_delays_no_update_and_for_long_no_other_first_sync
         assert server.admission.overdue >= 2
 
 
+async def test_who_comes_back_with_all_that_there_is_needs_no_slot_nor_does_the_next_update(serve):
+    world, server = await serve(first_syncs=1, first_sync_s=60)
+    web = cluster("web")
+    world.put(web, *(bulky(f"s{number}", 1) for number in range(8)))
+    async with channel_to(server.bound, **SLOW) as slow, channel_to(server.bound) as quick:
+        await Client(slow, "eds delta", node_id="stalled").send(ENDPOINT, [f"s{number}" for number in range(8)])
+        await eventually(lambda: server.admission.active == 1)
+        back = Client(quick, "ads delta", node_id="back")
+        await back.send(CLUSTER, initial_resource_versions={"web": web.version})
+        await back.silence()
+        world.put(cluster("web", 2))
+        assert names_in(await back.receive()) == ("cds", ["web"])
+        assert (server.admission.admitted, server.admission.waiting) == (1, 0)
+
+
 async def test_a_stream_that_is_synced_waits_for_nobody_whatever_else_it_asks_for(serve, monkeypatch):
     monkeypatch.setattr("xds.server.stream.FIRST_SYNC_S", 0.0)
     world, server = await serve(first_syncs=1, first_sync_s=60)

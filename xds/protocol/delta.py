@@ -61,6 +61,18 @@ class DeltaStream(Stream["_DeltaType"]):
             self._apply(kind, request.subscribe, request.unsubscribe, rejected=rejected)
         return nack
 
+    def settle(self, type_url: str, snapshot: Snapshot, now_s: float) -> None:
+        """Compare what the client said that it holds of a type with what there is: if that is all, nothing is pending then.
+
+        May be called after the first request of a type, and spares the crowd that comes back a `poll` each that finds nothing;
+        otherwise that compares. It does so in any case where some resource has a time to live, which counts from then.
+        """
+        kind, available = self._types[type_url], snapshot.resources(type_url)
+        if kind.claims and not available.perishable:
+            kind.compare(available, now_s)
+            if not kind.interest.pending:
+                self.ledger.held_already(type_url, now_s)
+
     def poll(self, snapshot: Snapshot, now_s: float) -> list[Response]:
         """Return what is to be sent now, in this order; each response counts as sent.
 
@@ -308,7 +320,7 @@ class _DeltaType(Kind):
         super().__init__(type_url)
         self.removable = type_url not in NEVER_REMOVED
         self.claims = NO_CLAIMS
-        """Name -> version that the client said it has in its first request; until the first poll (R17)."""
+        """Name -> version that the client said it has in its first request; until that is compared with what there is (R17)."""
         self.heartbeats = Heartbeats(type_url, self.interest.client)
         self.overdue: dict[str, frozenset[str]] = {}
         """Nonce -> names of responses too many to be remembered whole, the oldest first."""
@@ -338,13 +350,17 @@ class _DeltaType(Kind):
 
     def look(self, available: Table, now_s: float) -> Look:
         """Take out what is to be looked at now."""
-        interest = self.interest
         if self.claims:
-            claims = self.claims if interest.subscription.wildcard else self.claims.among(interest.subscription.names)
-            claims = claims.without(interest.owed) if interest.owed else claims
-            found = claims.compared(available)
-            interest.claimed(claims, found)
-            self.came_with(claims, now_s)
-            self.heartbeats.claimed(found.perishable, now_s)
-            self.claims = NO_CLAIMS
-        return interest.take(available)
+            self.compare(available, now_s)
+        return self.interest.take(available)
+
+    def compare(self, available: Table, now_s: float) -> None:
+        """Take note of what the client claimed: what differs from what there is, or is missing, is to be looked at."""
+        interest = self.interest
+        claims = self.claims if interest.subscription.wildcard else self.claims.among(interest.subscription.names)
+        claims = claims.without(interest.owed) if interest.owed else claims
+        found = claims.compared(available)
+        interest.claimed(claims, found)
+        self.came_with(claims, now_s)
+        self.heartbeats.claimed(found.perishable, now_s)
+        self.claims = NO_CLAIMS

@@ -63,15 +63,15 @@ class Stream:
         self._opened_at_s = board.clock()
         self.peer = context.peer()
         self._log = _log.bind(stream=stream_id, kind=str(kind), peer=self.peer)
-        self._protocol = self._new_protocol()
+        self._protocol = (DeltaStream if kind.delta else SotwStream)(board.encoder, aggregated=not kind.type_url)
         self._decode = board.parsers[kind]
         self._seat: tuple[Node, Hashable] | None = None
         """Who the client is and the view that it gets, once both are known."""
         self._info: StreamInfo | None = None
         self._admitted_types = 0
-        """Types of which a first sync was admitted."""
+        """Types of which a first sync was admitted, or not needed."""
         self._admitted_at_s: float | None = None
-        """When the first one was, in the event loop's time."""
+        """Since when, in the event loop's time."""
         self._claims = 0
         """Resources that the client said it holds, when it first asked for each type."""
         self._is_due = False
@@ -122,14 +122,6 @@ class Stream:
     def info(self) -> StreamInfo | None:
         """Return what is known, once the node and its view are."""
         return self._info
-
-    def _new_protocol(self) -> DeltaStream | SotwStream:
-        return (DeltaStream if self.kind.delta else SotwStream)(self._board.encoder, aggregated=not self.kind.type_url)
-
-    def _forget(self) -> None:
-        """Let go of what was known of the client: exceptions that ended us keep us until the next full garbage collection."""
-        self._protocol.earlier, self._protocol.ledger.on_ack = tuple, None  # which lead back to us
-        self._protocol = self._new_protocol()
 
     def _sit(self, node: Node, view: Hashable) -> None:
         self._seat = (node, view)
@@ -239,8 +231,18 @@ class Stream:
             subscriptions = protocol.subscriptions()
             check_subscriptions(subscriptions, self._board.limits)
             self._board.hub.subscribe(self, subscriptions)
+        if isinstance(request, DeltaRequest) and request.initial_versions:
+            self._settle(request.type_url)
         if protocol.pending:  # most requests are ACKs that leave nothing to say
             self.wake()
+
+    def _settle(self, type_url: str) -> None:
+        """Find out whether there is anything to say to a client that came with something: of a crowd, most have everything."""
+        protocol = self._protocol
+        if self._seat is not None and isinstance(protocol, DeltaStream):
+            protocol.settle(type_url, self._board.source.current(self._seat[1]), self._board.clock())
+            if not protocol.pending:
+                self._admitted()
 
     def _check_new_type(self, request: Request) -> None:
         limits = self._board.limits
@@ -267,8 +269,7 @@ class Stream:
             if self._seat is not None:
                 if self._must_be_admitted():
                     async with self._board.admission.slot(self.stream_id):  # held while what was asked for is written
-                        self._admitted_at_s = self._admitted_at_s or asyncio.get_running_loop().time()
-                        self._admitted_types = len(self._protocol.ledger.types)
+                        self._admitted()
                         await self._write_due(self._seat[1])
                 else:
                     await self._write_due(self._seat[1])
@@ -297,6 +298,11 @@ class Stream:
                 async with asyncio.timeout(max(0.0, deadline_s - self._board.clock())):
                     await self._woken
 
+    def _admitted(self) -> None:
+        """Take note that no slot is needed any more for what was asked for until now."""
+        self._admitted_at_s = self._admitted_at_s or asyncio.get_running_loop().time()
+        self._admitted_types = len(self._protocol.ledger.types)
+
     def _must_be_admitted(self) -> bool:
         """Return whether types were asked for the first time.
 
@@ -313,7 +319,7 @@ class Stream:
             self._board.rounds.leave(self._seat[1], self)
             self._board.source.release(self._seat[1])
             self._seat = self._info = None
-        self._forget()
+        del self._protocol  # exceptions that ended us keep us until the next full garbage collection
         if self._ending and self._ending.code in _CLIENTS_FAULT:
             self._board.counters.refused_streams += 1
         self._log.info("stream closed", reason=str(self._ending or "the client left"))
