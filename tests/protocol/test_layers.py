@@ -76,7 +76,10 @@ class AsDictionaries(RuleBasedStateMachine):
 
     @rule(which=several, names=st.sets(st.sampled_from(NAMES)))
     def among(self, which, names):
-        assert self.found[which].among(names) == self.wanted[which].keys() & names
+        found, wanted = self.found[which], self.wanted[which]
+        assert found.among(names) == wanted.keys() & names
+        assert {*found.lacking(names)} == names - wanted.keys()
+        assert found.picked(names) == {name: wanted.get(name) for name in names}
 
     @invariant()
     def is_the_same(self):

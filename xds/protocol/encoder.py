@@ -80,7 +80,7 @@ class Encoder:
         self._last_nonce = 0
         self._cache: OrderedDict[tuple[object, ...], Response] = OrderedDict()
         self._latest: Response | None = None
-        """The delta response with one resource and nothing else that was asked for last: a change that goes to many streams."""
+        """The delta response with resources alone that was asked for last: a change that goes to many streams."""
         self._firsts: dict[tuple[str, int, frozenset[str] | None, int, str | None], tuple[Table, list[Response]]] = {}
         """(type URL, identity of what there is, what is asked for, limit, version) -> what there is, and responses with it."""
         self._cache_bytes = cache_bytes
@@ -100,7 +100,7 @@ class Encoder:
                 for one only if it has an alias, too.
         """
         latest = self._latest
-        if latest and len(resources) == 1 and resources[0] is latest.resources[0] and not removed and int(latest.nonce) > above:
+        if latest and not removed and latest.resources == tuple(resources) and int(latest.nonce) > above:
             return latest
         key = ("delta", empty, type_url, *[r.name for r in resources], *[r.version for r in resources], len(resources), *removed)
         found = self._shared(key, above)
@@ -118,7 +118,7 @@ class Encoder:
         return self._as_latest(self._finish(key, Response(type_url, version, tuple(resources), tuple(removed)), parts))
 
     def _as_latest(self, response: Response) -> Response:
-        if len(response.resources) == 1 and not response.removed:
+        if response.resources and not response.removed:
             self._latest = response
         return response
 

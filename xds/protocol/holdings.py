@@ -94,7 +94,7 @@ class Holdings:
             held.rest_on(ground.present)
             return
         if len(ground) > MANY:
-            before.put({name: held.get(name) for name in ground if name not in before})
+            before.put(held.picked(before.lacking(ground) if before.size else ground))
             held.put(ground.present)
             for name in ground.keys() - ground.present.keys():
                 held.pop(name, None)
@@ -130,8 +130,8 @@ class Holdings:
         overtaken = answered.intersection(chain.from_iterable(later))
         self.unsure -= answered
         settled: list[str] = []
-        for name in answered:
-            held, accepted = self.held.get(name), content[name]
+        for name, held in self.held.picked(answered).items():
+            accepted = content[name]
             if name not in overtaken and (held is accepted or version_of(held) == version_of(accepted)):
                 settled.append(name)
             else:

@@ -217,11 +217,9 @@ class Interest:
         self.rejections_in_a_row = 0
         self.client.accept(content, later)
         uncertain: set[str] = set()
-        held = self.client.held  # of which there may be many
-        for name, accepted in content.items():
-            if name in held or accepted is None:
-                continue
-            if self.wants(name) and not any(name in names for names in later):
+        for name in self.client.held.lacking(content):  # of which there may be many
+            accepted = content[name]
+            if accepted is not None and self.wants(name) and not any(name in names for names in later):
                 self.client.before.setdefault(name, accepted)
                 uncertain.add(name)
         self._take_as_uncertain(uncertain)

@@ -88,7 +88,9 @@ class Kind:
         return not interest.everything and interest.owed == interest.subscription.names
 
     def mere_changes(self, snapshot: Snapshot, kinds: Mapping[str, Kind]) -> list[Resource]:
-        """Return other versions of what the client has accepted, in order, if that is all that there is to tell; else nothing.
+        """Return other versions of what the client had and has, in order, if that is all that there is to tell; else nothing.
+
+        Where changes come faster than ACKs, one before it may be unanswered yet.
 
         Args:
             snapshot: what there is.
@@ -97,14 +99,23 @@ class Kind:
         interest, client = self.interest, self.interest.client
         if self.spares or self.answer_due or interest.asks or client.withheld or not stand_open(self, kinds):
             return []
-        available, held, before = snapshot.resources(self.type_url), client.held, client.before
+        available, names, before = snapshot.resources(self.type_url), interest.dirty, client.before
+        if len(names) == 1:
+            (name,) = names
+            resource, held = available.get(name), {name: client.held.get(name)}
+            there = [resource] if resource else []
+        else:
+            there, held = available.present(sorted(names)), client.held.picked(names)
         changes: list[Resource] = []
-        for name in interest.dirty:
-            resource, has = available.get(name), held.get(name)
-            if resource is None or has is None or has.version == resource.version or (before.size and name in before):
+        for resource in there:
+            has = held[resource.name]
+            if has is None:
                 return []
-            changes.append(resource)
-        return changes if len(changes) == 1 else sorted(changes, key=_name)
+            if has.version != resource.version:  # else it was sent since it changed
+                if before.size and version_of(before.get(resource.name, has)) in (None, resource.version):
+                    return []
+                changes.append(resource)
+        return changes if len(there) == len(names) else []
 
     def find(self, names: Sequence[str], owed: AbstractSet[str], look: Look, gates: Gates) -> Found:
         """Return what of these names there is to tell the client now; what a gate holds back is looked at again.
@@ -269,7 +280,3 @@ class Kind:
         held = self.interest.client.held
         for response, _ in self.in_flight.values():
             yield from [resource for resource in response.resources if held.get(resource.name) is not resource]
-
-
-def _name(resource: Resource) -> str:
-    return resource.name

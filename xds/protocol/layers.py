@@ -92,7 +92,21 @@ class Layered(MutableMapping[str, V]):
         """Return which of some names there are."""
         if len(names) > self.size:
             return {name for name in self if name in names}
-        return {name for name in names if name in self}
+        own, ground = self._own, self._ground
+        return {name for name in names if (own[name] is not _GONE if name in own else name in ground)}
+
+    def lacking(self, names: Iterable[str]) -> list[str]:
+        """Return which of some names there are not."""
+        own, ground = self._own, self._ground
+        return [name for name in names if (own[name] is _GONE if name in own else name not in ground)]
+
+    def picked(self, names: Collection[str]) -> dict[str, V | None]:
+        """Return name -> value of some names, None where there is none: of many, in a fraction of the time that `get` takes."""
+        own, value_of = self._own, self._ground.get
+        found = {name: value_of(name) for name in names}
+        for name in own.keys() & names:
+            found[name] = None if own[name] is _GONE else own[name]
+        return found
 
     def put(self, content: Mapping[str, V]) -> None:
         """Put in all of this, which may be much."""
@@ -193,13 +207,9 @@ class Layered(MutableMapping[str, V]):
 
     def _differing(self, heir: Ground[V]) -> dict[str, V] | None:
         """Return what would be different from an heir of our ground; None if that is too much."""
-        if len(self._own.keys() ^ heir.changes.keys()) > MOST // 2:
+        own, changes, ground = self._own, heir.changes, self._ground
+        if len(own.keys() ^ changes.keys()) > MOST // 2:
             return None
-        own: dict[str, V] = {}
-        for name in self._own.keys() | heir.changes.keys():
-            mine = self.get(name, _GONE)
-            if mine is not heir.get(name, _GONE):
-                own[name] = mine
-                if len(own) > MOST // 2:
-                    return None
-        return own
+        differing = {name: value for name, value in own.items() if changes.get(name, ground) is not value}
+        differing.update({name: ground.get(name, _GONE) for name in changes.keys() - own.keys()})
+        return differing if len(differing) <= MOST // 2 else None

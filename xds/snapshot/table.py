@@ -8,7 +8,7 @@ in time and in the memory of the history.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, KeysView, Mapping
+from collections.abc import Collection, Iterator, KeysView, Mapping
 from typing import TYPE_CHECKING, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -117,19 +117,20 @@ class Table(Mapping[str, "Resource"]):
 
     def present(self, names: Collection[str]) -> list[Resource]:
         """Return the resources that there are of these names, in their order."""
-        get = self._getter(len(names))
-        return [resource for name in names if (resource := get(name)) is not None]
+        changes, base = self._quick(len(names))
+        found = [changes[name] if name in changes else base.get(name) for name in names]
+        return [resource for resource in found if resource is not None]
 
     def others(self, wanted: Mapping[str, Resource | None]) -> Mapping[str, Resource | None]:
         """Return what of this is not the very object, or the very absence, that there is; it may be equal."""
         if not self._size and all(wanted.values()):  # everything, as nearly always then
             return wanted
-        get = self._getter(len(wanted))
-        return {name: resource for name, resource in wanted.items() if get(name) is not resource}
+        changes, base = self._quick(len(wanted))
+        return {n: wants for n, wants in wanted.items() if (changes[n] if n in changes else base.get(n)) is not wants}
 
-    def _getter(self, names: int) -> Callable[[str], Resource | None]:
-        """Return the quickest way to look up as many names."""
-        return self.plain.get if names * 4 > self._size else self.get
+    def _quick(self, names: int) -> tuple[Mapping[str, Resource | None], Mapping[str, Resource]]:
+        """Return the changes and the base in which to look up as many names in the least time."""
+        return ({}, self.plain) if names * 4 > self._size else (self._changes, self._base)
 
     def __contains__(self, name: object) -> bool:
         return self._changes[name] is not None if name in self._changes else name in self._base
