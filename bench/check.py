@@ -31,6 +31,7 @@ RATIOS: Final = {
     "server CPU for it": "sync_cpu_s",
     "update to the last stream": "update_s",
     "server CPU for an update": "update_cpu_s",
+    "server CPU for a reconnect": "reconnect_cpu_s",
     "resident memory": "resident_mib",
 }
 """What is compared -> the field of `rounds.Measured`."""
