@@ -65,6 +65,14 @@ def test_who_came_with_less_or_else_is_polled_for_that(store):
     assert [sorted(response.content) for response in stream.poll(store.current("v"), 3)] == [["c"], ["b"]]
 
 
+def test_who_came_with_what_it_does_not_ask_for_holds_nothing(store):
+    stream = DeltaStream(Encoder("test"))
+    stream.on_request(DeltaRequest(ENDPOINT, initial_versions={"a": THERE["a"].version}), 1)
+    stream.settle(ENDPOINT, store.current("v"), 2)
+    assert not stream.pending
+    assert stream.ledger.types[ENDPOINT].state is State.NOT_SENT
+
+
 def test_a_time_to_live_counts_from_the_poll(store):
     short = Resource.of(ENDPOINT, "a", b"short", ttl_s=3.0)
     store.publish("v", {ENDPOINT: {"a": short}}, at_s=0, trigger="")

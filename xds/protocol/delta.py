@@ -71,7 +71,7 @@ class DeltaStream(Stream["_DeltaType"]):
         if kind.claims and not available.perishable:
             kind.compare(available, now_s)
             if not kind.interest.pending:
-                self.ledger.held_already(type_url, now_s)
+                self._note_held(kind, now_s)
 
     def poll(self, snapshot: Snapshot, now_s: float) -> list[Response]:
         """Return what is to be sent now, in this order; each response counts as sent.
@@ -125,9 +125,13 @@ class DeltaStream(Stream["_DeltaType"]):
     def _answer_rest(self, looked_at: list[_DeltaType], now_s: float) -> list[Response]:
         """Answer who asked for everything and was told nothing yet, even if that is nothing, or Envoy waits (R12)."""
         for kind in looked_at:
-            if kind.interest.client.held and not kind.answer_due:
-                self.ledger.held_already(kind.type_url, now_s)
+            self._note_held(kind, now_s)
         return [self._response(kind, (), (), now_s) for kind in looked_at if kind.answer_due]
+
+    def _note_held(self, kind: _DeltaType, now_s: float) -> None:
+        """Record it if a client that was told nothing yet has all that there is to tell (R17)."""
+        if kind.interest.client.held and not kind.answer_due:
+            self.ledger.held_already(kind.type_url, now_s)
 
     def _send_heartbeats(self, now_s: float) -> list[Response]:
         due = [(kind, beats) for kind in self._beating.values() if (beats := kind.heartbeats.due(now_s))]
