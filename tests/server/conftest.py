@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from xds_world import Client, World, channel_to, eventually
-
-from xds.protocol import Encoder
-from xds.server import XdsServer
+from xds_world import Client, World, channel_to, eventually, serving
 
 
 @pytest.fixture
@@ -22,14 +19,8 @@ def nacks():
 @pytest.fixture
 async def server(world, nacks, caplog):
     """A server whose world is ready; at the end every stream must have left hub and views, and gRPC saw no exception."""
-    server = XdsServer(
-        world, Encoder("test"), ["127.0.0.1:0"], on_nack=lambda node, view, nack: nacks.append((node.id, view, nack))
-    )
-    world.publish = server.publish
-    world.ready.set()
-    (server.bound,) = await server.start()
-    yield server
-    await server.stop(2)
+    async with serving(world, grace_s=2, on_nack=lambda node, view, nack: nacks.append((node.id, view, nack))) as server:
+        yield server
     await eventually(lambda: server.counters.streams_opened == server.counters.streams_closed)
     assert not +world.users
     assert server._board.hub._seats == {}

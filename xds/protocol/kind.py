@@ -100,7 +100,7 @@ class Kind:
         if self.spares or self.answer_due or interest.asks or client.withheld or not stand_open(self, kinds):
             return []
         available, names, before = snapshot.resources(self.type_url), interest.dirty, client.before
-        if len(names) == 1:
+        if len(names) == 1:  # as nearly always, and quicker by itself
             (name,) = names
             resource, held = available.get(name), {name: client.held.get(name)}
             there = [resource] if resource else []

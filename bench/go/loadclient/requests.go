@@ -3,22 +3,21 @@ package main
 // ask sends a request that is not an ACK: the first of a type, or one for further names.
 func (s *stream) ask(kind int, added []string) {
 	mine := &s.kinds[kind]
-	isFirst := !mine.asked
+	var claims []*resource // in the first request of a type
+	if !mine.asked {
+		claims = mine.held
+	}
 	mine.asked = true
 	if !s.crowd.delta {
 		s.say(kind, mine)
 		return
 	}
-	claims := 0
-	if isFirst {
-		claims = mine.claimed()
-	}
-	r := newRequest(sizeOf(added) + claims)
+	r := newRequest(sizeOf(added) + claimed(claims))
 	s.introduce(r, kind)
 	r.text(2, typeURLs[kind])
 	r.names(3, added)
-	for _, held := range mine.held {
-		if isFirst && held != nil {
+	for _, held := range claims {
+		if held != nil {
 			r.bytes = append(r.bytes, held.claim...)
 		}
 	}

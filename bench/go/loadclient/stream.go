@@ -36,8 +36,8 @@ func (s *subscription) addresses() (total int) {
 }
 
 // claimed returns the size of what a delta request says of what is held.
-func (s *subscription) claimed() (size int) {
-	for _, held := range s.held {
+func claimed(resources []*resource) (size int) {
+	for _, held := range resources {
 		if held != nil {
 			size += len(held.claim)
 		}
