@@ -123,7 +123,8 @@ def test_who_is_interested(benchmark, plane):
     for _ in range(1000):
         stream = synced(plane, encoder)
         hub.join(VIEW, stream)
-        hub.subscribe(stream, stream.subscriptions())
+        for type_url, subscription in stream.subscriptions().items():
+            hub.subscribe(stream, type_url, subscription.asked)
     plane.views.changed(plane.fleet.apply([plane.change()]))
     benchmark(hub.interested, plane.published[-1])
 

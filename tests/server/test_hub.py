@@ -22,7 +22,8 @@ class Listener:
 def joined(hub, view, **wants):
     listener = Listener()
     hub.join(view, listener)
-    hub.subscribe(listener, {url: (names is None, frozenset(names or ())) for url, names in wants.items()})
+    for url, names in wants.items():
+        hub.subscribe(listener, url, None if names is None else frozenset(names))
     return listener
 
 
@@ -78,8 +79,8 @@ def test_leaving_twice_is_fine_and_leaves_nothing():
 
 NAMES = st.frozensets(st.sampled_from("abcde"))
 VIEWS = st.sampled_from(("v", "w"))
-SUBSCRIPTIONS = st.dictionaries(st.sampled_from((CDS, EDS)), st.tuples(st.booleans(), NAMES))
-CHANGES = st.builds(ChangeSet, VIEWS, st.dictionaries(st.sampled_from((CDS, EDS)), NAMES.filter(bool)))
+TYPES = st.sampled_from((CDS, EDS))
+CHANGES = st.builds(ChangeSet, VIEWS, st.dictionaries(TYPES, NAMES.filter(bool)))
 
 
 class HubMachine(RuleBasedStateMachine):
@@ -99,10 +100,10 @@ class HubMachine(RuleBasedStateMachine):
         self.model[listener] = (view, {})
         return listener
 
-    @rule(listener=listeners, wants=SUBSCRIPTIONS)
-    def subscribe(self, listener, wants):
-        self.hub.subscribe(listener, wants)
-        self.model[listener] = (self.model[listener][0], wants)
+    @rule(listener=listeners, type_url=TYPES, names=st.none() | NAMES)
+    def subscribe(self, listener, type_url, names):
+        self.hub.subscribe(listener, type_url, names)
+        self.model[listener][1][type_url] = names
 
     @rule(listener=listeners, view=VIEWS)
     def move(self, listener, view):
@@ -122,16 +123,13 @@ class HubMachine(RuleBasedStateMachine):
     @staticmethod
     def concerns(said, view, wants):
         return view == said.view and any(
-            wants[url][0] or wants[url][1] & names for url, names in said.names.items() if url in wants
+            wants[url] is None or wants[url] & names for url, names in said.names.items() if url in wants
         )
 
     @invariant()
     def holds_only_what_is_wanted(self):
         groups = {
-            (view, url, None if wildcard else names)
-            for view, wants in self.model.values()
-            for url, (wildcard, names) in wants.items()
-            if wildcard or names
+            (view, url, names) for view, wants in self.model.values() for url, names in wants.items() if names is None or names
         }
         held = {(view, url, names) for (view, url), index in self.hub._indexes.items() for names in index.groups}
         assert held == groups

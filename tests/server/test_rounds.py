@@ -44,7 +44,7 @@ def streams(hub, number):
     listeners = [Listener() for _ in range(number)]
     for listener in listeners:
         hub.join(VIEW, listener)
-        hub.subscribe(listener, {"eds": (True, frozenset())})
+        hub.subscribe(listener, "eds", None)
     return listeners
 
 

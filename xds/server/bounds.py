@@ -11,7 +11,7 @@ import grpc
 from xds.protocol import DeltaRequest, SotwRequest, decode_delta, decode_sotw, parse_delta, parse_sotw
 from xds.protocol.alike import Alike, Same
 from xds.protocol.requests import NAMES_ASIDE, WANTED_ASIDE, names_of, wanted_of
-from xds.server.ending import StreamEndError
+from xds.server.ending import StreamEndError, silent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -67,18 +67,13 @@ def _says_not_who(request: Request) -> bool:
     return request.node is None
 
 
-async def first_request(read: Awaitable[T], limit_s: float) -> T:
-    """Return what the first read of a stream gives, if it comes in time: an open stream that says nothing still costs memory.
-
-    Raises:
-        StreamEndError: DEADLINE_EXCEEDED.
-    """
+async def first_request(read: Awaitable[T], limit_s: float, end: Callable[[StreamEndError], None]) -> T:
+    """Return what the first read of a stream gives; end the stream (`silent`) if that does not come in time."""
+    timer = asyncio.get_running_loop().call_later(limit_s, lambda: end(silent(limit_s)))  # `asyncio.timeout` takes much longer
     try:
-        async with asyncio.timeout(limit_s):
-            return await read
-    except TimeoutError as error:
-        text = f"no request within {limit_s:g} s of the stream's beginning; open a stream when there is something to ask for"
-        raise StreamEndError(grpc.StatusCode.DEADLINE_EXCEEDED, text) from error
+        return await read
+    finally:
+        timer.cancel()
 
 
 def check_subscriptions(subscriptions: Mapping[str, tuple[bool, Any]], limits: Limits) -> None:

@@ -13,8 +13,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from xds.protocol import State
-from xds.server.bounds import first_request
-from xds.server.ending import StreamEndError
+from xds.server.ending import silent
 from xds.server.node_matchers import UnsupportedMatcherError, node_match
 from xds.wire import envoy
 from xds.wire.redaction import redacted
@@ -112,8 +111,10 @@ class ClientStatus:
 
     async def _stream(self, _: Any, context: Context) -> None:
         try:
-            request = await first_request(context.read(), self._limits.first_request_s)
-        except StreamEndError as end:
+            async with asyncio.timeout(self._limits.first_request_s):
+                request = await context.read()
+        except TimeoutError:
+            end = silent(self._limits.first_request_s)
             await context.abort(end.code, str(end))
         while request is not grpc.aio.EOF:
             await context.write(await self._fetch(request, context))

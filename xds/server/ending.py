@@ -26,6 +26,12 @@ def refusal(text: str) -> StreamEndError:
     return StreamEndError(grpc.StatusCode.INVALID_ARGUMENT, text)
 
 
+def silent(limit_s: float) -> StreamEndError:
+    """Return the end of a stream whose client has said nothing yet: to wait for it costs memory."""
+    text = f"no request within {limit_s:g} s of the stream's beginning; open a stream when there is something to ask for"
+    return StreamEndError(grpc.StatusCode.DEADLINE_EXCEEDED, text)
+
+
 def shutting_down() -> StreamEndError:
     """Return the end of a stream that another server is to serve."""
     return StreamEndError(grpc.StatusCode.UNAVAILABLE, "the control plane is shutting down; reconnect")

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping
+    from collections.abc import Hashable, Iterator
 
     from xds.snapshot.snapshot import ChangeSet
 
@@ -104,20 +104,15 @@ class Hub(Generic[S]):
         for type_url, names in wants.items():
             self._place(stream, type_url, names)
 
-    def subscribe(self, stream: S, subscriptions: Mapping[str, tuple[bool, frozenset[str]]]) -> None:
-        """Record what a stream that joined wants now; types that are not mentioned are dropped.
-
-        Args:
-            stream: the stream.
-            subscriptions: type URL -> (wildcard, names). A wildcard covers every name, so names beside it count for nothing.
-        """
-        wants = {url: None if wildcard else names for url, (wildcard, names) in subscriptions.items() if wildcard or names}
-        held = self._seats[stream].wants
-        for type_url in tuple(held):
-            if type_url not in wants or (held[type_url] is not wants[type_url] and held[type_url] != wants[type_url]):
-                self._unplace(stream, type_url)
-        for type_url in wants.keys() - held.keys():
-            self._place(stream, type_url, wants[type_url])
+    def subscribe(self, stream: S, type_url: str, names: frozenset[str] | None) -> None:
+        """Record what a stream that joined wants of a type now: some names, perhaps none, or None for all."""
+        wants = self._seats[stream].wants
+        if type_url in wants:
+            if wants[type_url] == names:
+                return
+            self._unplace(stream, type_url)
+        if names is None or names:
+            self._place(stream, type_url, names)
 
     def leave(self, stream: S) -> None:
         """Forget a stream; one that never joined, or left before, is fine."""

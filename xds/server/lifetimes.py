@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from xds.server.address import UNIX
 from xds.server.limits import AGE_SPREAD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 @dataclass(slots=True)
@@ -40,30 +39,30 @@ class Lifetimes:
         self._connections: dict[str, _Connection] = {}
         """Peer -> its connection, while it has streams."""
 
-    @contextmanager
-    def of_stream(self, peer: str, on_aged: Callable[[], None]) -> Iterator[None]:
-        """Call back once, when the connection of the stream that lives in the context is old.
+    def begin(self, peer: str, on_aged: Callable[[], None]) -> asyncio.TimerHandle | None:
+        """Call back once, when the connection of a stream that begins is old; return what `end` is to be given.
 
         Args:
             peer: gRPC's name of the other end; the same for all streams of a connection, unless it is a Unix socket's.
             on_aged: ends the stream.
         """
         if not self._max_age_s:
-            yield
-            return
+            return None
         loop = asyncio.get_running_loop()
         # Every client of a Unix socket has the same name: each stream counts as a connection.
         connection = _Connection(loop.time()) if peer.startswith(UNIX) else self._connection(peer, loop.time())
         connection.streams += 1
         age_s = self._max_age_s * random.uniform(1, 1 + AGE_SPREAD)  # noqa: S311 - not a secret
-        timer = loop.call_at(connection.opened_at_s + age_s, on_aged)
-        try:
-            yield
-        finally:
+        return loop.call_at(connection.opened_at_s + age_s, on_aged)
+
+    def end(self, peer: str, timer: asyncio.TimerHandle | None) -> None:
+        """Take note that a stream has ended."""
+        if timer is not None:
             timer.cancel()
+        if connection := self._connections.get(peer):
             connection.streams -= 1
             if not connection.streams:
-                self._connections.pop(peer, None)
+                del self._connections[peer]
 
     def _connection(self, peer: str, now_s: float) -> _Connection:
         return self._connections.setdefault(peer, _Connection(now_s))

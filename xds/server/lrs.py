@@ -146,7 +146,7 @@ class _Stream:
 
     async def _read_reports(self) -> None:
         service, asked = self._service, None
-        request = await first_request(self._read(), service.limits.first_request_s)
+        request = await first_request(self._read(), service.limits.first_request_s, self.end)
         while request is not None:
             check_report(request.cluster_stats, service.limits)
             node, view = self._seat or await self._take_seat(request)

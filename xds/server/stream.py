@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
-import structlog
 from google.protobuf.message import DecodeError
 
 from xds.errors import NodeRejectedError
@@ -42,8 +41,6 @@ MUCH_BYTES = 4096
 """A request that is larger waits for its turn: to take in what is smaller, as ACKs are, takes less than to wait for it."""
 _CLIENTS_FAULT = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
 
-_log = structlog.get_logger()
-
 
 class Stream:
     """The life of one stream.
@@ -62,7 +59,7 @@ class Stream:
         self._context = context
         self._opened_at_s = board.clock()
         self.peer = context.peer()
-        self._log = _log.bind(stream=stream_id, kind=str(kind), peer=self.peer)
+        self._log = board.log.bind(stream=stream_id, kind=str(kind), peer=self.peer)
         self._protocol = (DeltaStream if kind.delta else SotwStream)(board.encoder, aggregated=not kind.type_url)
         self._decode = board.parsers[kind]
         self._seat: tuple[Node, Hashable] | None = None
@@ -74,6 +71,10 @@ class Stream:
         """Since when, in the event loop's time."""
         self._claims = 0
         """Resources that the client said it holds, when it first asked for each type."""
+        self._tasks: asyncio.TaskGroup | None = None
+        """While the stream lives."""
+        self._writer: asyncio.Task[None] | None = None
+        """From when something has to be written for the first time: those who come back with everything may need none."""
         self._is_due = False
         """Something may have to be written."""
         self._woken: asyncio.Future[None] | None = None
@@ -84,8 +85,9 @@ class Stream:
     async def run(self) -> None:
         """Live until the client leaves or must leave."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._write_responses())
+            async with asyncio.TaskGroup() as self._tasks:
+                if self._is_due:
+                    self.wake()
                 await self._read_requests()
         except* StreamEndError as group:
             ending = next(end for end in group.exceptions if isinstance(end, StreamEndError))
@@ -107,7 +109,10 @@ class Stream:
     def wake(self) -> None:
         """Have the stream write what is due."""
         self._is_due = True
-        if self._woken is not None and not self._woken.done():
+        if self._writer is None:
+            if self._tasks is not None:
+                self._writer = self._tasks.create_task(self._write_responses())
+        elif self._woken is not None and not self._woken.done():
             self._woken.set_result(None)
 
     def on_change(self, change: ChangeSet) -> None:
@@ -164,7 +169,7 @@ class Stream:
         self.wake()
 
     async def _read_requests(self) -> None:
-        data = await first_request(self._context.read(), self._board.limits.first_request_s)
+        data = await first_request(self._context.read(), self._board.limits.first_request_s, self.end)
         while data is not grpc.aio.EOF:
             if len(data) > MUCH_BYTES and self._board.turns.is_over():  # of a crowd that comes back, each says much
                 await self._board.turns.wait(patient=True)
@@ -176,7 +181,8 @@ class Stream:
             del request  # likewise, and the next one may be far away
             data = await self._context.read()
         self._half_closed = True
-        self.wake()
+        if self._writer is not None or self._protocol.pending:
+            self.wake()
 
     def _decoded(self, data: bytes) -> Request:
         try:
@@ -230,7 +236,7 @@ class Stream:
         if protocol.subscription_changes != subscription_changes:
             subscriptions = protocol.subscriptions()
             check_subscriptions(subscriptions, self._board.limits)
-            self._board.hub.subscribe(self, subscriptions)
+            self._board.hub.subscribe(self, request.type_url, subscriptions[request.type_url].asked)
         if isinstance(request, DeltaRequest) and request.initial_versions:
             self._settle(request.type_url)
         if protocol.pending:  # most requests are ACKs that leave nothing to say
@@ -314,6 +320,7 @@ class Stream:
         return self._admitted_at_s is None or asyncio.get_running_loop().time() <= self._admitted_at_s + FIRST_SYNC_S
 
     def _leave(self) -> None:
+        self._tasks = None
         self._board.hub.leave(self)
         if self._seat is not None:
             self._board.rounds.leave(self._seat[1], self)

@@ -90,6 +90,8 @@ class Switchboard:
         self.parsers = {kind: parser(kind, self.limits) for methods in SERVICES.values() for kind in methods.values()}
         """What decodes the requests of a kind of stream."""
         self.rounds: Rounds[Stream] = Rounds(self.hub, Stream.wake, self.turns)
+        self.log = _log.bind()
+        """That those of streams are made of: to begin at the module's takes five times as long."""
         self.on_ack = on_ack
         self._on_nack = on_nack
         self._nack_log = NackLog(clock)
@@ -111,10 +113,11 @@ class Switchboard:
         self.counters.streams_opened[str(kind)] += 1
         if self._ending:
             stream.end(self._ending)
+        timer = self._lifetimes.begin(stream.peer, lambda: self._aged(stream))
         try:
-            with self._lifetimes.of_stream(stream.peer, lambda: self._aged(stream)):
-                await stream.run()
+            await stream.run()
         finally:
+            self._lifetimes.end(stream.peer, timer)
             del self._streams[stream.stream_id]
             self._rejecting.pop(stream, None)
             if not self._streams:
