@@ -74,7 +74,7 @@ class Holdings:
         """Name -> what was sent last, or what the client said it had."""
         self.before: Layered[Resource | Claim | None] = Layered()
         """Name -> what the client accepted last, None for nothing; of names whose newest content it has not accepted."""
-        self.unsure: set[str] = set()
+        self.unsure: frozenset[str] = frozenset()
         """Names of `before` of which the client rejected something later: it may have that, or what it had accepted."""
         self.replaced: list[Replaced] = []
         self.withheld: dict[str, Rejection] = {}
@@ -148,8 +148,7 @@ class Holdings:
     def settle(self) -> None:
         """Record that the client accepted everything that it was sent."""
         self.before.clear()
-        if self.unsure:
-            self.unsure.clear()
+        self.unsure = frozenset()
 
     def restore(self, names: Iterable[str]) -> None:
         """Go back to what the client had accepted of these: the base of the next complete set."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from xds.protocol.blame import CONTESTED, named_in
@@ -36,6 +36,7 @@ class Subscription(NamedTuple):
         return None if self.wildcard else self.names
 
 
+_NOTHING: Final = Subscription(wildcard=False, names=NO_NAMES)
 _SETS: WeakValueDictionary[int, frozenset[str]] = WeakValueDictionary()
 
 
@@ -72,13 +73,13 @@ class Interest:
     __slots__ = ("abandoned", "apart", "client", "dirty", "everything", "owed", "rejections_in_a_row", "subscription", "waiting")
 
     def __init__(self) -> None:
-        self.subscription = Subscription(wildcard=False, names=NO_NAMES)
+        self.subscription = _NOTHING
         self.client = Holdings()
         self.dirty: set[str] = set()
         self.owed: set[str] = set()
         self.waiting: dict[str, float] = {}
         """Name -> the time at which it waits no longer."""
-        self.abandoned: set[str] = set()
+        self.abandoned = NO_NAMES
         """Names that are gone while the client holds them, of a type for which it cannot be told so."""
         self.apart: list[list[str]] = []
         """Names owed in responses of their own, because one of them was rejected and it is not known which."""
@@ -253,7 +254,8 @@ class Interest:
         if not names:
             return
         self.client.forget(names)
-        for pending in (self.dirty, self.owed, self.abandoned):
+        self.abandoned -= names
+        for pending in (self.dirty, self.owed):
             pending.difference_update(names)
         for name in self.waiting.keys() & names:
             del self.waiting[name]

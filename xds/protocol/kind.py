@@ -66,7 +66,7 @@ class Kind:
         """Since when listeners that come and go wait for each other."""
         self.synced = False
         """The client has accepted something of the type, or came with something."""
-        self.spares: list[Spare] = []
+        self.spares: Sequence[Spare] = ()
         """Of what the client was sent and may still ask for, the oldest first."""
 
     def standing(self, now_s: float) -> tuple[State, float]:

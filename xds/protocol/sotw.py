@@ -303,8 +303,7 @@ class _SotwType(Kind):
         self.told_absent.difference_update([resource.name for resource in found.resources])
         if not self.complete:  # that something is gone: a client drops it when it no longer refers to it, unless it can be told
             gone = gates.released(self, found.gone, look) if self.tells_absent and found.gone else []
-            self.interest.abandoned.update(found.gone)
-            self.interest.abandoned.difference_update(gone)
+            self.interest.abandoned = self.interest.abandoned.union(found.gone).difference(gone)
             self._tell_absent(found.absent + gone)
             first, *rest = self.portions(found.resources)
             self._put_back([resource for portion in rest for resource in portion], owed)

@@ -50,7 +50,7 @@ class Stream(Generic[K]):
         self._encoder = encoder
         self._response_bytes = response_bytes
         self._aggregated = aggregated
-        self._spares: dict[str, list[Spare]] = {}
+        self._spares: dict[str, tuple[Spare, ...]] = {}
         """`Kind.spares` of types not asked for yet."""
         self._last_nonce = 0
         self._polled_at_s = float("-inf")
@@ -129,7 +129,7 @@ class Stream(Generic[K]):
             if needed := self._types.get(needed_url):
                 needed.keep_spare(awaited, available)
             else:
-                self._spares.setdefault(needed_url, []).append(Spare(awaited, available, {}))
+                self._spares[needed_url] = (*self._spares.get(needed_url, ()), Spare(awaited, available, {}))
 
     def _blame(self, kind: K, names: Collection[str]) -> None:
         """Note of what is withheld now which clusters the client did not have that it refers to, and that it is no answer."""
@@ -178,7 +178,7 @@ class Stream(Generic[K]):
         """Enter a type that the client asks for the first time."""
         last = next(reversed(self._types), None)
         self._types[kind.type_url] = kind
-        kind.spares = self._spares.pop(kind.type_url, [])
+        kind.spares = self._spares.pop(kind.type_url, ())
         if kind.type_url in WARMED_BY and self._aggregated:
             self._owe_what_warms()
         if last is not None and send_rank(kind.type_url) < send_rank(last):  # clients nearly always ask in that order

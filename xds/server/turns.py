@@ -66,6 +66,8 @@ class Turns:
             self._begin()  # before anybody is woken, who then is the first in the turn after this one
         else:
             self._ends_at_s = None
+        if not (self._waiting or self._patient):  # as nearly always
+            return
         patient = iter(self._patient.values())
         for woken in islice(chain(islice(patient, PATIENT), self._waiting.values(), patient), WOKEN):
             if not woken.done():
