@@ -25,6 +25,7 @@ from contestants import Probed
 from rounds import SETTLE_S, Measured, Round, Work, in_turn, next_changes
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from compared_programs import Process
@@ -163,10 +164,11 @@ class Churn(Round):
 async def churn(work: ChurnWork, rounds: int, only: set[str]) -> dict[str, Churned]:
     churned: dict[str, Churned] = defaultdict(Churned)
 
-    async def run(one: Contestant, log: Path) -> str:
-        await Churn(one, work, churned[one.name], log).run()
-        took_longest = [f"  {text}" for text in churned[one.name].longest[-1:] for text in text]
-        return "\n".join([compared_table.line(churned[one.name], ROWS), *took_longest])
+    async def run(contestants: list[Contestant], directory: Path) -> AsyncIterator[str]:
+        for one in contestants:
+            await Churn(one, work, churned[one.name], directory / f"{one.name}.log").run()
+            took_longest = [f"  {text}" for text in churned[one.name].longest[-1:] for text in text]
+            yield "\n".join([f"{one.name}: {compared_table.line(churned[one.name], ROWS)}", *took_longest])
 
     await in_turn(work.services, rounds, only, run)
     return churned

@@ -21,17 +21,13 @@ from typing import TYPE_CHECKING
 
 import compared_table
 from compared_options import options, prepare
-from compared_programs import cpu_s
 from contestants import in_process
 from rounds import ROWS, Measured, Round, Work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from compared_programs import Process
 
-QUIET_S = 0.3
-"""After a change, in which its ACKs are read and nothing else happens."""
 SIZES = [100, 1000, 5000, 10_000]
 PAIRS = ((100, 10_000), (1000, 5000))
 """Numbers of services whose costs are compared."""
@@ -52,21 +48,10 @@ class FlatWork:
 
 @dataclass
 class Flat(Measured):
-    """What was seen with one number of services; here there is processor time of each change."""
+    """What was seen with one number of services."""
 
     mean_cpu_s: list[float] = field(default_factory=list)
     """One value: in contrast to the median, it has what happens now and then, as garbage collection does."""
-
-
-class Interleaved(Round):
-    """A server with one number of services, which idles while others work."""
-
-    async def update_alone(self, client: Process) -> None:
-        before_s, client_before_s = cpu_s(self._contestant.pid), cpu_s(client.pid)
-        await self.update(client)
-        await asyncio.sleep(QUIET_S)
-        self._measured.update_cpu_s.append(cpu_s(self._contestant.pid) - before_s)
-        self._measured.client_cpu_s.append(cpu_s(client.pid) - client_before_s)
 
 
 async def flat(work: FlatWork) -> dict[str, Flat]:
@@ -77,12 +62,12 @@ async def flat(work: FlatWork) -> dict[str, Flat]:
         for services in work.services:
             (one,) = (one for one in in_process(services, directory) if one.name == work.who)
             part = Work(work.streams, services, work.updates, work.delta)
-            found = Interleaved(one, part, measured[column(services)], directory / f"{services}.log")
+            found = Round(one, part, measured[column(services)], directory / f"{services}.log")
             rounds.append((found, await stack.enter_async_context(found.at_work())))
             print(f"{column(services)}: {compared_table.line(measured[column(services)], ROWS)}", flush=True)
         for _ in range(work.updates):
             for found, client in rounds:
-                await found.update_alone(client)
+                await found.update(client)
     for one in measured.values():
         one.mean_cpu_s.append(statistics.mean(one.update_cpu_s))
     return measured

@@ -25,6 +25,8 @@ from rounds import ROWS, Measured, Round, Work
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from compared_programs import Process
+
 SHOWN = 25
 SAMPLES_A_S = 200
 
@@ -36,12 +38,16 @@ class Profiled(Round):
         await self._contestant.start(self._log)
         try:
             client = await self._client()
-            for name, step in {"first-sync": self._first_sync, "updates": self._updates, "reconnect": self._reconnect}.items():
+            for name, step in {"first-sync": self._first_sync, "updates": self._updates, "reconnect": self.reconnect}.items():
                 async with sampled(name, self._contestant.pid):
                     await step(client)
             await client.stop()
         finally:
             await self._contestant.stop()
+
+    async def _updates(self, client: Process) -> None:
+        for _ in range(self._work.updates):
+            await self.update(client)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Rounds of the comparison: who is compared does the same work, one after the other, and is measured."""
+"""Rounds of the comparison: who is compared does the same work, in turns, and is measured."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from contestants import in_process
 from live_contestants import LIVE, live
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
 
     from compared_table import Rows
     from contestants import Contestant
 
 SETTLE_S = 1.0
 """After a first sync and after changes, until the server has read the last ACKs."""
-PAUSE_S = 0.1
-"""Between changes."""
-LOOK_S = 0.1
+QUIET_S = 0.3
+"""After a change, in which ACKs are read; a server that collects garbage then is waited for."""
+LOOK_S = 0.03
 """How often we look whether a server is idle."""
 IDLE = 0.3
 """The share of a processor that an idle server may take: there is always some housekeeping."""
@@ -122,12 +122,6 @@ class Round:
         self._measured = measured
         self._log = log
 
-    async def run(self) -> None:
-        async with self.at_work() as client:
-            await self._updates(client)
-            await self._reconnect(client)
-            await self._reconnect_unchanged(client)
-
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[Process]:
         """Give the load client, every stream of which has everything."""
@@ -171,21 +165,16 @@ class Round:
         self._measured.resident_mib.append(now_mib)
         self._measured.resident_most_mib.append(most_mib)
 
-    async def _updates(self, client: Process) -> None:
-        before_s, client_before_s = cpu_s(self._contestant.pid), cpu_s(client.pid)
-        for _ in range(self._work.updates):
-            await self.update(client)
-            await asyncio.sleep(PAUSE_S)
-        await asyncio.sleep(SETTLE_S)
-        self._measured.update_cpu_s.append((cpu_s(self._contestant.pid) - before_s) / self._work.updates)
-        self._measured.client_cpu_s.append((cpu_s(client.pid) - client_before_s) / self._work.updates)
-
     async def update(self, client: Process) -> None:
-        """Make a change, and return when every stream has it."""
+        """Make a change, and return once every stream has it and the server is idle again."""
+        before_s, client_before_s = cpu_s(self._contestant.pid), cpu_s(client.pid)
         began_s = await self._change(client)
         held = await client.hear("held")
+        await self._idle_since_s(QUIET_S)
         self._measured.update_s.append(held["last_at_s"] - began_s)
         self._measured.update_median_s.append(held["median_at_s"] - began_s)
+        self._measured.update_cpu_s.append(cpu_s(self._contestant.pid) - before_s)
+        self._measured.client_cpu_s.append(cpu_s(client.pid) - client_before_s)
 
     async def _change(self, client: Process) -> float:
         ((number, address),) = next_changes(1, self._work.services)
@@ -193,7 +182,7 @@ class Round:
         await client.hear("armed")
         return await self._contestant.change(number, address)
 
-    async def _reconnect(self, client: Process) -> None:
+    async def reconnect(self, client: Process) -> None:
         """Connect anew, with a change right behind: who was sent that has been answered."""
         before_s = cpu_s(self._contestant.pid)
         client.tell(do="reconnect")
@@ -204,7 +193,7 @@ class Round:
         self._measured.reconnect_s.append(held["last_at_s"] - reopened["began_at_s"])
         self._measured.reconnect_cpu_s.append(cpu_s(self._contestant.pid) - before_s)
 
-    async def _reconnect_unchanged(self, client: Process) -> None:
+    async def reconnect_unchanged(self, client: Process) -> None:
         """Connect anew, and do nothing: a server that has nothing to send shows by its idleness that it has read everything."""
         client.tell(do="reconnect")
         reopened = await client.hear("reopened")
@@ -212,10 +201,10 @@ class Round:
         client.tell(do="count")
         self._measured.resent.append((await client.hear("counted"))["resources"])
 
-    async def _idle_since_s(self) -> float:
-        """Return when the server has had something to do for the last time, once that is a while ago."""
+    async def _idle_since_s(self, quiet_s: float = SETTLE_S) -> float:
+        """Return when the server has had something to do for the last time, once that is so long ago."""
         since_s, used_s = time.monotonic(), cpu_s(self._contestant.pid)
-        while time.monotonic() < since_s + SETTLE_S:
+        while time.monotonic() < since_s + quiet_s:
             await asyncio.sleep(LOOK_S)
             before_s, used_s = used_s, cpu_s(self._contestant.pid)
             if used_s > before_s + IDLE * LOOK_S:
@@ -223,21 +212,32 @@ class Round:
         return since_s
 
 
-async def in_turn(services: int, rounds: int, only: set[str], run: Callable[[Contestant, Path], Awaitable[str]]) -> None:
-    """Have each contestant run, one after the other in each round; tell what each run returns.
+async def in_turn(
+    services: int,
+    rounds: int,
+    only: set[str],
+    run: Callable[[list[Contestant], Path], AsyncIterator[str]],
+    *,
+    together: bool = False,
+) -> None:
+    """Have contestants run, one after the other in each round; tell what each run tells.
 
     Args:
         services: how many they serve.
         rounds: how many.
         only: names of contestants.
-        run: gets a contestant and where it is to log.
+        run: gets a contestant and the directory where it is to log.
+        together: it gets all of them at once, but for those that read API servers, which have the machine for themselves.
     """
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-bench-")))
         contestants = in_process(services, directory)
         if LIVE & only:
             contestants += await live(services, directory, stack)
+        found = [one for one in contestants if one.name in only]
+        apart = [one for one in found if one.name in LIVE or not together]
+        groups = [[one for one in found if one not in apart], *([one] for one in apart)]
         for number in range(rounds):
-            for one in (one for one in contestants if one.name in only):
-                told = await run(one, directory / f"{one.name}.log")
-                print(f"round {number + 1}: {one.name}: {told}", flush=True)
+            for group in filter(None, groups):
+                async for told in run(group, directory):
+                    print(f"round {number + 1}: {told}", flush=True)
