@@ -2,7 +2,10 @@
 
 import asyncio
 import gc
+import os
+import platform
 import weakref
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +38,28 @@ async def test_what_was_looked_at_once_is_looked_through_seldom(monkeypatch, ful
     assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
     gc.collect()
     assert known_old() is None
+
+
+BLOCK, BLOCKS = 64 << 10, 2000
+"""Small enough to be taken of the heap, and together enough to be seen."""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries cannot be told to give memory back")
+async def test_what_is_free_goes_back_to_the_system(monkeypatch):
+    monkeypatch.setattr(garbage, "YOUNG_S", 0.02)
+    monkeypatch.setattr(garbage, "TRIM_S", 0.02)
+    blocks = [bytes([number % 256]) * BLOCK for number in range(BLOCKS)]
+    held = blocks[-1]  # above the others, which by itself keeps them from going back
+    with_blocks = resident_bytes()
+    del blocks
+    tending = asyncio.create_task(garbage.tend())
+    async with asyncio.timeout(10):
+        while resident_bytes() > with_blocks - BLOCK * BLOCKS // 2:  # noqa: ASYNC110 - nothing says so
+            await asyncio.sleep(0.01)
+    tending.cancel()
+    await asyncio.gather(tending, return_exceptions=True)
+    assert len(held) == BLOCK
+
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -4,11 +4,15 @@ The model, the snapshots, and what is known of each stream live for long, and re
 of it for cycles finds next to nothing and stops the event loop meanwhile; left to itself, the collector does so again and again
 while streams are written, since each leaves some objects behind: with 1,000 streams that took a third of the processor time of a
 change. So what was looked at once is set aside, where collections do not look, and everything is looked through now and then.
+
+What is freed is not given back by itself: a C library keeps it for later. A crowd of 1,000 that comes back, each saying what it
+holds, left behind half as much again as was in use.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import time
 from contextlib import contextmanager
@@ -24,6 +28,9 @@ YOUNG_S: Final = 0.5
 for long, and then there are many."""
 FULL_S: Final = 600.0
 """How often everything is looked through: for what exceptions keep alive of streams that have ended."""
+TRIM_S: Final = 10.0
+"""How often what is free goes back to the system."""
+_LIBC: Final = ctypes.CDLL(None)
 
 
 @contextmanager
@@ -44,9 +51,12 @@ async def tend() -> None:
     gc.callbacks.append(_set_aside)
     gc.freeze()
     try:
-        looked_at_all_s = time.monotonic()
+        looked_at_all_s = given_back_s = time.monotonic()
         while True:
             await asyncio.sleep(min(YOUNG_S, FULL_S))
+            if time.monotonic() >= given_back_s + TRIM_S:
+                await asyncio.to_thread(give_back)
+                given_back_s = time.monotonic()
             if time.monotonic() < looked_at_all_s + FULL_S:
                 gc.collect(0)
             else:
@@ -57,6 +67,12 @@ async def tend() -> None:
         gc.callbacks.remove(_set_aside)
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+def give_back() -> None:
+    """Give memory that is free back to the system, where the C library can (glibc); takes some ms, outside of the interpreter."""
+    if hasattr(_LIBC, "malloc_trim"):
+        _LIBC.malloc_trim(0)
 
 
 def _set_aside(phase: str, _: dict[str, Any]) -> None:
