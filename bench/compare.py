@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import compared_table
 from compared_options import add_rounds, options, prepare, work_of
 from live_contestants import LIVE
-from rounds import ROWS, Measured, Round, Work, in_turn
+from rounds import ROWS, Measured, Round, Work, in_turn, rotated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,8 +43,10 @@ async def compare(work: Work, rounds: int, only: set[str]) -> dict[str, Measured
             found = [Round(one, work, measured[one.name], directory / f"{one.name}.log") for one in contestants]
             running = [(one, await stack.enter_async_context(one.at_work())) for one in found]
             for number in range(work.updates):
-                for one, client in running[:: -1 if number % 2 else 1]:  # nobody always comes after the same
+                for one, client in rotated(running, number):  # nobody always comes after the same
                     await one.update(client)
+            for one in contestants:
+                measured[one.name].average(work.updates)
             for one, client in running if {one.name for one in contestants} & LIVE else running * RECONNECTS:
                 await one.reconnect(client)
                 await one.reconnect_unchanged(client)
@@ -56,11 +58,12 @@ async def compare(work: Work, rounds: int, only: set[str]) -> dict[str, Measured
 
 
 def report(work: Work, rounds: int, who: set[str]) -> compared_table.Report:
+    turns = "each server had a round for itself" if who <= LIVE else "one server after the other was given one"
     return compared_table.Report(
         name=f"{'live-' if who <= LIVE else ''}{work.name}-{work.streams}-streams-{work.services}-services",
         title=f"{work.streams} {work.variant} streams, {work.services} services with 10 endpoints",
         how=(
-            f"Medians over {rounds} rounds and {work.updates * rounds} updates, given to one server after the other. "
+            f"Medians over {rounds} rounds and {work.updates * rounds} updates; {turns}. "
             "In brackets: ours as a multiple of that server's."
         ),
         rows=ROWS,

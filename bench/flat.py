@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-import statistics
 import tempfile
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,16 +45,8 @@ class FlatWork:
     delta: bool
 
 
-@dataclass
-class Flat(Measured):
-    """What was seen with one number of services."""
-
-    mean_cpu_s: list[float] = field(default_factory=list)
-    """One value: in contrast to the median, it has what happens now and then, as garbage collection does."""
-
-
-async def flat(work: FlatWork) -> dict[str, Flat]:
-    measured = {column(services): Flat() for services in work.services}
+async def flat(work: FlatWork) -> dict[str, Measured]:
+    measured = {column(services): Measured() for services in work.services}
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-bench-")))
         rounds = []
@@ -69,7 +60,7 @@ async def flat(work: FlatWork) -> dict[str, Flat]:
             for found, client in rounds:
                 await found.update(client)
     for one in measured.values():
-        one.mean_cpu_s.append(statistics.mean(one.update_cpu_s))
+        one.average(work.updates)
     return measured
 
 
@@ -77,7 +68,7 @@ def column(services: int) -> str:
     return f"{services:,} services"
 
 
-def ratios(measured: Mapping[str, Flat]) -> str:
+def ratios(measured: Mapping[str, Measured]) -> str:
     """Return a list of what many services cost as a multiple of what few do."""
     lines = []
     for few, many in PAIRS:
@@ -87,11 +78,11 @@ def ratios(measured: Mapping[str, Flat]) -> str:
     return "\n".join(lines)
 
 
-def share(measured: Mapping[str, Flat], few: str, many: str, field: str) -> float:
+def share(measured: Mapping[str, Measured], few: str, many: str, field: str) -> float:
     return compared_table.median(measured[many], field) / compared_table.median(measured[few], field)
 
 
-def report(work: FlatWork, measured: Mapping[str, Flat]) -> compared_table.Report:
+def report(work: FlatWork, measured: Mapping[str, Measured]) -> compared_table.Report:
     first = column(work.services[0])
 
     def of_first(who: str, medians: Mapping[str, float]) -> float:
@@ -105,7 +96,7 @@ def report(work: FlatWork, measured: Mapping[str, Flat]) -> compared_table.Repor
             f"Medians of {work.updates} changes for each number of services, in turn, the other servers idle. In brackets: as a "
             f"multiple of {first}."
         ),
-        rows={**ROWS, "server CPU for an update, on average": ("mean_cpu_s", 1000, "ms", 1)},
+        rows=ROWS,
         work=work,
         bracket=of_first,
         remarks=tuple(filter(None, [ratios(measured)])),

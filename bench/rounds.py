@@ -6,15 +6,16 @@ import asyncio
 import itertools
 import json
 import math
+import statistics
 import tempfile
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import compared_world as world
-from compared_programs import Process, cpu_s, memory_mib, programs
+from compared_programs import ANSWER_S, Process, cpu_s, memory_mib, programs
 from contestants import in_process
 from live_contestants import LIVE, live
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 SETTLE_S = 1.0
 """After a first sync and after changes, until the server has read the last ACKs."""
-QUIET_S = 0.3
-"""After a change, in which ACKs are read; a server that collects garbage then is waited for."""
+QUIET_S = 0.5
+"""After a change, in which ACKs are read and what is done now and then has its share; a server that is busy is waited for."""
 LOOK_S = 0.03
 """How often we look whether a server is idle."""
 IDLE = 0.3
@@ -74,6 +75,8 @@ class Measured:
     update_median_s: list[float] = field(default_factory=list)
     """Until half of the streams have it."""
     update_cpu_s: list[float] = field(default_factory=list)
+    mean_cpu_s: list[float] = field(default_factory=list)
+    """The mean of each round: in contrast to the median, it has what happens now and then, as garbage collection does."""
     client_cpu_s: list[float] = field(default_factory=list)
     """Of the load client for an update."""
     reconnect_s: list[float] = field(default_factory=list)
@@ -82,6 +85,10 @@ class Measured:
     """Until the server, which has nothing new to tell, has nothing to do any more."""
     resent: list[float] = field(default_factory=list)
     """Resources that were sent on reconnecting though nothing had changed."""
+
+    def average(self, updates: int) -> None:
+        """Take note that so many updates were a round."""
+        self.mean_cpu_s.append(statistics.mean(self.update_cpu_s[-updates:]))
 
 
 ROWS: Rows = {
@@ -97,12 +104,15 @@ ROWS: Rows = {
     "update to the last stream": ("update_s", 1000, "ms", 1),
     "update to half of the streams": ("update_median_s", 1000, "ms", 1),
     "server CPU for an update": ("update_cpu_s", 1000, "ms", 1),
+    "server CPU for an update, on average": ("mean_cpu_s", 1000, "ms", 1),
     "client CPU for an update": ("client_cpu_s", 1000, "ms", 1),
     "reconnect of all streams": ("reconnect_s", 1, "s", 2),
     "server CPU for it ": ("reconnect_cpu_s", 1, "s", 2),
     "reconnect with nothing new, until idle": ("reconnect_idle_s", 1, "s", 2),
     "resources sent again for it": ("resent", 1, "", 0),
 }
+
+T = TypeVar("T")
 
 _changes = itertools.count()
 """Of the whole run: an API server keeps what was changed for the contestant before."""
@@ -202,13 +212,18 @@ class Round:
         self._measured.resent.append((await client.hear("counted"))["resources"])
 
     async def _idle_since_s(self, quiet_s: float = SETTLE_S) -> float:
-        """Return when the server has had something to do for the last time, once that is so long ago."""
+        """Return when the server has had something to do for the last time, once that is so long ago.
+
+        Raises:
+            TimeoutError: it is busy for ever.
+        """
         since_s, used_s = time.monotonic(), cpu_s(self._contestant.pid)
-        while time.monotonic() < since_s + quiet_s:
-            await asyncio.sleep(LOOK_S)
-            before_s, used_s = used_s, cpu_s(self._contestant.pid)
-            if used_s > before_s + IDLE * LOOK_S:
-                since_s = time.monotonic()
+        async with asyncio.timeout(ANSWER_S):
+            while time.monotonic() < since_s + quiet_s:
+                await asyncio.sleep(LOOK_S)
+                before_s, used_s = used_s, cpu_s(self._contestant.pid)
+                if used_s > before_s + IDLE * LOOK_S:
+                    since_s = time.monotonic()
         return since_s
 
 
@@ -227,7 +242,8 @@ async def in_turn(
         rounds: how many.
         only: names of contestants.
         run: gets a contestant and the directory where it is to log.
-        together: it gets all of them at once, but for those that read API servers, which have the machine for themselves.
+        together: it gets all of them at once, another one first in each round, but for those that read API servers, which have
+            the machine for themselves.
     """
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-bench-")))
@@ -239,5 +255,11 @@ async def in_turn(
         groups = [[one for one in found if one not in apart], *([one] for one in apart)]
         for number in range(rounds):
             for group in filter(None, groups):
-                async for told in run(group, directory):
+                async for told in run(rotated(group, number), directory):
                     print(f"round {number + 1}: {told}", flush=True)
+
+
+def rotated(items: list[T], places: int) -> list[T]:
+    """Return the same with another one first."""
+    first = places % len(items)
+    return items[first:] + items[:first]

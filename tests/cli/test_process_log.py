@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from grpc import StatusCode
 
 from xds.cli.log import _json, _make_visible
 
@@ -10,9 +11,17 @@ def test_what_a_client_says_cannot_steer_the_console_log():
     assert said == {"event": "stream opened", "node": r"a\x1b[2J\nforged", "number": 1}
 
 
-@pytest.mark.parametrize("said", ["plain", "a\x1b[2J\nforged", "Köln \x9b2J", "\udcff", "\U0001f642"])
+@pytest.mark.parametrize("said", ["plain", "a\x1b[2J\nforged", "Köln \x9b2J", "\udcff", "\U0001f642", "a\x7fb"])
 def test_a_line_of_json_is_ascii_and_one_line_and_says_the_same(said):
-    line = _json({"event": "stream opened", "node": said, "views": ("a", None), "error": ValueError("odd")})
-    assert line.isascii()
-    assert line.isprintable()
-    assert json.loads(line) == {"event": "stream opened", "node": said, "views": ["a", None], "error": "ValueError('odd')"}
+    for more in ({}, {"views": ["a", None], "error": "odd"}):
+        line = _json({"event": "stream opened", "stream": 1, "node": said, **more})
+        assert line.isascii()
+        assert line.isprintable()
+        assert json.loads(line) == {"event": "stream opened", "stream": 1, "node": said, **more}
+
+
+@pytest.mark.parametrize("said", ["plain", "Köln"])
+def test_what_json_has_no_form_for_is_told_as_python_does_whatever_else_is_said(said):
+    line = _json({"event": said, "code": StatusCode.OK, "error": ValueError("odd"), "raw": b"\x00"})
+    expected = {"code": "<StatusCode.OK: (0, 'ok')>", "error": "ValueError('odd')", "raw": "b'\\x00'"}
+    assert json.loads(line) == {"event": said, **expected}

@@ -1,8 +1,9 @@
 """What is remembered of a client does not grow with how long it is connected, or with how often it asks."""
 
+import pytest
 from protocol_script import resource, type_url
 
-from xds.protocol import DeltaRequest, DeltaStream, Encoder
+from xds.protocol import DeltaRequest, DeltaStream, Encoder, SotwRequest, SotwStream
 from xds.protocol.deliveries import KEPT
 from xds.protocol.kind import SPARES
 from xds.protocol.layers import Layered
@@ -69,6 +70,23 @@ def test_a_client_that_asks_for_a_cluster_again_and_again_and_answers_nothing():
         stream.on_change(change)
         ask(stream, store.current(VIEW), "cds", subscribe=["c"], now_s=number / 1000, answers=False)
     assert len(stream._types[type_url("eds")].spares) <= SPARES + 1
+
+
+@pytest.mark.parametrize("aggregated", [True, False])
+@pytest.mark.parametrize("variant", [DeltaStream, SotwStream])
+def test_a_client_that_asks_for_clusters_and_never_for_their_endpoints(variant, aggregated):
+    stream, store, cds = variant(Encoder("test"), aggregated=aggregated), SnapshotStore(), type_url("cds")
+    store.publish(VIEW, {}, at_s=0, trigger="")
+    request = DeltaRequest if variant is DeltaStream else SotwRequest
+    stream.on_request(request(cds), 0)
+    for number in range(3 * SPARES):
+        changes = {f"c{number}": resource("cds", f"c{number}", "1"), f"c{number - 1}": None}
+        stream.on_change(store.publish(VIEW, {cds: changes}, at_s=0, trigger=""))
+        for response in stream.poll(store.current(VIEW), float(number)):
+            stream.on_request(request(cds, nonce=response.nonce), float(number))
+    kept = [spare for spares in stream._spares.values() for spare in spares]
+    assert len(kept) <= (SPARES + 1 if aggregated else 0)
+    assert aggregated or not getattr(stream, "_followers_due", None)
 
 
 def test_endpoints_that_were_answered_travel_together_from_then_on():

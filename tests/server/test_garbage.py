@@ -11,6 +11,8 @@ import pytest
 from garbage_zoo import BULKY, ZOO
 from xds_world import Client, bulky, channel_to, cluster, endpoints, eventually, names_in
 
+from xds.protocol.ledger import State
+from xds.server.rounds import _Round
 from xds.wire import CLUSTER, ENDPOINT
 
 SERVER = Path(__file__).parent / "garbage_server.py"
@@ -50,6 +52,19 @@ async def test_a_client_that_half_closes_before_the_first_sync_is_answered(world
     world.put(endpoints("web"))
     world.ready.set()
     assert names_in(await client.receive()) == ("eds", ["web"])
+    assert await client.status() == ("OK", "")
+
+
+async def test_a_client_that_half_closes_is_told_first_what_its_turn_to_hear_of_has_not_come(world, server, connect, monkeypatch):
+    web = cluster("web")
+    world.put(web)
+    client = connect("ads delta")
+    await client.send(CLUSTER, initial_resource_versions={"web": web.version})
+    await eventually(lambda: [stream.types[CLUSTER].state for stream in server.streams()] == [State.SYNCED])
+    monkeypatch.setattr(_Round, "_tell", lambda _: None)
+    world.put(cluster("web", 2))
+    await client.call.done_writing()
+    assert names_in(await client.receive()) == ("cds", ["web"])
     assert await client.status() == ("OK", "")
 
 

@@ -4,7 +4,7 @@ import gc
 import weakref
 
 import pytest
-from xds_world import cluster, endpoints, eventually
+from xds_world import bulky, cluster, endpoints, eventually
 
 from xds.server.stream import Stream
 from xds.wire import CLUSTER, ENDPOINT
@@ -21,6 +21,25 @@ async def test_without_the_garbage_collector(server, world, connect, kind):
     await client.silence()
     (stream,) = server._board._streams.values()
     known = weakref.ref(stream._protocol)
+    del stream
+    gc.collect()
+    gc.disable()
+    try:
+        client.call.cancel()
+        await eventually(lambda: not server._board._streams)
+        await eventually(lambda: known() is None, within_s=3)
+    finally:
+        gc.enable()
+
+
+async def test_what_was_being_written_goes_with_the_stream_too(server, world, connect):
+    names = [f"s{number}" for number in range(8)]
+    world.put(*(bulky(name, 1) for name in names))
+    client = connect("eds delta")
+    await client.send(ENDPOINT, names)
+    await eventually(lambda: server.counters.responses["eds"])
+    (stream,) = server._board._streams.values()
+    known = weakref.ref(stream._writer)
     del stream
     gc.collect()
     gc.disable()

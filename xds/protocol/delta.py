@@ -12,7 +12,8 @@ from xds.protocol.claims import NO_CLAIMS, Claims
 from xds.protocol.encoder import Encoder, Response, split
 from xds.protocol.gates import Gates
 from xds.protocol.heartbeats import Heartbeats
-from xds.protocol.interest import NO_NAMES, WILDCARD, Subscription
+from xds.protocol.holdings import NO_NAMES
+from xds.protocol.interest import WILDCARD, Subscription
 from xds.protocol.kind import Kind
 from xds.protocol.ledger import Nack, State
 from xds.protocol.stream import RESPONSE_BYTES, Stream
@@ -311,7 +312,7 @@ class DeltaStream(Stream["_DeltaType"]):
             return
         if kind := self._types.get(type_url):
             kind.interest.owe(kind.interest.wanted(response.awaited))
-        else:
+        elif self._aggregated:
             self._followers_due[type_url] = self._followers_due.get(type_url, NO_NAMES) | response.awaited
 
 

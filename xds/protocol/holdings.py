@@ -26,6 +26,8 @@ class Claim:
     version: str
 
 
+NO_NAMES: Final[frozenset[str]] = frozenset()
+"""The one and only: each `frozenset()` is another one, and takes 216 bytes."""
 MANY: Final = 8
 """Names of a response, beyond which they are recorded together."""
 UNCERTAIN: Final = Claim("")
@@ -74,7 +76,7 @@ class Holdings:
         """Name -> what was sent last, or what the client said it had."""
         self.before: Layered[Resource | Claim | None] = Layered()
         """Name -> what the client accepted last, None for nothing; of names whose newest content it has not accepted."""
-        self.unsure: frozenset[str] = frozenset()
+        self.unsure = NO_NAMES
         """Names of `before` of which the client rejected something later: it may have that, or what it had accepted."""
         self.replaced: list[Replaced] = []
         self.withheld: dict[str, Rejection] = {}
@@ -128,7 +130,8 @@ class Holdings:
         """
         answered = self.before.among(content.keys())
         overtaken = answered.intersection(chain.from_iterable(later))
-        self.unsure -= answered
+        if self.unsure:
+            self.unsure -= answered
         settled: list[str] = []
         for name, held in self.held.picked(answered).items():
             accepted = content[name]
@@ -148,7 +151,7 @@ class Holdings:
     def settle(self) -> None:
         """Record that the client accepted everything that it was sent."""
         self.before.clear()
-        self.unsure = frozenset()
+        self.unsure = NO_NAMES
 
     def restore(self, names: Iterable[str]) -> None:
         """Go back to what the client had accepted of these: the base of the next complete set."""
@@ -160,7 +163,8 @@ class Holdings:
 
     def forget(self, names: AbstractSet[str]) -> None:
         """Forget what the client no longer wants."""
-        self.unsure -= names
+        if self.unsure:
+            self.unsure -= names
         for known in (self.held, self.before, self.withheld):
             for name in [name for name in names if name in known]:
                 del known[name]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from xds.protocol.blame import CONTESTED, named_in
-from xds.protocol.holdings import UNCERTAIN, Holdings, Rejection, version_of
+from xds.protocol.holdings import NO_NAMES, UNCERTAIN, Holdings, Rejection, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from xds.snapshot.table import Table
 
 WILDCARD = "*"
-NO_NAMES: frozenset[str] = frozenset()
 PATIENCE = 64
 """Rejections of several names in a row, none accepted between them, after which the culprit is no longer searched for."""
 
@@ -254,7 +253,8 @@ class Interest:
         if not names:
             return
         self.client.forget(names)
-        self.abandoned -= names
+        if self.abandoned:
+            self.abandoned -= names
         for pending in (self.dirty, self.owed):
             pending.difference_update(names)
         for name in self.waiting.keys() & names:

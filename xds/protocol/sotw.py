@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from xds.protocol.encoder import Response, awaited_by, encoded_bytes
 from xds.protocol.gates import Gates
-from xds.protocol.holdings import UNCERTAIN, Claim
-from xds.protocol.interest import NO_NAMES, WILDCARD, Subscription, shared
+from xds.protocol.holdings import NO_NAMES, UNCERTAIN, Claim
+from xds.protocol.interest import WILDCARD, Subscription, shared
 from xds.protocol.kind import Kind
 from xds.protocol.ledger import Nack, State
 from xds.protocol.stream import Stream
@@ -303,7 +303,8 @@ class _SotwType(Kind):
         self.told_absent.difference_update([resource.name for resource in found.resources])
         if not self.complete:  # that something is gone: a client drops it when it no longer refers to it, unless it can be told
             gone = gates.released(self, found.gone, look) if self.tells_absent and found.gone else []
-            self.interest.abandoned = self.interest.abandoned.union(found.gone).difference(gone)
+            if found.gone:
+                self.interest.abandoned = self.interest.abandoned.union(found.gone).difference(gone)
             self._tell_absent(found.absent + gone)
             first, *rest = self.portions(found.resources)
             self._put_back([resource for portion in rest for resource in portion], owed)

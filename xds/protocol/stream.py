@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from xds.protocol.kind import Kind, Spare
+from xds.protocol.kind import SPARES, Kind, Spare
 from xds.protocol.ledger import Ledger, ResourceStatus, resource_statuses
 from xds.protocol.traits import AWAITED, AWAITED_BY, FOLLOWERS, WAITS_FOR, WARMED_BY, send_rank
 
@@ -128,8 +128,8 @@ class Stream(Generic[K]):
             available = snapshot.resources(needed_url)
             if needed := self._types.get(needed_url):
                 needed.keep_spare(awaited, available)
-            else:
-                self._spares[needed_url] = (*self._spares.get(needed_url, ()), Spare(awaited, available, {}))
+            elif self._aggregated:  # else it asks for them elsewhere
+                self._spares[needed_url] = (*self._spares.get(needed_url, ())[-SPARES:], Spare(awaited, available, {}))
 
     def _blame(self, kind: K, names: Collection[str]) -> None:
         """Note of what is withheld now which clusters the client did not have that it refers to, and that it is no answer."""

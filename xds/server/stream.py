@@ -181,6 +181,8 @@ class Stream:
             del request  # likewise, and the next one may be far away
             data = await self._context.read()
         self._half_closed = True
+        if self._seat is not None:
+            self._board.rounds.catch_up(self._seat[1], self)  # what it was not told yet was there before it half-closed
         if self._writer is not None or self._protocol.pending:
             self.wake()
 
@@ -320,7 +322,7 @@ class Stream:
         return self._admitted_at_s is None or asyncio.get_running_loop().time() <= self._admitted_at_s + FIRST_SYNC_S
 
     def _leave(self) -> None:
-        self._tasks = None
+        self._tasks = self._writer = None  # the writer may have ended with an exception, which leads to what was to be written
         self._board.hub.leave(self)
         if self._seat is not None:
             self._board.rounds.leave(self._seat[1], self)
