@@ -8,7 +8,6 @@ write waits for the peer, changes only mark names dirty, and the next poll takes
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -271,11 +270,16 @@ class Stream:
         last = False
         while not last:
             if not self._is_due:
-                await self._wait_until_due()
+                woken = self._woken = asyncio.get_running_loop().create_future()
+                deadline_s = self._protocol.deadline_s()
+                if deadline_s is None:  # as nearly always: a timer costs more than the wait
+                    await woken
+                else:
+                    await asyncio.wait((woken,), timeout=max(0.0, deadline_s - self._board.clock()))
             self._is_due = False
             last = self._half_closed  # as of now: what was asked before it is answered by the poll below
             if self._seat is not None:
-                if self._must_be_admitted():
+                if len(self._protocol.ledger.types) != self._admitted_types and self._must_be_admitted():
                     async with self._board.admission.slot(self.stream_id):  # held while what was asked for is written
                         self._admitted()
                         await self._write_due(self._seat[1])
@@ -295,30 +299,17 @@ class Stream:
             counters.responses[name] += 1
             counters.response_bytes[name] += len(response.body)
 
-    async def _wait_until_due(self) -> None:
-        """Return when something may have to be written: something happened, or a wait of the protocol's is over."""
-        deadline_s = self._protocol.deadline_s()
-        self._woken = asyncio.get_running_loop().create_future()
-        if deadline_s is None:  # as nearly always: a timer costs more than the wait
-            await self._woken
-        else:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, deadline_s - self._board.clock())):
-                    await self._woken
-
     def _admitted(self) -> None:
         """Take note that no slot is needed any more for what was asked for until now."""
         self._admitted_at_s = self._admitted_at_s or asyncio.get_running_loop().time()
         self._admitted_types = len(self._protocol.ledger.types)
 
     def _must_be_admitted(self) -> bool:
-        """Return whether types were asked for the first time.
+        """Return whether a first sync of types that are new is to wait for a slot.
 
         A stream that has had its first sync waits for nobody, whatever else it asks for: its updates are not to be late
         because others arrive.
         """
-        if len(self._protocol.ledger.types) == self._admitted_types:
-            return False
         return self._admitted_at_s is None or asyncio.get_running_loop().time() <= self._admitted_at_s + FIRST_SYNC_S
 
     def _leave(self) -> None:
