@@ -75,6 +75,7 @@ async def test_two_names_of_one_cluster_that_is_down_at_first_are_one_member(ser
         await fleet.until(lambda: fleet.state("east") is fleet.state("again") is STALE)
         await east.start()
         await fleet.until(lambda: fleet.state("again") is MemberState.LOST)
+        await fleet.until_synced("east")
         assert {cluster for cluster, _ in fleet.objects} == {"east"}
 
 
