@@ -19,17 +19,7 @@ async def test_without_the_garbage_collector(server, world, connect, kind):
     await client.send(ENDPOINT, ["web"])
     await client.ack(await client.receive(), ["web"])
     await client.silence()
-    (stream,) = server._board._streams.values()
-    known = weakref.ref(stream._protocol)
-    del stream
-    gc.collect()
-    gc.disable()
-    try:
-        client.call.cancel()
-        await eventually(lambda: not server._board._streams)
-        await eventually(lambda: known() is None, within_s=3)
-    finally:
-        gc.enable()
+    await goes_with_its_stream("_protocol", server, client)
 
 
 async def test_what_was_being_written_goes_with_the_stream_too(server, world, connect):
@@ -38,8 +28,13 @@ async def test_what_was_being_written_goes_with_the_stream_too(server, world, co
     client = connect("eds delta")
     await client.send(ENDPOINT, names)
     await eventually(lambda: server.counters.responses["eds"])
+    await goes_with_its_stream("_writer", server, client)
+
+
+async def goes_with_its_stream(part, server, client):
+    """See that a part of the only stream is freed when its client goes, without the garbage collector."""
     (stream,) = server._board._streams.values()
-    known = weakref.ref(stream._writer)
+    known = weakref.ref(getattr(stream, part))
     del stream
     gc.collect()
     gc.disable()

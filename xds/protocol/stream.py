@@ -79,11 +79,7 @@ class Stream(Generic[K]):
     @property
     def pending(self) -> bool:
         """Whether `poll` may have something to do before `deadline_s`."""
-        for kind in self._types.values():  # as in `_due`, but for each ACK, after which nearly always nothing is
-            interest = kind.interest
-            if interest.dirty or interest.owed or interest.waiting or interest.everything or interest.apart or kind.answer_due:
-                return bool(self._due())
-        return False
+        return bool(self._due())
 
     def deadline_s(self) -> float | None:
         """Return when `poll` has something to do even if nothing happens, in the time that it is given; None for never."""

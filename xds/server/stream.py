@@ -279,7 +279,7 @@ class Stream:
             self._is_due = False
             last = self._half_closed  # as of now: what was asked before it is answered by the poll below
             if self._seat is not None:
-                if len(self._protocol.ledger.types) != self._admitted_types and self._must_be_admitted():
+                if self._must_be_admitted():
                     async with self._board.admission.slot(self.stream_id):  # held while what was asked for is written
                         self._admitted()
                         await self._write_due(self._seat[1])
@@ -305,11 +305,13 @@ class Stream:
         self._admitted_types = len(self._protocol.ledger.types)
 
     def _must_be_admitted(self) -> bool:
-        """Return whether a first sync of types that are new is to wait for a slot.
+        """Return whether types were asked for the first time.
 
         A stream that has had its first sync waits for nobody, whatever else it asks for: its updates are not to be late
         because others arrive.
         """
+        if len(self._protocol.ledger.types) == self._admitted_types:
+            return False
         return self._admitted_at_s is None or asyncio.get_running_loop().time() <= self._admitted_at_s + FIRST_SYNC_S
 
     def _leave(self) -> None:
