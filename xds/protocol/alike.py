@@ -2,13 +2,14 @@
 
 The ACKs of a response that a thousand streams were sent are the same bytes, in state of the world with a thousand names in them.
 
-A thousand proxies of one view name the same thousand clusters, and say that they hold the same versions of them. To compare two
-messages takes a tenth of what it takes to make values of one; and whoever gets the same object has found out already what there
-is to find out about it (`xds.protocol.claims`, `xds.protocol.interest.shared`).
+A thousand proxies of one view name the same thousand clusters, and say that they hold the same versions of them, each in an
+order of its own. To compare two takes a fraction of what it takes to make values of one; and whoever gets the same object has
+found out already what there is to find out about it (`xds.protocol.claims`, `xds.protocol.interest.shared`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ SAME_BYTES: Final = 256 << 10
 """Size up to which one is remembered."""
 
 M = TypeVar("M", bound="Message")
+S = TypeVar("S", bound=Sized)
 T = TypeVar("T")
 
 
@@ -56,8 +58,37 @@ class Alike(Generic[M, T]):
             return self._recent[0][1]
         value = self._make(message)
         self._recent.insert(0, (message, value, message.ByteSize()))
-        while len(self._recent) > KEPT or sum(size for _, _, size in self._recent) > KEPT_BYTES:
-            self._recent.pop()
+        _forget(self._recent)
+        return value
+
+
+class Unordered(Generic[S]):
+    """The long maps of one kind that came lately, as lists of their entries, in any order.
+
+    Args:
+        make: makes the value of a map, which has as many items unless a key is in it twice; what it raises is the caller's, and
+            remembered is nothing then.
+    """
+
+    def __init__(self, make: Callable[[Sequence[bytes]], S]) -> None:
+        self._make = make
+        self._recent: list[tuple[frozenset[bytes], S, int]] = []
+        """Entries, their value, and their size in bytes; the latest used first."""
+
+    def value_of(self, entries: Sequence[bytes]) -> S:
+        """Return the value of a map."""
+        if len(entries) < LONG:
+            return self._make(entries)
+        for place, (known, value, _) in enumerate(self._recent):
+            # The first one tells nearly always; who has as many, and none is left over, has all of them once.
+            if entries[0] in known and len(entries) == len(known) and not known.difference(entries):
+                if place:
+                    self._recent.insert(0, self._recent.pop(place))
+                return value
+        value = self._make(entries)
+        if len(value) == len(entries):  # else a key is there twice, of which the last one counts
+            self._recent.insert(0, (frozenset(entries), value, sum(map(len, entries))))
+            _forget(self._recent)
         return value
 
 
@@ -93,3 +124,9 @@ def _is_first(key: object, recent: list[Any]) -> bool:
                 recent.insert(0, recent.pop(place))
             return True
     return False
+
+
+def _forget(recent: list[tuple[Any, Any, int]]) -> None:
+    """Forget those that were not used for longest, until few enough are left."""
+    while len(recent) > KEPT or sum([size for _, _, size in recent]) > KEPT_BYTES:
+        recent.pop()

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from google.protobuf.message import DecodeError
-
 from xds.protocol.claims import NO_CLAIMS, Claims
+from xds.protocol.holdings import NO_NAMES
 from xds.protocol.interest import shared
 from xds.wire import envoy, message_class
 from xds.wire.redaction import redacted_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from xds.protocol.alike import Alike
 
@@ -53,105 +52,97 @@ class SotwRequest:
 
 
 class Wanted(NamedTuple):
-    """What may be much in a `DeltaDiscoveryRequest`; the same objects for all requests that say the same."""
+    """The names in a `DeltaDiscoveryRequest`, which may be many; the same objects for all requests that say the same."""
 
     subscribe: frozenset[str]
     unsubscribe: frozenset[str]
-    initial_versions: Claims
 
 
-WANTED_ASIDE: Final = ("node", "type_url", "response_nonce", "error_detail")
-"""The other fields of a `DeltaDiscoveryRequest`."""
-NAMES_ASIDE: Final = (*WANTED_ASIDE, "version_info")
+WANTED_ASIDE: Final = ("node", "type_url", "initial_resource_versions", "response_nonce", "error_detail")
+"""The fields of a `DeltaDiscoveryRequest` but for the names that it asks for."""
+NAMES_ASIDE: Final = ("node", "type_url", "version_info", "response_nonce", "error_detail")
 """The fields of a `DiscoveryRequest` but for its names."""
-_NOTHING: Final = Wanted(frozenset(), frozenset(), NO_CLAIMS)
+_NOTHING: Final = Wanted(NO_NAMES, NO_NAMES)
+_Delta: Final[Any] = message_class("isthmus.wire.v1.DeltaDiscoveryRequest")
+_Sotw: Final[Any] = message_class("isthmus.wire.v1.DiscoveryRequest")
 
 
-def decode_delta(data: bytes) -> envoy.DeltaDiscoveryRequest:
-    """Return the message in these bytes; of an error text that is cut within a character the rest is kept.
-
-    Raises:
-        google.protobuf.message.DecodeError: the bytes are not such a message.
-    """
-    try:
-        return envoy.DeltaDiscoveryRequest.FromString(data)
-    except DecodeError:
-        return envoy.DeltaDiscoveryRequest.FromString(_with_whole_characters("UncheckedDeltaDiscoveryRequest", data))
-
-
-def decode_sotw(data: bytes) -> envoy.DiscoveryRequest:
-    """Return the message in these bytes; of an error text that is cut within a character the rest is kept.
+def decode_delta(data: bytes) -> Any:
+    """Return the `isthmus.wire.v1.DeltaDiscoveryRequest` in the bytes of one of xDS.
 
     Raises:
         google.protobuf.message.DecodeError: the bytes are not such a message.
     """
-    try:
-        return envoy.DiscoveryRequest.FromString(data)
-    except DecodeError:
-        return envoy.DiscoveryRequest.FromString(_with_whole_characters("UncheckedDiscoveryRequest", data))
+    return _Delta.FromString(data)
+
+
+def decode_sotw(data: bytes) -> Any:
+    """Return the `isthmus.wire.v1.DiscoveryRequest` in the bytes of one of xDS; raises what `decode_delta` does."""
+    return _Sotw.FromString(data)
 
 
 def parse_delta(
-    message: bytes | envoy.DeltaDiscoveryRequest, alike: Alike[envoy.DeltaDiscoveryRequest, Wanted] | None = None
+    message: Any, alike: Alike[Any, Wanted] | None = None, claims_of: Callable[[Sequence[bytes]], Claims] | None = None
 ) -> DeltaRequest:
-    """Return the request in a message or in its bytes.
+    """Return the request in the bytes of one, or in what `decode_delta` made of them.
 
     Args:
-        message: a message is the caller's no more.
-        alike: the requests before, of which some may say the same.
+        message: no more the caller's.
+        alike: the requests before, of which some may ask for the same.
+        claims_of: does what `claims_in` does, and need not do again what it did before.
 
     Raises:
         google.protobuf.message.DecodeError: the bytes are not such a message.
     """
     if isinstance(message, bytes):
         message = decode_delta(message)
-    type_url, nonce, error = message.type_url, message.response_nonce, _error_of(message)
-    node = message.node if message.HasField("node") else None
-    subscribe, unsubscribe, versions = _NOTHING
-    names = (
-        len(message.resource_names_subscribe) + len(message.resource_names_unsubscribe) + len(message.initial_resource_versions)
-    )
-    if names:  # not so in an ACK, as most requests are
-        subscribe, unsubscribe, versions = alike.value_of(message, names) if alike else wanted_of(message)
-    return DeltaRequest(type_url, subscribe, unsubscribe, versions, nonce, error, node)
+    type_url, nonce, error, node = message.type_url, message.response_nonce, _error_of(message), _node_of(message)
+    wanted, claims = _NOTHING, NO_CLAIMS
+    if message.initial_resource_versions:  # not so in an ACK, as most requests are
+        claims = (claims_of or claims_in)(message.initial_resource_versions[:])
+    if names := len(message.resource_names_subscribe) + len(message.resource_names_unsubscribe):
+        wanted = alike.value_of(message, names) if alike else wanted_in(message)
+    return DeltaRequest(type_url, wanted.subscribe, wanted.unsubscribe, claims, nonce, error, node)
 
 
-def parse_sotw(
-    message: bytes | envoy.DiscoveryRequest, alike: Alike[envoy.DiscoveryRequest, frozenset[str]] | None = None
-) -> SotwRequest:
-    """Return the request in a message or in its bytes; arguments and errors as those of `parse_delta`."""
+def parse_sotw(message: Any, alike: Alike[Any, frozenset[str]] | None = None) -> SotwRequest:
+    """Return the request in the bytes of one, or in what `decode_sotw` made of them; the rest is as for `parse_delta`."""
     if isinstance(message, bytes):
         message = decode_sotw(message)
     type_url, version, nonce, error = message.type_url, message.version_info, message.response_nonce, _error_of(message)
-    node = message.node if message.HasField("node") else None
-    names = alike.value_of(message, len(message.resource_names)) if alike else names_of(message)
+    node = _node_of(message)
+    names = alike.value_of(message, len(message.resource_names)) if alike else names_in(message)
     return SotwRequest(type_url, names, version, nonce, error, node)
 
 
-def wanted_of(message: envoy.DeltaDiscoveryRequest) -> Wanted:
-    """Return what may be much in a request."""
-    versions = message.initial_resource_versions
-    return Wanted(
-        shared(frozenset(message.resource_names_subscribe)),
-        frozenset(message.resource_names_unsubscribe),
-        Claims({name: versions[name] for name in versions}) if versions else NO_CLAIMS,
-    )
+def wanted_in(message: Any) -> Wanted:
+    """Return the names in a delta request."""
+    return Wanted(shared(frozenset(message.resource_names_subscribe)), frozenset(message.resource_names_unsubscribe))
 
 
-def names_of(message: envoy.DiscoveryRequest) -> frozenset[str]:
-    """Return the names in a request, which may be many."""
+def names_in(message: Any) -> frozenset[str]:
+    """Return the names in a state-of-the-world request."""
     return shared(frozenset(message.resource_names))
 
 
-def _with_whole_characters(message_name: str, data: bytes) -> bytes:
-    """Return a request with what is no UTF-8 in its error text replaced (U+FFFD): Envoy ends a text after 4,096 bytes."""
-    message: Any = message_class(f"isthmus.wire.v1.{message_name}").FromString(data)
-    message.error_detail.message = message.error_detail.message.decode(errors="replace").encode()
-    repaired: bytes = message.SerializeToString()
-    return repaired
+def claims_in(entries: Sequence[bytes]) -> Claims:
+    """Return what entries of `initial_resource_versions` say.
+
+    Raises:
+        google.protobuf.message.DecodeError: one of them is no such entry.
+    """
+    versions = envoy.DeltaDiscoveryRequest.FromString(
+        _Delta(initial_resource_versions=entries).SerializeToString()
+    ).initial_resource_versions
+    return Claims({name: versions[name] for name in versions})
 
 
-def _error_of(message: envoy.DeltaDiscoveryRequest | envoy.DiscoveryRequest) -> str | None:
+def _node_of(message: Any) -> envoy.Node | None:
+    return envoy.Node.FromString(b"".join(message.node)) if message.node else None
+
+
+def _error_of(message: Any) -> str | None:
+    """Return the text of an error, what is no UTF-8 in it replaced (U+FFFD): Envoy ends a text after 4,096 bytes."""
     if not message.HasField("error_detail"):
         return None
-    return redacted_text(message.error_detail.message[:ERROR_CHARS])
+    return redacted_text(message.error_detail.message.decode(errors="replace")[:ERROR_CHARS])

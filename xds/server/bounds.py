@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
 from xds.protocol import DeltaRequest, SotwRequest, decode_delta, decode_sotw, parse_delta, parse_sotw
-from xds.protocol.alike import Alike, Same
-from xds.protocol.requests import NAMES_ASIDE, WANTED_ASIDE, names_of, wanted_of
+from xds.protocol.alike import Alike, Same, Unordered
+from xds.protocol.requests import NAMES_ASIDE, WANTED_ASIDE, claims_in, names_in, wanted_in
 from xds.server.ending import StreamEndError, silent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from xds.protocol.claims import Claims
     from xds.protocol.requests import Wanted
     from xds.server.limits import Limits
     from xds.server.services import StreamKind
@@ -34,31 +34,36 @@ def parser(kind: StreamKind, limits: Limits) -> Callable[[bytes], Request]:
         google.protobuf.message.DecodeError: the bytes are not such a message.
     """
 
-    def wanted(message: envoy.DeltaDiscoveryRequest) -> Wanted:
-        found = wanted_of(message)
-        _check_lengths("a resource name", chain(found.subscribe, found.initial_versions), limits.name_chars)
-        _check_lengths("the version of a resource", found.initial_versions.values(), limits.version_chars)
+    def wanted(message: Any) -> Wanted:
+        found = wanted_in(message)
+        _check_lengths("a resource name", found.subscribe, limits.name_chars)
         return found
 
-    def names(message: envoy.DiscoveryRequest) -> frozenset[str]:
-        found = names_of(message)
+    def claims(entries: Sequence[bytes]) -> Claims:
+        found = claims_in(entries)
+        _check_lengths("a resource name", found, limits.name_chars)
+        _check_lengths("the version of a resource", found.values(), limits.version_chars)
+        return found
+
+    def names(message: Any) -> frozenset[str]:
+        found = names_in(message)
         _check_lengths("a resource name", found, limits.name_chars)
         return found
 
-    alike_wanted, alike_names = Alike(wanted, WANTED_ASIDE), Alike(names, NAMES_ASIDE)
+    alike_wanted, alike_claims, alike_names = Alike(wanted, WANTED_ASIDE), Unordered(claims), Alike(names, NAMES_ASIDE)
 
     def delta(data: bytes) -> Request:
         message = decode_delta(data)
         _check_head(message, limits)
         for field in (message.resource_names_subscribe, message.resource_names_unsubscribe, message.initial_resource_versions):
             _check_names(len(field), limits)
-        return parse_delta(message, alike_wanted)
+        return _checked(parse_delta(message, alike_wanted, alike_claims.value_of), limits)
 
     def sotw(data: bytes) -> Request:
         message = decode_sotw(data)
         _check_head(message, limits)
         _check_names(len(message.resource_names), limits)
-        return parse_sotw(message, alike_names)
+        return _checked(parse_sotw(message, alike_names), limits)
 
     return Same(delta if kind.delta else sotw, _says_not_who).value_of
 
@@ -114,10 +119,7 @@ def check_node(node: envoy.Node, limits: Limits) -> None:
     Raises:
         StreamEndError: RESOURCE_EXHAUSTED.
     """
-    size_bytes = node.ByteSize()
-    if size_bytes > limits.node_bytes:
-        remedy = "leave out of its metadata what is not for the control plane"
-        raise _exhausted(f"`node` has {size_bytes} bytes, more than {limits.node_bytes}: {remedy}")
+    _check_node_size(node.ByteSize(), limits)
     _check_lengths("`node.id`", (node.id,), limits.name_chars)
 
 
@@ -141,11 +143,23 @@ def _check_names(names: int, limits: Limits) -> None:
         raise _exhausted(f"this stream names {names} resources; {limits.names} is the limit: {remedy}")
 
 
-def _check_head(message: envoy.DeltaDiscoveryRequest | envoy.DiscoveryRequest, limits: Limits) -> None:
-    if message.HasField("node"):
-        check_node(message.node, limits)
+def _check_head(message: Any, limits: Limits) -> None:
+    if message.node:
+        _check_node_size(sum(map(len, message.node)), limits)
     if len(message.type_url) > limits.type_url_chars:
         raise _exhausted(f"`type_url` has {len(message.type_url)} characters, more than {limits.type_url_chars}")
+
+
+def _checked(request: Request, limits: Limits) -> Request:
+    if request.node is not None:
+        _check_lengths("`node.id`", (request.node.id,), limits.name_chars)
+    return request
+
+
+def _check_node_size(size_bytes: int, limits: Limits) -> None:
+    if size_bytes > limits.node_bytes:
+        remedy = "leave out of its metadata what is not for the control plane"
+        raise _exhausted(f"`node` has {size_bytes} bytes, more than {limits.node_bytes}: {remedy}")
 
 
 def _check_lengths(what: str, texts: Iterable[str], limit: int) -> None:

@@ -1,5 +1,7 @@
 package main
 
+import "math/rand/v2"
+
 // ask sends a request that is not an ACK: the first of a type, or one for further names.
 func (s *stream) ask(kind int, added []string) {
 	mine := &s.kinds[kind]
@@ -16,8 +18,8 @@ func (s *stream) ask(kind int, added []string) {
 	s.introduce(r, kind)
 	r.text(2, typeURLs[kind])
 	r.names(3, added)
-	for _, held := range claims {
-		if held != nil {
+	for _, place := range rand.Perm(len(claims)) { // a map, whose order is another one with each proxy
+		if held := claims[place]; held != nil {
 			r.bytes = append(r.bytes, held.claim...)
 		}
 	}
