@@ -8,6 +8,7 @@ import pytest
 from xds_world import Client, World, channel_to, cluster, endpoints, names_in, serving
 
 from xds.server import Limits
+from xds.server.lifetimes import Silence
 from xds.wire import CLUSTER, ENDPOINT
 
 LIMITS = Limits(names=100, name_chars=50, version_chars=40, node_bytes=1000, types=5, type_url_chars=80)
@@ -39,7 +40,9 @@ async def refused(client, code="RESOURCE_EXHAUSTED"):
 
 @pytest.mark.parametrize("kind", ["ads delta", "eds sotw"])
 async def test_a_stream_that_says_nothing(bounded, kind, monkeypatch):
-    monkeypatch.setattr(bounded.server._board, "limits", IMPATIENT)  # now that the neighbour has said something
+    monkeypatch.setattr(
+        bounded.server._board, "silence", Silence(IMPATIENT.first_request_s)
+    )  # now that the neighbour has said something
     client = Client(bounded, kind)
     asyncio.ensure_future(client.call.read()).add_done_callback(lambda done: done.exception())
     assert await refused(client, "DEADLINE_EXCEEDED") == (

@@ -131,7 +131,7 @@ class DeltaStream(Stream["_DeltaType"]):
 
     def _note_held(self, kind: _DeltaType, now_s: float) -> None:
         """Record it if a client that was told nothing yet has all that there is to tell (R17)."""
-        if kind.interest.client.held and not kind.answer_due:
+        if kind.interest.client.held.size and not kind.answer_due:
             self.ledger.held_already(kind.type_url, now_s)
 
     def _send_heartbeats(self, now_s: float) -> list[Response]:

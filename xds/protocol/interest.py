@@ -103,7 +103,8 @@ class Interest:
     def subscribe(self, subscription: Subscription) -> None:
         """Replace the subscription, and forget what is no longer wanted, so that a later subscribe is answered (R7)."""
         before = self.subscription
-        self.subscription = Subscription(subscription.wildcard, shared(subscription.names))
+        names = shared(subscription.names)
+        self.subscription = subscription if names is subscription.names else Subscription(subscription.wildcard, names)
         if subscription.wildcard:
             return
         if before.wildcard:
@@ -158,7 +159,7 @@ class Interest:
         Only what is outdated is to be looked at, and what the client wants and does not have.
         """
         client = self.client
-        if client.held:
+        if client.held.size:
             client.held.put(found.held)
         else:
             client.held.rest_on(found.held)

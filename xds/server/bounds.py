@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from xds.protocol import DeltaRequest, SotwRequest, decode_delta, decode_sotw, parse_delta, parse_sotw
 from xds.protocol.alike import Alike, Same, Unordered
 from xds.protocol.requests import NAMES_ASIDE, WANTED_ASIDE, claims_in, names_in, wanted_in
-from xds.server.ending import StreamEndError, silent
+from xds.server.ending import StreamEndError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from xds.protocol.claims import Claims
     from xds.protocol.requests import Wanted
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from xds.wire import envoy
 
     Request = DeltaRequest | SotwRequest
-
-T = TypeVar("T")
 
 
 def parser(kind: StreamKind, limits: Limits) -> Callable[[bytes], Request]:
@@ -70,15 +67,6 @@ def parser(kind: StreamKind, limits: Limits) -> Callable[[bytes], Request]:
 
 def _says_not_who(request: Request) -> bool:
     return request.node is None
-
-
-async def first_request(read: Awaitable[T], limit_s: float, end: Callable[[StreamEndError], None]) -> T:
-    """Return what the first read of a stream gives; end the stream (`silent`) if that does not come in time."""
-    timer = asyncio.get_running_loop().call_later(limit_s, lambda: end(silent(limit_s)))  # `asyncio.timeout` takes much longer
-    try:
-        return await read
-    finally:
-        timer.cancel()
 
 
 def check_subscriptions(subscriptions: Mapping[str, tuple[bool, Any]], limits: Limits) -> None:

@@ -1,4 +1,4 @@
-"""Lifetimes: when the streams of a connection end because the connection is old.
+"""Lifetimes: when a stream ends because its client says nothing, or because its connection is old.
 
 Clients stay where they are once connected; a maximum age is what brings them to a replica that was added, or back to one that
 was away. gRPC announces the end of a connection (GOAWAY), which leaves its streams alone; afterwards each stream is ended
@@ -10,13 +10,51 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from xds.server.address import UNIX
+from xds.server.ending import StreamEndError, silent
 from xds.server.limits import AGE_SPREAD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+
+
+T = TypeVar("T")
+
+
+class Silence:
+    """Streams whose clients have said nothing yet. All have as long to say something, so one timer does for a crowd.
+
+    Args:
+        limit_s: how long that is.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._until_s: dict[Callable[[StreamEndError], None], float] = {}
+        """What ends a stream -> until when it has time, in the event loop's time; the oldest first."""
+        self._timer: asyncio.TimerHandle | None = None
+        """When the first of them may be over; only while there are some, or were when it was set."""
+
+    async def first(self, read: Awaitable[T], end: Callable[[StreamEndError], None]) -> T:
+        """Return what the first read of a stream gives; end the stream (`silent`) if that does not come in time."""
+        self._until_s[end] = until_s = asyncio.get_running_loop().time() + self._limit_s
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(until_s, self._look)
+        try:
+            return await read
+        finally:
+            self._until_s.pop(end, None)
+
+    def _look(self) -> None:
+        self._timer, loop = None, asyncio.get_running_loop()
+        for end, until_s in [*self._until_s.items()]:
+            if until_s > loop.time():
+                self._timer = loop.call_at(until_s, self._look)
+                break
+            del self._until_s[end]
+            end(silent(self._limit_s))
 
 
 @dataclass(slots=True)

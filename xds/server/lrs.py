@@ -15,8 +15,9 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from xds.errors import NodeRejectedError
-from xds.server.bounds import check_node, check_report, first_request
+from xds.server.bounds import check_node, check_report
 from xds.server.ending import StreamEndError, clipped, refusal
+from xds.server.lifetimes import Silence
 from xds.server.loads import Loads
 from xds.server.node import node_of
 from xds.server.source import prepared_view
@@ -56,6 +57,7 @@ class LoadReporting:
         self.clock = clock
         self.limits = limits
         self.interval_s = interval_s
+        self.silence = Silence(limits.first_request_s)
         self.loads = Loads()
         self._ids = itertools.count(1)
         self._streams: dict[int, _Stream] = {}
@@ -146,7 +148,7 @@ class _Stream:
 
     async def _read_reports(self) -> None:
         service, asked = self._service, None
-        request = await first_request(self._read(), service.limits.first_request_s, self.end)
+        request = await service.silence.first(self._read(), self.end)
         while request is not None:
             check_report(request.cluster_stats, service.limits)
             node, view = self._seat or await self._take_seat(request)

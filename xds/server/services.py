@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from xds.wire import (
     CLUSTER,
@@ -18,27 +19,32 @@ from xds.wire import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StreamKind:
-    """What was agreed by the method that a stream was opened with."""
+    """What was agreed by the method that a stream was opened with. There are few, and each is told of again and again."""
 
     type_url: str
     """The only type that it carries; "" for all of them (ADS)."""
     delta: bool
     """Incremental xDS, else state of the world."""
 
-    @property
+    @cached_property
     def service(self) -> str:
         """`ads`, or the short name of the only type, e.g. `eds`."""
         return short_name(self.type_url) if self.type_url else "ads"
 
-    @property
+    @cached_property
     def variant(self) -> str:
         """`delta` or `sotw`."""
         return "delta" if self.delta else "sotw"
 
-    def __str__(self) -> str:
+    @cached_property
+    def name(self) -> str:
+        """Both, e.g. `eds delta`."""
         return f"{self.service} {self.variant}"
+
+    def __str__(self) -> str:
+        return self.name
 
 
 SERVICES: dict[str, dict[str, StreamKind]] = {

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from xds.errors import NodeRejectedError
 from xds.protocol import DeltaRequest, DeltaStream, SotwRequest, SotwStream, StreamInfo
-from xds.server.bounds import check_claims, check_subscriptions, check_types, first_request
+from xds.server.bounds import check_claims, check_subscriptions, check_types
 from xds.server.counters import label
 from xds.server.ending import StreamEndError, clipped, refusal
 from xds.server.node import node_of
@@ -58,12 +58,13 @@ class Stream:
         self._context = context
         self._opened_at_s = board.clock()
         self.peer = context.peer()
-        self._log = board.log.bind(stream=stream_id, kind=str(kind), peer=self.peer)
+        self._log = board.log.bind(stream=stream_id, kind=kind.name, peer=self.peer)
         self._protocol = (DeltaStream if kind.delta else SotwStream)(board.encoder, aggregated=not kind.type_url)
         self._decode = board.parsers[kind]
         self._seat: tuple[Node, Hashable] | None = None
         """Who the client is and the view that it gets, once both are known."""
         self._info: StreamInfo | None = None
+        """Once somebody has asked for it."""
         self._admitted_types = 0
         """Types of which a first sync was admitted, or not needed."""
         self._admitted_at_s: float | None = None
@@ -125,21 +126,23 @@ class Stream:
 
     def info(self) -> StreamInfo | None:
         """Return what is known, once the node and its view are."""
+        if self._info is None and self._seat is not None:
+            node, view = self._seat
+            self._info = StreamInfo(
+                node_id=node.id,
+                view=view,
+                peer=self.peer,
+                kind=self.kind.variant,
+                service=self.kind.service,
+                connected_at_s=self._opened_at_s,
+                types=self._protocol.ledger.types,
+                resources=self._protocol.resources,
+                withheld=self._protocol.withheld,
+            )
         return self._info
 
     def _sit(self, node: Node, view: Hashable) -> None:
-        self._seat = (node, view)
-        self._info = StreamInfo(
-            node_id=node.id,
-            view=view,
-            peer=self.peer,
-            kind=self.kind.variant,
-            service=self.kind.service,
-            connected_at_s=self._opened_at_s,
-            types=self._protocol.ledger.types,
-            resources=self._protocol.resources,
-            withheld=self._protocol.withheld,
-        )
+        self._seat, self._info = (node, view), None
 
     async def reassign(self) -> None:
         """Ask for the node's view again and move there if it is another one.
@@ -168,7 +171,7 @@ class Stream:
         self.wake()
 
     async def _read_requests(self) -> None:
-        data = await first_request(self._context.read(), self._board.limits.first_request_s, self.end)
+        data = await self._board.silence.first(self._context.read(), self.end)
         while data is not grpc.aio.EOF:
             if len(data) > MUCH_BYTES and self._board.turns.is_over():  # of a crowd that comes back, each says much
                 await self._board.turns.wait(patient=True)
@@ -176,7 +179,7 @@ class Stream:
             del data  # it may be large, and to take a seat take long
             if self._seat is None:
                 await self._take_seat(request)
-            self._apply(request)
+            self._apply(self._typed(request))
             del request  # likewise, and the next one may be far away
             data = await self._context.read()
         self._half_closed = True
@@ -214,14 +217,18 @@ class Stream:
         self._log = self._log.bind(node=clipped(node.id))
         self._log.info("stream opened", view=str(view))
 
-    def _apply(self, request: Request) -> None:
+    def _typed(self, request: Request) -> Request:
+        """Return a request with the type that it is of, if it may be of that."""
         only = self.kind.type_url
         if not request.type_url:
             if not only:
                 raise refusal("a request on an aggregated (ADS) stream must carry `type_url`")
-            request = replace(request, type_url=only)
-        elif only and request.type_url != only:
+            return replace(request, type_url=only)
+        if only and request.type_url != only:
             raise refusal(f"this stream carries {only} alone, not {request.type_url}; open an ADS stream for several types")
+        return request
+
+    def _apply(self, request: Request) -> None:
         protocol, name = self._protocol, label(request.type_url)
         if request.type_url not in protocol.ledger.types:
             self._check_new_type(request)
@@ -236,20 +243,22 @@ class Stream:
             self._nacked(nack)
         if protocol.subscription_changes != subscription_changes:
             subscriptions = protocol.subscriptions()
-            check_subscriptions(subscriptions, self._board.limits)
-            self._board.hub.subscribe(self, request.type_url, subscriptions[request.type_url].asked)
-        if isinstance(request, DeltaRequest) and request.initial_versions:
+            subscription = subscriptions[request.type_url]
+            if subscription.names:
+                check_subscriptions(subscriptions, self._board.limits)
+            self._board.hub.subscribe(self, request.type_url, subscription.asked)
+        came_with_some = isinstance(request, DeltaRequest) and request.initial_versions
+        if came_with_some:
             self._settle(request.type_url)
         if protocol.pending:  # most requests are ACKs that leave nothing to say
             self.wake()
+        elif came_with_some:
+            self._admitted()
 
     def _settle(self, type_url: str) -> None:
         """Find out whether there is anything to say to a client that came with something: of a crowd, most have everything."""
-        protocol = self._protocol
-        if self._seat is not None and isinstance(protocol, DeltaStream):
-            protocol.settle(type_url, self._board.source.current(self._seat[1]), self._board.clock())
-            if not protocol.pending:
-                self._admitted()
+        if self._seat is not None and isinstance(self._protocol, DeltaStream):
+            self._protocol.settle(type_url, self._board.source.current(self._seat[1]), self._board.clock())
 
     def _check_new_type(self, request: Request) -> None:
         limits = self._board.limits

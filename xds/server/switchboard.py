@@ -16,7 +16,7 @@ from xds.server.bounds import parser
 from xds.server.counters import Counters, label
 from xds.server.ending import StreamEndError, aged, clipped
 from xds.server.hub import Hub
-from xds.server.lifetimes import Lifetimes
+from xds.server.lifetimes import Lifetimes, Silence
 from xds.server.limits import Limits
 from xds.server.nacks import NackLog
 from xds.server.rounds import Rounds
@@ -95,6 +95,7 @@ class Switchboard:
         self.on_ack = on_ack
         self._on_nack = on_nack
         self._nack_log = NackLog(clock)
+        self.silence = Silence(self.limits.first_request_s)
         self._lifetimes = Lifetimes(self.limits.max_age_s)
         self._ids = itertools.count(1)
         self._streams: dict[int, Stream] = {}
@@ -110,7 +111,7 @@ class Switchboard:
         stream = Stream(self, kind, next(self._ids), context)
         self._streams[stream.stream_id] = stream
         self._empty.clear()
-        self.counters.streams_opened[str(kind)] += 1
+        self.counters.streams_opened[kind.name] += 1
         if self._ending:
             stream.end(self._ending)
         timer = self._lifetimes.begin(stream.peer, lambda: self._aged(stream))
@@ -122,7 +123,7 @@ class Switchboard:
             self._rejecting.pop(stream, None)
             if not self._streams:
                 self._empty.set()
-            self.counters.streams_closed[str(kind)] += 1
+            self.counters.streams_closed[kind.name] += 1
 
     def publish(self, change: ChangeSet) -> None:
         """Tell the streams that subscribe to something in the change set; the source already has its snapshot."""
