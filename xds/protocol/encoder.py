@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xds.protocol.layers import Ground
 from xds.protocol.traits import WAITS_FOR
@@ -28,7 +28,7 @@ CACHE_BYTES = 64 << 20
 NAME_BYTES = 160
 """What a name costs in the cache beside the bytes of its response: its places in the key, the content and the set of names."""
 FIRSTS = 8
-"""Whole worlds of a type that are kept for clients that have nothing yet."""
+"""Whole worlds of a type that are kept for clients that have nothing yet, or all of it."""
 SHARED_REMOVALS = 1_000
 """Names that do not exist, beyond which a response is not kept: they are what one client made up, and nobody else will ask."""
 
@@ -83,6 +83,8 @@ class Encoder:
         """The delta response with resources alone that was asked for last: a change that goes to many streams."""
         self._firsts: dict[tuple[str, int, frozenset[str] | None, int, str | None], tuple[Table, list[Response]]] = {}
         """(type URL, identity of what there is, what is asked for, limit, version) -> what there is, and responses with it."""
+        self._wholes: dict[int, tuple[Table, Ground[Any]]] = {}
+        """Identity of what there is of a type -> that, and the same for those who hold all of it."""
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
 
@@ -169,6 +171,15 @@ class Encoder:
                 responses[place] = encoded(response.resources)
             above = int(responses[place].nonce)
         return [*responses]
+
+    def whole(self, available: Table) -> Ground[Any]:
+        """Return what a client holds that has all that there is of a type; the same object for all."""
+        found = self._wholes.get(id(available))
+        if found is None or found[0] is not available:  # another one, where that was
+            found = self._wholes[id(available)] = available, Ground(available.plain)
+            if len(self._wholes) > FIRSTS:
+                del self._wholes[next(iter(self._wholes))]
+        return found[1]
 
     def heartbeat(self, type_url: str, resources: Sequence[Resource], *, above: int) -> Response:
         """Return a delta response that tells a client to keep resources that it has (R30)."""

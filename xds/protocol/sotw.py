@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from xds.protocol.encoder import Response, awaited_by, encoded_bytes
 from xds.protocol.gates import Gates
 from xds.protocol.holdings import NO_NAMES, UNCERTAIN, Claim
 from xds.protocol.interest import WILDCARD, Subscription, shared
 from xds.protocol.kind import Kind
+from xds.protocol.layers import Ground
 from xds.protocol.ledger import Nack, State
 from xds.protocol.stream import Stream
 from xds.protocol.traits import COMPLETE, FOLLOWERS, LEGACY_WILDCARD, WAITS_FOR, leaders
@@ -106,7 +108,7 @@ class SotwStream(Stream["_SotwType"]):
         available, version = snapshot.resources(kind.type_url), snapshot.type_version(kind.type_url)
         if kind.absent or kind.told_absent:
             return None
-        if kind.last is None and kind.asks_first and gates.stand_open(kind):
+        if kind.last is None and (kind.asks_first or kind.asks_anew) and gates.stand_open(kind):
             names = kind.interest.subscription.asked
             if kind.complete and names is not None:
                 return None
@@ -130,12 +132,12 @@ class SotwStream(Stream["_SotwType"]):
     def _go_on(self, kind: _SotwType, snapshot: Snapshot, now_s: float) -> None:
         """Find out from its version what a client that reconnects holds: all that there is (R19a), or what there was."""
         if kind.claimed == snapshot.type_version(kind.type_url):
-            kind.hold(snapshot.resources(kind.type_url), now_s)
+            kind.hold(self._encoder.whole(snapshot.resources(kind.type_url)), now_s)
             self.ledger.held_already(kind.type_url, now_s, version=kind.claimed)
             return
         for earlier in reversed(self.earlier()):
             if earlier.type_version(kind.type_url) == kind.claimed:
-                kind.hold(earlier.resources(kind.type_url), now_s)
+                kind.hold(self._encoder.whole(earlier.resources(kind.type_url)), now_s)
                 kind.interest.everything = True
                 return
 
@@ -146,7 +148,7 @@ class SotwStream(Stream["_SotwType"]):
         kind.claimed = request.version if kind.complete else ""
         kind.reconnected = bool(request.version)
         if kind.reconnected and not kind.complete:  # only of whole sets a version says what is held; of parts, each may be
-            kind.interest.client.before.put(dict.fromkeys(kind.interest.subscription.names, UNCERTAIN))
+            kind.interest.client.before.rest_on(_uncertain(kind.interest.subscription.names))
         # A client that reconnects may hold what is gone: a set of which nothing is left is sent, too (R11). "" is no name (R4).
         kind.answer_due |= kind.complete and any(request.names)
 
@@ -231,9 +233,10 @@ class SotwStream(Stream["_SotwType"]):
     def _follow(self, kind: _SotwType, response: Response) -> None:
         """Owe the client what it will wait for because its parents were sent anew (R19, R20)."""
         if follower := self._types.get(FOLLOWERS.get(kind.type_url, "")):
-            news = kind.news(response)
-            all_new = len(news) == len(response.resources)
-            awaited = response.awaited if all_new else awaited_by(kind.type_url, news)
+            awaited = response.awaited
+            if kind.changes is not response.content:
+                news = kind.news(response)
+                awaited = awaited if len(news) == len(response.resources) else awaited_by(kind.type_url, news)
             follower.interest.owe(follower.interest.wanted(awaited))
 
 
@@ -259,11 +262,19 @@ class _SotwType(Kind):
         self.changes: Mapping[str, Resource | None] = {}
         """What the last response changed of what the client held; None for what it left out."""
 
-    def hold(self, resources: Table, now_s: float) -> None:
+    @property
+    def asks_anew(self) -> bool:
+        """Whether the client has something of all that it asks for, it is not known what, and waits for all of it."""
+        interest, client = self.interest, self.interest.client
+        if self.complete or not self.reconnected or self.in_flight or client.held.size or client.withheld:
+            return False
+        names = interest.subscription.names
+        return client.before.size == len(names) and interest.owed == names and not (interest.everything or interest.waiting)
+
+    def hold(self, resources: Ground[Resource | Claim], now_s: float) -> None:
         """Record that the client holds these, and need not be answered."""
-        self.interest.take(resources)
-        self.interest.client.held.clear()
-        self.interest.client.held.put(resources.plain)
+        self.interest.looked_at()
+        self.interest.client.held.rest_on(resources)
         self.came_with(resources, now_s)
         self.answer_due = False
         self.synced = True
@@ -359,7 +370,9 @@ class _SotwType(Kind):
         """Record a response."""
         self.last, self.answer_due = response, False
         self.in_flight[response.nonce] = response, now_s
-        names = response.names if self.changes.keys() == response.names else shared(frozenset(self.changes))
+        changes = self.changes
+        is_all = changes is response.content or changes.keys() == response.names  # they may be many
+        names = response.names if is_all else shared(frozenset(changes))
         self.interest.client.deliveries.sent(response.nonce, names, now_s, self.interest.client.known)
 
     def settled_by(self, response: Response) -> Mapping[str, Resource | None]:
@@ -392,3 +405,14 @@ class _SotwType(Kind):
             # The client may have applied any part of the set: it gets one that it accepts, with whatever can be changed by then.
             self.answer_due |= bool(self.changes)
         return tuple(sorted(blamed))
+
+
+_UNCERTAIN: WeakKeyDictionary[frozenset[str], Ground[Resource | Claim | None]] = WeakKeyDictionary()
+
+
+def _uncertain(names: frozenset[str]) -> Ground[Resource | Claim | None]:
+    """Return what a client has of names of which it says no more than that it has something: of a crowd, many say the same."""
+    found = _UNCERTAIN.get(names)
+    if found is None:
+        found = _UNCERTAIN[names] = Ground(dict.fromkeys(names, UNCERTAIN))
+    return found
