@@ -98,6 +98,15 @@ def test_what_differs_is_another_value():
     assert c.names == frozenset(NAMES[1:])
 
 
+def test_what_is_remembered_of_a_request_is_what_it_is_compared_by():
+    alike = Alike(wanted_in, WANTED_ASIDE)
+    message = decode_delta(delta())
+    parse_delta(message, alike)
+    ((kept, _, size_bytes),) = alike._recent
+    assert kept is not message  # which has all that it ever held in its memory, as long as it lives
+    assert size_bytes == kept.ByteSize() == sum(len(name) + 2 for name in NAMES)
+
+
 def test_what_is_refused_is_not_remembered():
     asked = []
 

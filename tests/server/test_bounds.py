@@ -40,9 +40,8 @@ async def refused(client, code="RESOURCE_EXHAUSTED"):
 
 @pytest.mark.parametrize("kind", ["ads delta", "eds sotw"])
 async def test_a_stream_that_says_nothing(bounded, kind, monkeypatch):
-    monkeypatch.setattr(
-        bounded.server._board, "silence", Silence(IMPATIENT.first_request_s)
-    )  # now that the neighbour has said something
+    silence = Silence(IMPATIENT.first_request_s)  # from now on: the neighbour has said something
+    monkeypatch.setattr(bounded.server._board, "silence", silence)
     client = Client(bounded, kind)
     asyncio.ensure_future(client.call.read()).add_done_callback(lambda done: done.exception())
     assert await refused(client, "DEADLINE_EXCEEDED") == (

@@ -50,3 +50,38 @@ async def test_who_leaves_is_forgotten():
     assert not silence._until_s
     await until(lambda: silence._timer is None)
     assert not ended
+
+
+async def test_an_end_that_fails_costs_the_others_nothing():
+    silence, ended = Silence(LIMIT_S), []
+    failed, loop = [], asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: failed.append(context["exception"]))
+
+    def fails(_):
+        raise ValueError("odd")
+
+    tasks = [
+        asyncio.create_task(silence.first(loop.create_future(), fails)),
+        client(silence, "other", ended),
+    ]
+    await until(lambda: ended)
+    assert [str(error) for error in failed] == ["odd"]
+    for task in tasks:
+        task.cancel()
+
+
+async def test_an_end_may_end_another():
+    silence, ended = Silence(LIMIT_S), []
+    tasks = []
+
+    def ends_others(_):
+        ended.append("first")
+        silence._until_s.clear()  # as if they had left
+        tasks.append(client(silence, "newcomer", ended))
+
+    tasks.append(asyncio.create_task(silence.first(asyncio.get_running_loop().create_future(), ends_others)))
+    tasks.append(client(silence, "second", ended))
+    await until(lambda: len(ended) == 2)
+    assert ended == ["first", ("newcomer", "DEADLINE_EXCEEDED")]
+    for task in tasks:
+        task.cancel()

@@ -57,7 +57,9 @@ class Alike(Generic[M, T]):
         if _is_first(message, self._recent):
             return self._recent[0][1]
         value = self._make(message)
-        self._recent.insert(0, (message, value, message.ByteSize()))
+        kept = type(message)()
+        kept.CopyFrom(message)  # a message has all that it ever held in its memory, cleared or not
+        self._recent.insert(0, (kept, value, kept.ByteSize()))
         _forget(self._recent)
         return value
 
@@ -66,8 +68,8 @@ class Unordered(Generic[S]):
     """The long maps of one kind that came lately, as lists of their entries, in any order.
 
     Args:
-        make: makes the value of a map, which has as many items unless a key is in it twice; what it raises is the caller's, and
-            remembered is nothing then.
+        make: makes the value of a map, which has an item for each entry unless a key is there twice or an entry is not read; what
+            it raises is the caller's, and remembered is nothing then.
     """
 
     def __init__(self, make: Callable[[Sequence[bytes]], S]) -> None:
@@ -86,7 +88,7 @@ class Unordered(Generic[S]):
                     self._recent.insert(0, self._recent.pop(place))
                 return value
         value = self._make(entries)
-        if len(value) == len(entries):  # else a key is there twice, of which the last one counts
+        if len(value) == len(entries):  # else the order may matter: of a key that is there twice, the last one counts
             self._recent.insert(0, (frozenset(entries), value, sum(map(len, entries))))
             _forget(self._recent)
         return value

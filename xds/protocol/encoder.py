@@ -11,6 +11,7 @@ import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from xds.protocol.layers import Ground
 from xds.protocol.traits import WAITS_FOR
@@ -28,7 +29,7 @@ CACHE_BYTES = 64 << 20
 NAME_BYTES = 160
 """What a name costs in the cache beside the bytes of its response: its places in the key, the content and the set of names."""
 FIRSTS = 8
-"""Whole worlds of a type that are kept for clients that have nothing yet, or all of it."""
+"""Whole worlds of a type that are kept for clients that have nothing yet, or of which it is not known what they have."""
 SHARED_REMOVALS = 1_000
 """Names that do not exist, beyond which a response is not kept: they are what one client made up, and nobody else will ask."""
 
@@ -83,8 +84,8 @@ class Encoder:
         """The delta response with resources alone that was asked for last: a change that goes to many streams."""
         self._firsts: dict[tuple[str, int, frozenset[str] | None, int, str | None], tuple[Table, list[Response]]] = {}
         """(type URL, identity of what there is, what is asked for, limit, version) -> what there is, and responses with it."""
-        self._wholes: dict[int, tuple[Table, Ground[Any]]] = {}
-        """Identity of what there is of a type -> that, and the same for those who hold all of it."""
+        self._wholes: WeakValueDictionary[tuple[str, str], Ground[Any]] = WeakValueDictionary()
+        """(type URL, version of all of it) -> what a client holds that has that, as long as one does."""
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
 
@@ -134,9 +135,10 @@ class Encoder:
         limit_bytes: int,
         version: str | None = None,
     ) -> list[Response]:
-        """Return responses with all that a client asks for that has nothing yet; nothing if some of it does not exist.
+        """Return responses with all that a client asks for; nothing if some of it does not exist.
 
-        Nothing, too, if it is more than one state-of-the-world response.
+        Nothing, too, if it is more than one state-of-the-world response. All are sent it that have nothing yet, or of whom it is
+        not known what they have.
 
         What many clients ask for is put together once: to look for a response by its content takes the longer the more is in it.
 
@@ -172,14 +174,13 @@ class Encoder:
             above = int(responses[place].nonce)
         return [*responses]
 
-    def whole(self, available: Table) -> Ground[Any]:
+    def whole(self, type_url: str, available: Table) -> Ground[Any]:
         """Return what a client holds that has all that there is of a type; the same object for all."""
-        found = self._wholes.get(id(available))
-        if found is None or found[0] is not available:  # another one, where that was
-            found = self._wholes[id(available)] = available, Ground(available.plain)
-            if len(self._wholes) > FIRSTS:
-                del self._wholes[next(iter(self._wholes))]
-        return found[1]
+        key = type_url, available.version
+        found = self._wholes.get(key)
+        if found is None:
+            found = self._wholes[key] = Ground(available.plain)
+        return found
 
     def heartbeat(self, type_url: str, resources: Sequence[Resource], *, above: int) -> Response:
         """Return a delta response that tells a client to keep resources that it has (R30)."""

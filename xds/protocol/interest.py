@@ -170,7 +170,7 @@ class Interest:
         self.dirty |= found.outdated
 
     def looked_at(self) -> None:
-        """Record that the client is sent all that it wants; nothing is pending then."""
+        """Record that the client is sent all that it wants, or has it; nothing is pending then, unless it waits or goes apart."""
         self.everything = False
         self.dirty.clear()
         self.owed.clear()

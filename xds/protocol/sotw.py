@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from xds.protocol.encoder import Response, awaited_by, encoded_bytes
 from xds.protocol.gates import Gates
@@ -104,11 +104,14 @@ class SotwStream(Stream["_SotwType"]):
         return [response]
 
     def _at_once(self, kind: _SotwType, snapshot: Snapshot, gates: Gates, now_s: float) -> Response | None:
-        """Return what many streams are told alike: all that a client asks for that has nothing yet, or one mere change."""
+        """Return what many streams are told alike: all that a client asks for, or one mere change.
+
+        All of it is told if the client has nothing yet, or if it is not known what it has.
+        """
         available, version = snapshot.resources(kind.type_url), snapshot.type_version(kind.type_url)
         if kind.absent or kind.told_absent:
             return None
-        if kind.last is None and (kind.asks_first or kind.asks_anew) and gates.stand_open(kind):
+        if (kind.asks_anew or (kind.last is None and kind.asks_first)) and gates.stand_open(kind):
             names = kind.interest.subscription.asked
             if kind.complete and names is not None:
                 return None
@@ -132,12 +135,12 @@ class SotwStream(Stream["_SotwType"]):
     def _go_on(self, kind: _SotwType, snapshot: Snapshot, now_s: float) -> None:
         """Find out from its version what a client that reconnects holds: all that there is (R19a), or what there was."""
         if kind.claimed == snapshot.type_version(kind.type_url):
-            kind.hold(self._encoder.whole(snapshot.resources(kind.type_url)), now_s)
+            kind.hold(self._encoder.whole(kind.type_url, snapshot.resources(kind.type_url)), now_s)
             self.ledger.held_already(kind.type_url, now_s, version=kind.claimed)
             return
         for earlier in reversed(self.earlier()):
             if earlier.type_version(kind.type_url) == kind.claimed:
-                kind.hold(self._encoder.whole(earlier.resources(kind.type_url)), now_s)
+                kind.hold(self._encoder.whole(kind.type_url, earlier.resources(kind.type_url)), now_s)
                 kind.interest.everything = True
                 return
 
@@ -266,9 +269,9 @@ class _SotwType(Kind):
     def asks_anew(self) -> bool:
         """Whether the client has something of all that it asks for, it is not known what, and waits for all of it."""
         interest, client = self.interest, self.interest.client
-        if self.complete or not self.reconnected or self.in_flight or client.held.size or client.withheld:
+        wildcard, names = interest.subscription
+        if self.complete or not self.reconnected or wildcard or self.last or client.held.size:
             return False
-        names = interest.subscription.names
         return client.before.size == len(names) and interest.owed == names and not (interest.everything or interest.waiting)
 
     def hold(self, resources: Ground[Resource | Claim], now_s: float) -> None:
@@ -407,7 +410,7 @@ class _SotwType(Kind):
         return tuple(sorted(blamed))
 
 
-_UNCERTAIN: WeakKeyDictionary[frozenset[str], Ground[Resource | Claim | None]] = WeakKeyDictionary()
+_UNCERTAIN: WeakValueDictionary[frozenset[str], Ground[Resource | Claim | None]] = WeakValueDictionary()
 
 
 def _uncertain(names: frozenset[str]) -> Ground[Resource | Claim | None]:

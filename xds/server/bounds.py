@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 
 def parser(kind: StreamKind, limits: Limits) -> Callable[[bytes], Request]:
-    """Return what decodes the requests of a stream, and refuses those that name too much before they are made values.
+    """Return what decodes the requests of a stream, and refuses those that name too much before names and claims are made values.
+
+    What is said twice counts twice.
 
     Raises, when called:
         StreamEndError: RESOURCE_EXHAUSTED.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,29 +33,32 @@ class Silence:
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
-        self._until_s: dict[Callable[[StreamEndError], None], float] = {}
+        self._until_s: OrderedDict[Callable[[StreamEndError], None], float] = OrderedDict()
         """What ends a stream -> until when it has time, in the event loop's time; the oldest first."""
         self._timer: asyncio.TimerHandle | None = None
         """When the first of them may be over; only while there are some, or were when it was set."""
 
     async def first(self, read: Awaitable[T], end: Callable[[StreamEndError], None]) -> T:
         """Return what the first read of a stream gives; end the stream (`silent`) if that does not come in time."""
-        self._until_s[end] = until_s = asyncio.get_running_loop().time() + self._limit_s
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_at(until_s, self._look)
+        self._until_s[end] = asyncio.get_running_loop().time() + self._limit_s
+        self._watch()
         try:
             return await read
         finally:
             self._until_s.pop(end, None)
 
+    def _watch(self) -> None:
+        if self._until_s and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(next(iter(self._until_s.values())), self._look)
+
     def _look(self) -> None:
-        self._timer, loop = None, asyncio.get_running_loop()
-        for end, until_s in [*self._until_s.items()]:
-            if until_s > loop.time():
-                self._timer = loop.call_at(until_s, self._look)
-                break
-            del self._until_s[end]
-            end(silent(self._limit_s))
+        self._timer, now_s = None, asyncio.get_running_loop().time()
+        try:
+            while self._until_s and next(iter(self._until_s.values())) <= now_s:
+                end, _ = self._until_s.popitem(last=False)
+                end(silent(self._limit_s))
+        finally:
+            self._watch()
 
 
 @dataclass(slots=True)
