@@ -28,15 +28,15 @@ def configure_log(config: Config, *, is_console: bool) -> None:
         is_console: for people.
     """
     level = getattr(logging, config.log_level.upper())
-    processors: list[structlog.typing.Processor] = [structlog.processors.add_log_level]
-    if is_console:
-        colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-        renderer = structlog.dev.ConsoleRenderer(colors=colors)
-        processors += [structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False), _make_visible, renderer]
-    else:
-        processors.append(_line)
+    colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    for_people: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        _make_visible,
+        structlog.dev.ConsoleRenderer(colors=colors),
+    ]
     structlog.configure(
-        processors=processors,
+        processors=for_people if is_console else [structlog.processors.add_log_level, _line],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )

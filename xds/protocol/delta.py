@@ -135,7 +135,7 @@ class DeltaStream(Stream["_DeltaType"]):
             self.ledger.held_already(kind.type_url, now_s)
 
     def _send_heartbeats(self, now_s: float) -> list[Response]:
-        due = [(kind, beats) for kind in self._beating.values() if (beats := kind.heartbeats.due(now_s))]
+        due = [(kind, beats) for kind in self._beating.values() if (beats := kind.beats().due(now_s))]
         return [
             self._sent(kind, self._encoder.heartbeat(kind.type_url, beats, above=self._last_nonce), now_s) for kind, beats in due
         ]
@@ -143,7 +143,7 @@ class DeltaStream(Stream["_DeltaType"]):
     def _heartbeats_s(self) -> list[float]:
         if not self._beating:
             return []
-        return [min(due_s.values()) for kind in self._beating.values() if (due_s := kind.heartbeats.due_s)]
+        return [min(due_s.values()) for kind in self._beating.values() if (due_s := kind.beats().due_s)]
 
     def _send_first(self, kind: _DeltaType, available: Table, gates: Gates, now_s: float) -> list[Response]:
         """Return what a client gets that has nothing yet: what all get that ask for the same. Nothing if there is more to it."""
@@ -157,7 +157,7 @@ class DeltaStream(Stream["_DeltaType"]):
 
     def _look(self, kind: _DeltaType, available: Table, now_s: float) -> Look:
         look = kind.look(available, now_s)
-        if kind.heartbeats.due_s:
+        if kind.heartbeats and kind.heartbeats.due_s:
             self._beating[kind.type_url] = kind
         return look
 
@@ -191,7 +191,8 @@ class DeltaStream(Stream["_DeltaType"]):
         self._apply(kind, subscribe, request.unsubscribe, claims=kind.claims)
         kind.synced = kind.reconnected = interest.everything = bool(kind.claims)
         interest.everything |= interest.subscription.wildcard
-        interest.owe(interest.wanted(self._followers_due.pop(type_url, NO_NAMES)))
+        if due := self._followers_due.pop(type_url, None):
+            interest.owe(interest.wanted(due))
         kind.answer_due = interest.subscription.wildcard and not kind.claims
 
     def _settle(self, kind: _DeltaType, request: DeltaRequest, now_s: float) -> tuple[Nack | None, frozenset[str]]:
@@ -269,7 +270,8 @@ class DeltaStream(Stream["_DeltaType"]):
         asked = added - removed - rejected if removed or rejected else added
         if removed and wildcard:
             asked |= removed & (before.names | added)
-        interest.owe(claims.lacking(asked))
+        if lacking := claims.lacking(asked):
+            interest.owe(lacking)
         if asked_for_all:
             interest.everything = kind.answer_due = True
             if before.wildcard:  # asked again: the client may have dropped everything (R6)
@@ -326,9 +328,16 @@ class _DeltaType(Kind):
         self.removable = type_url not in NEVER_REMOVED
         self.claims = NO_CLAIMS
         """Name -> version that the client said it has in its first request; until that is compared with what there is (R17)."""
-        self.heartbeats = Heartbeats(type_url, self.interest.client)
+        self.heartbeats: Heartbeats | None = None
+        """Once some resource has a time to live."""
         self.overdue: dict[str, frozenset[str]] = {}
         """Nonce -> names of responses too many to be remembered whole, the oldest first."""
+
+    def beats(self) -> Heartbeats:
+        """Return the heartbeats of the type, which are made when they are needed: most types have none."""
+        if self.heartbeats is None:
+            self.heartbeats = Heartbeats(self.type_url, self.interest.client)
+        return self.heartbeats
 
     def sent(self, response: Response, now_s: float) -> None:
         self.answer_due = False
@@ -336,7 +345,7 @@ class _DeltaType(Kind):
         client.put(response.content)
         client.deliveries.sent(response.nonce, response.names, now_s, client.known)
         if response.perishable:
-            self.heartbeats.begin(response.perishable, now_s)
+            self.beats().begin(response.perishable, now_s)
         self.in_flight[response.nonce] = response, now_s
         if len(self.in_flight) > IN_FLIGHT:  # who never answers has to be taken to accept
             overdue, _ = self.in_flight.pop(next(iter(self.in_flight)))
@@ -367,5 +376,6 @@ class _DeltaType(Kind):
         found = claims.compared(available)
         interest.claimed(claims, found)
         self.came_with(claims, now_s)
-        self.heartbeats.claimed(found.perishable, now_s)
+        if found.perishable:
+            self.beats().claimed(found.perishable, now_s)
         self.claims = NO_CLAIMS

@@ -39,9 +39,8 @@ class Heartbeats:
 
     def claimed(self, names: Collection[str], now_s: float) -> None:
         """Have those prolonged at once that the client came with: how long it has had them is unknown."""
-        if names:
-            held = self._client.held
-            self.due_s.update({n: now_s for n in names if isinstance(r := held.get(n), Resource) and r.ttl_s is not None})
+        held = self._client.held
+        self.due_s.update({n: now_s for n in names if isinstance(r := held.get(n), Resource) and r.ttl_s is not None})
 
     def due(self, now_s: float) -> list[Resource]:
         """Return what the client has and has to be told to keep, sorted by name; each counts as told."""
