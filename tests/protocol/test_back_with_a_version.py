@@ -40,8 +40,8 @@ LONG = {
 """Who is told name by name, either way."""
 
 
-def told(stream, store, *, now_s):
-    return [(r.type_url, sorted(r.content), r.version) for r in stream.poll(store.current(VIEW), now_s)]
+def said(responses):
+    return [(r.type_url, sorted(r.content), r.version) for r in responses]
 
 
 def statuses(stream):
@@ -55,12 +55,12 @@ def back(store, encoder, *, names=NAMES, error=None, change=None, rename=None):
     if rename:
         stream.on_request(SotwRequest(EDS, rename, version="earlier"), 0)
     responses = stream.poll(store.current(VIEW), 1)
-    seen += [[(r.type_url, sorted(r.content), r.version) for r in responses], statuses(stream)]
+    seen += [said(responses), statuses(stream)]
     if change:
         stream.on_change(store.publish(VIEW, {EDS: change}, at_s=0, trigger=""))
     for response in responses:
         stream.on_request(SotwRequest(EDS, rename or names, "earlier" if error else response.version, response.nonce, error), 2)
-    seen += [told(stream, store, now_s=3), statuses(stream), stream.deadline_s()]
+    seen += [said(stream.poll(store.current(VIEW), 3)), statuses(stream), stream.deadline_s()]
     return seen, responses
 
 
@@ -90,7 +90,7 @@ def test_who_holds_everything_shares_it_with_others_who_do_as_long_as_one_does(s
     def holds_all():
         stream = SotwStream(encoder)
         stream.on_request(SotwRequest(CDS, version=store.current(VIEW).type_version(CDS)), 0)
-        assert told(stream, store, now_s=1) == []
+        assert stream.poll(store.current(VIEW), 1) == []
         return stream
 
     streams = [holds_all(), holds_all()]

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from xds_world import eventually
 
 from xds.server.lifetimes import Silence
 
@@ -18,12 +19,6 @@ def client(silence, name, ended, said=None):
     return asyncio.create_task(silence.first(read(), lambda end: ended.append((name, end.code.name))))
 
 
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(LIMIT_S / 10)
-
-
 async def test_each_has_its_own_time():
     silence, ended, said = Silence(LIMIT_S), [], asyncio.get_running_loop().create_future()
     first, speaks = client(silence, "first", ended), client(silence, "speaks", ended, said)
@@ -31,11 +26,11 @@ async def test_each_has_its_own_time():
     second = client(silence, "second", ended)
     said.set_result("hello")
     assert await speaks == "hello"
-    await until(lambda: len(ended) == 2)
+    await eventually(lambda: len(ended) == 2)
     assert ended == [("first", "DEADLINE_EXCEEDED"), ("second", "DEADLINE_EXCEEDED")]
     assert silence._timer is None
     third = client(silence, "third", ended)  # the timer runs again
-    await until(lambda: len(ended) == 3)
+    await eventually(lambda: len(ended) == 3)
     for task in (first, second, third):
         task.cancel()
 
@@ -48,7 +43,7 @@ async def test_who_leaves_is_forgotten():
     with pytest.raises(asyncio.CancelledError):
         await leaves
     assert not silence._until_s
-    await until(lambda: silence._timer is None)
+    await eventually(lambda: silence._timer is None)
     assert not ended
 
 
@@ -64,7 +59,7 @@ async def test_an_end_that_fails_costs_the_others_nothing():
         asyncio.create_task(silence.first(loop.create_future(), fails)),
         client(silence, "other", ended),
     ]
-    await until(lambda: ended)
+    await eventually(lambda: ended)
     assert [str(error) for error in failed] == ["odd"]
     for task in tasks:
         task.cancel()
@@ -81,7 +76,7 @@ async def test_an_end_may_end_another():
 
     tasks.append(asyncio.create_task(silence.first(asyncio.get_running_loop().create_future(), ends_others)))
     tasks.append(client(silence, "second", ended))
-    await until(lambda: len(ended) == 2)
+    await eventually(lambda: len(ended) == 2)
     assert ended == ["first", ("newcomer", "DEADLINE_EXCEEDED")]
     for task in tasks:
         task.cancel()

@@ -28,19 +28,18 @@ def configure_log(config: Config, *, is_console: bool) -> None:
         is_console: for people.
     """
     level = getattr(logging, config.log_level.upper())
-    colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    for_people: list[structlog.typing.Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-        _make_visible,
-        structlog.dev.ConsoleRenderer(colors=colors),
-    ]
     structlog.configure(
-        processors=for_people if is_console else [structlog.processors.add_log_level, _line],
+        processors=[structlog.processors.add_log_level, *(_for_people() if is_console else (_line,))],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     logging.basicConfig(level=max(level, logging.WARNING), format="%(name)s: %(message)s", stream=sys.stderr)
+
+
+def _for_people() -> tuple[structlog.typing.Processor, ...]:
+    colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    time, renderer = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False), structlog.dev.ConsoleRenderer(colors=colors)
+    return time, _make_visible, renderer
 
 
 _ENCODER = msgspec.json.Encoder()

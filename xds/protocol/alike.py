@@ -59,8 +59,7 @@ class Alike(Generic[M, T]):
         value = self._make(message)
         kept = type(message)()
         kept.CopyFrom(message)  # a message has all that it ever held in its memory, cleared or not
-        self._recent.insert(0, (kept, value, kept.ByteSize()))
-        _forget(self._recent)
+        _remember(self._recent, (kept, value, kept.ByteSize()))
         return value
 
 
@@ -84,13 +83,11 @@ class Unordered(Generic[S]):
         for place, (known, value, _) in enumerate(self._recent):
             # The first one tells nearly always; who has as many, and none is left over, has all of them once.
             if entries[0] in known and len(entries) == len(known) and not known.difference(entries):
-                if place:
-                    self._recent.insert(0, self._recent.pop(place))
+                _put_first(self._recent, place)
                 return value
         value = self._make(entries)
         if len(value) == len(entries):  # else the order may matter: of a key that is there twice, the last one counts
-            self._recent.insert(0, (frozenset(entries), value, sum(map(len, entries))))
-            _forget(self._recent)
+            _remember(self._recent, (frozenset(entries), value, sum(map(len, entries))))
         return value
 
 
@@ -122,13 +119,18 @@ def _is_first(key: object, recent: list[Any]) -> bool:
     """Return whether there is an entry that begins with a key; it stands first then."""
     for place, entry in enumerate(recent):
         if entry[0] == key:
-            if place:
-                recent.insert(0, recent.pop(place))
+            _put_first(recent, place)
             return True
     return False
 
 
-def _forget(recent: list[tuple[Any, Any, int]]) -> None:
-    """Forget those that were not used for longest, until few enough are left."""
+def _put_first(recent: list[Any], place: int) -> None:
+    if place:
+        recent.insert(0, recent.pop(place))
+
+
+def _remember(recent: list[tuple[Any, Any, int]], entry: tuple[Any, Any, int]) -> None:
+    """Put in an entry, and forget those that were not used for longest, until few enough are left."""
+    recent.insert(0, entry)
     while len(recent) > KEPT or sum([size for _, _, size in recent]) > KEPT_BYTES:
         recent.pop()

@@ -13,7 +13,7 @@ from xds.protocol.traits import EMPTY_IF_ABSENT
 from xds.snapshot.resource import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Iterable, Sequence
 
     from xds.protocol.holdings import Holdings
 
@@ -37,7 +37,7 @@ class Heartbeats:
         if resources and self._type_url not in EMPTY_IF_ABSENT:
             self.due_s.update({r.name: now_s + r.ttl_s / BEATS for r in resources if r.ttl_s is not None})
 
-    def claimed(self, names: Collection[str], now_s: float) -> None:
+    def claimed(self, names: Iterable[str], now_s: float) -> None:
         """Have those prolonged at once that the client came with: how long it has had them is unknown."""
         held = self._client.held
         self.due_s.update({n: now_s for n in names if isinstance(r := held.get(n), Resource) and r.ttl_s is not None})

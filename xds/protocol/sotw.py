@@ -111,7 +111,7 @@ class SotwStream(Stream["_SotwType"]):
         available, version = snapshot.resources(kind.type_url), snapshot.type_version(kind.type_url)
         if kind.absent or kind.told_absent:
             return None
-        if (kind.asks_anew or (kind.last is None and kind.asks_first)) and gates.stand_open(kind):
+        if kind.last is None and (kind.asks_first or kind.asks_anew) and gates.stand_open(kind):
             names = kind.interest.subscription.asked
             if kind.complete and names is not None:
                 return None
@@ -236,10 +236,9 @@ class SotwStream(Stream["_SotwType"]):
     def _follow(self, kind: _SotwType, response: Response) -> None:
         """Owe the client what it will wait for because its parents were sent anew (R19, R20)."""
         if follower := self._types.get(FOLLOWERS.get(kind.type_url, "")):
-            awaited = response.awaited
-            if kind.changes is not response.content:
-                news = kind.news(response)
-                awaited = awaited if len(news) == len(response.resources) else awaited_by(kind.type_url, news)
+            news = kind.news(response)
+            all_new = len(news) == len(response.resources)
+            awaited = response.awaited if all_new else awaited_by(kind.type_url, news)
             follower.interest.owe(follower.interest.wanted(awaited))
 
 
@@ -267,10 +266,10 @@ class _SotwType(Kind):
 
     @property
     def asks_anew(self) -> bool:
-        """Whether the client has something of all that it asks for, it is not known what, and waits for all of it."""
+        """Whether a client that was sent nothing yet has something of all that it asks for, and waits for all of it."""
         interest, client = self.interest, self.interest.client
         wildcard, names = interest.subscription
-        if self.complete or not self.reconnected or wildcard or self.last or client.held.size:
+        if self.complete or not self.reconnected or wildcard or client.held.size:
             return False
         return client.before.size == len(names) and interest.owed == names and not (interest.everything or interest.waiting)
 
@@ -362,6 +361,8 @@ class _SotwType(Kind):
     def news(self, response: Response) -> list[Resource]:
         """Return what of the last response may be other than what the client has: it waits for what follows that (R20)."""
         changed = [resource for resource in self.changes.values() if resource is not None]
+        if not self.in_doubt:
+            return changed
         return changed + [r for r in response.resources if r.name in self.in_doubt and r.name not in self.changes]
 
     def predecessors(self) -> list[Resource]:
