@@ -16,14 +16,12 @@ import compared_world
 from told import changes
 
 from xds.app import ControlPlane
-from xds.cli.log import configure_log
+from xds.cli.log import logged
 from xds.config import Config
 from xds.garbage import tend
 
 
-async def serve(services: int) -> None:
-    config = Config(xds_address="127.0.0.1:0", admin_address="127.0.0.1:0", log_format="json")
-    configure_log(config, is_console=False)
+async def serve(config: Config, services: int) -> None:
     plane = ControlPlane(config)
     tending = asyncio.create_task(tend())  # as `xdsctl serve` does
     serving = asyncio.create_task(plane.run(lambda plane: print(json.dumps({"address": plane.xds_address}), flush=True)))
@@ -37,5 +35,11 @@ async def serve(services: int) -> None:
     tending.cancel()
 
 
+def main() -> None:
+    config = Config(xds_address="127.0.0.1:0", admin_address="127.0.0.1:0", log_format="json")
+    with logged(config, is_console=False):
+        asyncio.run(serve(config, int(sys.argv[1])))
+
+
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    main()

@@ -75,7 +75,7 @@ def serve(file: Path | None, **flags: object) -> None:
     Flags win over XDS_... variables, those over the file, and the file over the defaults. Manifests and
     certificates may change at any time.
     """
-    from xds.cli.log import configure_log
+    from xds.cli.log import logged
     from xds.config import MissingSettingError, load
 
     keys = {
@@ -97,8 +97,9 @@ def serve(file: Path | None, **flags: object) -> None:
     except MissingSettingError as error:
         raise click.UsageError(str(error), click.get_current_context()) from error
     is_console = config.log_format == "console" or (config.log_format == "auto" and sys.stderr.isatty())
-    configure_log(config, is_console=is_console)
-    asyncio.run(_serve(config, is_console=is_console))
+    with logged(config, is_console=is_console):
+        asyncio.run(_serve(config, is_console=is_console))
+    note("stopped")
 
 
 async def _serve(config: Config, *, is_console: bool) -> None:
@@ -116,7 +117,6 @@ async def _serve(config: Config, *, is_console: bool) -> None:
             await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
             for task in (serving, stopping, tending):
                 task.cancel()
-        note("stopped")
     except ExceptionGroup as group:
         if error := _expected(group):
             raise error from None

@@ -78,7 +78,7 @@ class Holdings:
         """Name -> what the client accepted last, None for nothing; of names whose newest content it has not accepted."""
         self.unsure = NO_NAMES
         """Names of `before` of which the client rejected something later: it may have that, or what it had accepted."""
-        self.replaced: list[Replaced] = []
+        self.replaced: Sequence[Replaced] = ()
         self.withheld: dict[str, Rejection] = {}
         self.deliveries = Deliveries()
 
@@ -168,6 +168,11 @@ class Holdings:
         for known in (self.held, self.before, self.withheld):
             for name in [name for name in names if name in known]:
                 del known[name]
+
+    def replace(self, replaced: Sequence[Replaced]) -> None:
+        """Record what goes on being used for a while."""
+        if replaced:
+            self.replaced = [*self.replaced, *replaced]
 
     def forget_replaced(self, before_s: float) -> None:
         """Forget what was replaced before a time."""

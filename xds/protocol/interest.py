@@ -65,8 +65,9 @@ class Interest:
     """One type of one stream.
 
     A name is *dirty* if what the client should hold may differ from what it holds, and *owed* if the client has to be
-    answered whatever we believe. Both are sets: however often something changes meanwhile, it is sent once. A name *waits*
-    while a gate holds it back (`xds.protocol.gates`).
+    answered whatever we believe. Both are sets: however often something changes meanwhile, it is sent once. They are others' own
+    while that is all that is in them, since a thousand streams are told of the same. A name *waits* while a gate holds it back
+    (`xds.protocol.gates`).
     """
 
     __slots__ = ("abandoned", "apart", "client", "dirty", "everything", "owed", "rejections_in_a_row", "subscription", "waiting")
@@ -74,13 +75,13 @@ class Interest:
     def __init__(self) -> None:
         self.subscription = _NOTHING
         self.client = Holdings()
-        self.dirty: set[str] = set()
-        self.owed: set[str] = set()
+        self.dirty: AbstractSet[str] = NO_NAMES
+        self.owed: AbstractSet[str] = NO_NAMES
         self.waiting: dict[str, float] = {}
         """Name -> the time at which it waits no longer."""
         self.abandoned = NO_NAMES
         """Names that are gone while the client holds them, of a type for which it cannot be told so."""
-        self.apart: list[list[str]] = []
+        self.apart: Sequence[list[str]] = ()
         """Names owed in responses of their own, because one of them was rejected and it is not known which."""
         self.everything = False
         """All names that are wanted or held are dirty."""
@@ -95,6 +96,12 @@ class Interest:
     def asks(self) -> bool:
         """Whether there is more to look at than what may have changed."""
         return bool(self.everything or self.owed or self.apart or self.waiting)
+
+    @property
+    def owes_all(self) -> bool:
+        """Whether exactly what the client asks for by name is owed."""
+        asked = self.subscription.names
+        return self.owed is asked or self.owed == asked
 
     def wants(self, name: str) -> bool:
         """Return whether the client subscribes to a name, by the wildcard or by itself."""
@@ -116,41 +123,48 @@ class Interest:
 
     def wanted(self, names: frozenset[str]) -> frozenset[str]:
         """Return those among the names that the client subscribes to."""
-        return names if self.subscription.wildcard else names & self.subscription.names
+        wildcard, asked = self.subscription
+        return names if wildcard or names <= asked else names & asked
 
     def owe(self, names: AbstractSet[str]) -> None:
         """Answer these names in the next response, whatever the client is believed to hold or has rejected (R6)."""
         if names:
             self.client.doubt(names)
-            self.owed |= names
+            self.go_on_owing(names)
+
+    def go_on_owing(self, names: AbstractSet[str]) -> None:
+        """Answer these names later, which are owed already or not known to be held."""
+        self.owed = _joined(self.owed, names)
+
+    def look_at(self, names: AbstractSet[str]) -> None:
+        """Look at these names, which are wanted, again."""
+        self.dirty = _joined(self.dirty, names)
 
     def change(self, names: frozenset[str]) -> None:
         """Look at these names again, as far as they are wanted."""
-        self.dirty |= self.wanted(names)
+        self.dirty = _joined(self.dirty, self.wanted(names))
 
     def take(self, available: Table) -> Look:
         """Return the names to look at; nothing is pending then."""
-        names = self.dirty
         if not (self.asks or self.client.withheld):
-            self.dirty = set()
-            return Look(_in_order(names, available), NO_NAMES, [], {}, available)
-        owed, withheld = self.owed, self.client.withheld
-        names |= owed | self.waiting.keys()
+            dirty, self.dirty = self.dirty, NO_NAMES
+            return Look(_in_order(dirty, available), NO_NAMES, [], {}, available)
+        withheld = self.client.withheld
+        names = {*self.dirty, *self.owed, *self.waiting}
         if self.everything:
             names.update(self.subscription.names, self.client.held, withheld)
             if self.subscription.wildcard:
                 names |= available.keys()
         apart = [[name for name in batch if self.wants(name)] for batch in self.apart]
-        look = Look([], owed, apart, self.waiting, available)
         for name in names & withheld.keys():
             if version_of(withheld[name].resource) == version_of(available.get(name)):
-                if name not in owed:
+                if name not in self.owed:
                     names.discard(name)
             else:
                 self.release(name, still_exists=name in available)
-        self.dirty, self.owed, self.everything, self.apart, self.waiting = set(), set(), False, [], {}
         names.difference_update(*apart)
-        look.names.extend(_in_order(names, available))
+        look = Look(_in_order(names, available), self.owed, apart, self.waiting, available)
+        self.dirty, self.owed, self.everything, self.apart, self.waiting = NO_NAMES, NO_NAMES, False, (), {}
         return look
 
     def claimed(self, claims: Claims, found: Compared) -> None:
@@ -165,15 +179,14 @@ class Interest:
             client.held.rest_on(found.held)
         if self.everything:
             self.everything = False
-            self.dirty |= claims.lacking(self.subscription.names)
-            self.dirty |= found.unclaimed if self.subscription.wildcard else NO_NAMES
-        self.dirty |= found.outdated
+            self.look_at(claims.lacking(self.subscription.names))
+            self.look_at(found.unclaimed if self.subscription.wildcard else NO_NAMES)
+        self.look_at(found.outdated)
 
     def looked_at(self) -> None:
         """Record that the client is sent all that it wants, or has it; nothing is pending then, unless it waits or goes apart."""
         self.everything = False
-        self.dirty.clear()
-        self.owed.clear()
+        self.dirty = self.owed = NO_NAMES
 
     def reject(self, content: Mapping[str, Resource | None], error: str, now_s: float) -> frozenset[str]:
         """Record that the client rejected this content. It may have applied part of it: what it holds of it is unknown (R16b).
@@ -187,7 +200,7 @@ class Interest:
         """
         self.rejections_in_a_row += len(content) > 1
         client = self.client
-        waiting = self.owed.union(*self.apart)
+        waiting = {*self.owed}.union(*self.apart)
         suspects = [
             name
             for name, sent in content.items()
@@ -205,7 +218,7 @@ class Interest:
         rest = [name for name in suspects if name not in guilty]
         # Smaller than what was rejected in any case: without the guilty, without what was sent anew since, or a half.
         middle = len(rest) if len(rest) < len(content) else (len(rest) + 1) // 2
-        self.apart += [half for half in (rest[:middle], rest[middle:]) if half]
+        self.apart = [*self.apart, *[half for half in (rest[:middle], rest[middle:]) if half]]
         return frozenset(suspects)
 
     def accept(self, content: Mapping[str, Resource | None], later: Sequence[AbstractSet[str]]) -> None:
@@ -240,15 +253,15 @@ class Interest:
         if not (still_exists or name in self.owed or name in client.held):  # neither to be sent nor sent since
             client.restore((name,))
         if name not in client.held:  # else it is known what the client has
-            self.owed.add(name)
+            self.go_on_owing({name})
         else:
-            self.dirty.add(name)
+            self.look_at({name})
 
     def _take_as_uncertain(self, names: AbstractSet[str]) -> None:
         """Take into account that the client may have what it had dropped, and asked for anew, while it was under way."""
-        uncertain = names - self.client.withheld.keys() - self.owed.union(*self.apart)
+        uncertain = names - self.client.withheld.keys() - {*self.owed}.union(*self.apart)
         self.client.held.put(dict.fromkeys(uncertain, UNCERTAIN))
-        self.dirty |= uncertain
+        self.look_at(uncertain)
 
     def _forget(self, names: AbstractSet[str]) -> None:
         if not names:
@@ -256,13 +269,25 @@ class Interest:
         self.client.forget(names)
         if self.abandoned:
             self.abandoned -= names
-        for pending in (self.dirty, self.owed):
-            pending.difference_update(names)
+        self.dirty = self.dirty - names if self.dirty else NO_NAMES
+        self.owed = self.owed - names if self.owed else NO_NAMES
         for name in self.waiting.keys() & names:
             del self.waiting[name]
 
 
-def _in_order(names: set[str], available: Mapping[str, Resource]) -> list[str]:
+def _joined(some: AbstractSet[str], more: AbstractSet[str]) -> AbstractSet[str]:
+    """Return all names of two sets. The first may be changed, unless it is frozen; of the second, the caller may be the owner."""
+    if not some and isinstance(more, frozenset):
+        return more
+    if not more:
+        return some
+    if isinstance(some, set):
+        some |= more
+        return some
+    return {*some, *more}
+
+
+def _in_order(names: AbstractSet[str], available: Mapping[str, Resource]) -> list[str]:
     """Return the names sorted, so that streams that need the same ask the encoder for the same."""
     if len(names) == 1:
         return [*names]

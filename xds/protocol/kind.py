@@ -85,7 +85,7 @@ class Kind:
             return False
         if interest.subscription.wildcard:
             return interest.everything and not (interest.owed or interest.subscription.names)
-        return not interest.everything and interest.owed == interest.subscription.names
+        return not interest.everything and interest.owes_all
 
     def mere_changes(self, snapshot: Snapshot, kinds: Mapping[str, Kind]) -> list[Resource]:
         """Return other versions of what the client had and has, in order, if that is all that there is to tell; else nothing.
@@ -139,7 +139,7 @@ class Kind:
             elif client.holds(resource):  # nothing owed is held
                 continue
             elif not are_open and gates.hold_back(self, resource, look.deadlines):
-                self.interest.owed |= {name} & owed
+                self.interest.go_on_owing({name} & owed)
             else:
                 found.resources.append(resource)
         if self.type_url in REPLACING and self.interest.waiting:
@@ -152,7 +152,7 @@ class Kind:
         """Find what the client has to be told of a name of which there is no resource."""
         if name in owed:
             if gates.may_be_waited_for(self, name) and gates.wait(self, name, look.deadlines):
-                self.interest.owed.add(name)
+                self.interest.go_on_owing({name})
             else:
                 found.absent.append(name)
         elif name in self.interest.client.held and not gates.must_finish(self, name, look.deadlines):
@@ -162,7 +162,7 @@ class Kind:
         """Have those that are new wait with those that wait, and with those that go (`Gates.released`)."""
         new = [resource.name for resource in found.resources if resource.name not in self.interest.client.held]
         kept = {name for name in new if gates.gather(self, name, look.deadlines)}
-        self.interest.owed |= kept & owed
+        self.interest.go_on_owing(kept & owed)
         found.resources[:] = [resource for resource in found.resources if resource.name not in kept]
 
     def _find_first(self, names: Sequence[str], look: Look, found: Found) -> Sequence[str]:
@@ -252,10 +252,9 @@ class Kind:
         client.deliveries.accepted(nonce, now_s)
         if self.type_url in WARMED_BY and self.synced:
             client.forget_replaced(before_s=now_s - REMEMBERED_S)
-            for name in client.before.among(content.keys()):
-                was = client.before[name]
-                if was is None or version_of(was) != version_of(content[name]):
-                    client.replaced.append(Replaced(name, was, now_s, now_s + LINGER_S))
+            had = {name: client.before[name] for name in client.before.among(content.keys())}
+            others = {name: was for name, was in had.items() if was is None or version_of(was) != version_of(content[name])}
+            client.replace([Replaced(name, was, now_s, now_s + LINGER_S) for name, was in others.items()])
         self.synced = True
         unsettled = self.in_flight or interest.everything or interest.owed or interest.apart or client.withheld
         if unsettled or client.before.size > len(content):
@@ -269,10 +268,9 @@ class Kind:
         """Take into account that listeners which the client came with may wait for routes, and others be in force instead."""
         if needed_url := WARMED_BY.get(self.type_url):
             client = self.interest.client
-            for name in names:
-                held = client.held.get(name)
-                if isinstance(held, Claim) or (held is not None and needed_url in held.refs):
-                    client.replaced.append(Replaced(name, UNCERTAIN, now_s, now_s))
+            found = [(name, held) for name in names if (held := client.held.get(name)) is not None]
+            may_wait = [name for name, held in found if isinstance(held, Claim) or needed_url in held.refs]
+            client.replace([Replaced(name, UNCERTAIN, now_s, now_s) for name in may_wait])
 
     def superseded(self) -> Iterator[Resource | Claim]:
         """Return what the client may still use although something else, or that there is nothing, was sent since."""

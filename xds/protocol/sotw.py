@@ -271,7 +271,7 @@ class _SotwType(Kind):
         wildcard, names = interest.subscription
         if self.complete or not self.reconnected or wildcard or client.held.size:
             return False
-        return client.before.size == len(names) and interest.owed == names and not (interest.everything or interest.waiting)
+        return client.before.size == len(names) and interest.owes_all and not (interest.everything or interest.waiting)
 
     def hold(self, resources: Ground[Resource | Claim], now_s: float) -> None:
         """Record that the client holds these, and need not be answered."""
@@ -306,7 +306,8 @@ class _SotwType(Kind):
         while look.apart and not self.changes:
             names = look.apart.pop(0)
             self.changes = self._found(names, frozenset(names), look, gates, limit_bytes)
-        self.interest.apart += look.apart
+        if look.apart:
+            self.interest.apart = [*self.interest.apart, *look.apart]
         self.interest.client.put(self.changes)
 
     def _found(
@@ -355,8 +356,9 @@ class _SotwType(Kind):
         return result
 
     def _put_back(self, resources: Iterable[Resource], owed: AbstractSet[str]) -> None:
-        for resource in resources:
-            (self.interest.owed if resource.name in owed else self.interest.dirty).add(resource.name)
+        names = {resource.name for resource in resources}
+        self.interest.go_on_owing(names & owed)
+        self.interest.look_at(names - owed)
 
     def news(self, response: Response) -> list[Resource]:
         """Return what of the last response may be other than what the client has: it waits for what follows that (R20)."""
@@ -384,7 +386,7 @@ class _SotwType(Kind):
         client = self.interest.client
         if len(client.before) == len(self.changes) and not (self.interest.owed or self.interest.everything):
             return self.changes  # of which each name is uncertain until now, and no other
-        uncertain = self.interest.owed.union(client.before)
+        uncertain = {*self.interest.owed, *client.before}
         if self.interest.everything:
             uncertain.update(name for name in response.names if name not in client.held)
         if uncertain <= self.changes.keys():

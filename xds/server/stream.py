@@ -58,7 +58,6 @@ class Stream:
         self._context = context
         self._opened_at_s = board.clock()
         self.peer = context.peer()
-        self._log = board.log.bind(stream=stream_id, kind=kind.name, peer=self.peer)
         self._protocol = (DeltaStream if kind.delta else SotwStream)(board.encoder, aggregated=not kind.type_url)
         self._decode = board.parsers[kind]
         self._seat: tuple[Node, Hashable] | None = None
@@ -93,7 +92,7 @@ class Stream:
             ending = next(end for end in group.exceptions if isinstance(end, StreamEndError))
             self._ending = ending.with_traceback(None)  # which would lead from us to the request that was refused
         except* grpc.aio.BaseError:
-            self._log.debug("the client vanished")
+            self._board.log.debug("the client vanished", **self._called())
         finally:
             self._leave()
         if self._ending and self._ending.code is grpc.StatusCode.OK:  # which is no reason to abort for gRPC
@@ -166,7 +165,7 @@ class Stream:
         self._board.hub.join(after, self)
         self._board.rounds.leave(before, self)
         source.release(before)
-        self._log.info("moved to another view", view=str(after))
+        self._say("moved to another view", view=str(after))
         self._protocol.resync()
         self.wake()
 
@@ -214,8 +213,7 @@ class Stream:
         if self._board.on_ack:
             self._protocol.ledger.on_ack = self._acked
         self._board.hub.join(view, self)
-        self._log = self._log.bind(node=clipped(node.id))
-        self._log.info("stream opened", view=str(view))
+        self._say("stream opened", view=str(view))
 
     def _typed(self, request: Request) -> Request:
         """Return a request with the type that it is of, if it may be of that."""
@@ -273,7 +271,7 @@ class Stream:
 
     def _nacked(self, nack: Nack) -> None:
         if self._seat is not None:
-            self._board.nacked(self, *self._seat, nack, self._log)
+            self._board.nacked(self, *self._seat, nack, self._board.log.bind(**self._called()))
 
     async def _write_responses(self) -> None:
         last = False
@@ -329,8 +327,17 @@ class Stream:
         if self._seat is not None:
             self._board.rounds.leave(self._seat[1], self)
             self._board.source.release(self._seat[1])
-            self._seat = self._info = None
+        self._say("stream closed", reason=str(self._ending or "the client left"))
+        self._seat = self._info = None
         del self._protocol  # exceptions that ended us keep us until the next full garbage collection
         if self._ending and self._ending.code in _CLIENTS_FAULT:
             self._board.counters.refused_streams += 1
-        self._log.info("stream closed", reason=str(self._ending or "the client left"))
+
+    def _say(self, event: str, **more: object) -> None:
+        """Log what happens to the stream. No logger is kept for it: that is done twice in most lives."""
+        self._board.log.info(event, **self._called(), **more)
+
+    def _called(self) -> dict[str, object]:
+        """Return what the stream is called in the log."""
+        called: dict[str, object] = {"stream": self.stream_id, "kind": self.kind.name, "peer": self.peer}
+        return {**called, "node": clipped(self._seat[0].id)} if self._seat else called
