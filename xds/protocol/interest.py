@@ -118,7 +118,7 @@ class Interest:
             client = self.client
             known = {*client.held, *client.before, *client.withheld, *self.dirty, *self.owed, *self.waiting}
             self._forget(known - subscription.names)
-        else:
+        elif before.names:
             self._forget(before.names - subscription.names)
 
     def wanted(self, names: frozenset[str]) -> frozenset[str]:

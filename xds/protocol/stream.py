@@ -41,7 +41,7 @@ class Stream(Generic[K]):
     def __init__(self, encoder: Encoder, *, response_bytes: int = RESPONSE_BYTES, aggregated: bool = True) -> None:
         self.ledger = Ledger()
         self.subscription_changes = 0
-        """Rises whenever `subscriptions()` has something new to say."""
+        """Rises whenever `subscription` has something new to say of some type."""
         self.reads_errors = False
         """The client reads `resource_errors`: it waits for what does not exist unless it is told (R34). Set before the first
         request; of no account in the incremental variant, which has `removed_resources`."""
@@ -60,6 +60,10 @@ class Stream(Generic[K]):
     def subscriptions(self) -> Mapping[str, Subscription]:
         """Return what the stream wants: type URL -> (wildcard, names)."""
         return {type_url: kind.interest.subscription for type_url, kind in self._types.items()}
+
+    def subscription(self, type_url: str) -> Subscription:
+        """Return what the stream wants of a type that was asked for."""
+        return self._types[type_url].interest.subscription
 
     def resources(self, type_url: str, among: AbstractSet[str] | None = None) -> list[ResourceStatus]:
         """Return how each resource of a type stands that the client holds, was sent, asked for by name or rejected, by name.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from xds.protocol import DeltaRequest, SotwRequest, decode_delta, decode_sotw, parse_delta, parse_sotw
-from xds.protocol.alike import Alike, Same, Unordered
+from xds.protocol.alike import LONG, Alike, Same, Unordered
 from xds.protocol.requests import NAMES_ASIDE, WANTED_ASIDE, claims_in, names_in, wanted_in
 from xds.server.ending import StreamEndError
 
@@ -54,8 +54,8 @@ def parser(kind: StreamKind, limits: Limits) -> Callable[[bytes], Request]:
     def delta(data: bytes) -> Request:
         message = decode_delta(data)
         _check_head(message, limits)
-        for field in (message.resource_names_subscribe, message.resource_names_unsubscribe, message.initial_resource_versions):
-            _check_names(len(field), limits)
+        names = max(len(message.resource_names_subscribe), len(message.resource_names_unsubscribe))
+        _check_names(max(names, len(message.initial_resource_versions)), limits)
         return _checked(parse_delta(message, alike_wanted, alike_claims.value_of), limits)
 
     def sotw(data: bytes) -> Request:
@@ -64,11 +64,12 @@ def parser(kind: StreamKind, limits: Limits) -> Callable[[bytes], Request]:
         _check_names(len(message.resource_names), limits)
         return _checked(parse_sotw(message, alike_names), limits)
 
-    return Same(delta if kind.delta else sotw, _says_not_who).value_of
+    return Same(delta if kind.delta else sotw, _is_common).value_of
 
 
-def _says_not_who(request: Request) -> bool:
-    return request.node is None
+def _is_common(request: Request) -> bool:
+    """Return whether others may send the very same bytes: not who says its name, or in an order of its own what it has."""
+    return request.node is None and not (isinstance(request, DeltaRequest) and len(request.initial_versions) >= LONG)
 
 
 def check_subscriptions(subscriptions: Mapping[str, tuple[bool, Any]], limits: Limits) -> None:

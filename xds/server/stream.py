@@ -240,10 +240,9 @@ class Stream:
         if nack:
             self._nacked(nack)
         if protocol.subscription_changes != subscription_changes:
-            subscriptions = protocol.subscriptions()
-            subscription = subscriptions[request.type_url]
+            subscription = protocol.subscription(request.type_url)
             if subscription.names:
-                check_subscriptions(subscriptions, self._board.limits)
+                check_subscriptions(protocol.subscriptions(), self._board.limits)
             self._board.hub.subscribe(self, request.type_url, subscription.asked)
         came_with_some = isinstance(request, DeltaRequest) and request.initial_versions
         if came_with_some:
@@ -340,4 +339,6 @@ class Stream:
     def _called(self) -> dict[str, object]:
         """Return what the stream is called in the log."""
         called: dict[str, object] = {"stream": self.stream_id, "kind": self.kind.name, "peer": self.peer}
-        return {**called, "node": clipped(self._seat[0].id)} if self._seat else called
+        if self._seat is not None:
+            called["node"] = clipped(self._seat[0].id)
+        return called
