@@ -276,7 +276,7 @@ class Interest:
 
 
 def _joined(some: AbstractSet[str], more: AbstractSet[str]) -> AbstractSet[str]:
-    """Return all names of two sets. The first may be changed, unless it is frozen; of the second, the caller may be the owner."""
+    """Return the names of two sets: the second itself if it is frozen and has all; the first, added to, if it is not frozen."""
     if not some and isinstance(more, frozenset):
         return more
     if not more:
