@@ -8,8 +8,25 @@ import pytest
 import structlog
 from grpc import StatusCode
 
-from xds.cli.log import GATHERED_S, Lines, _for_machines, _json, _make_visible, logged
+from xds.cli.log import GATHERED_S, Lines, _for_machines, _make_visible, logged
 from xds.config import Config
+
+
+def text_of(method, event):
+    file, ((made,), _) = io.StringIO(), _for_machines(None, method, event)
+    Lines(file).msg(made)
+    (line,) = file.getvalue().split("\n")[:-1]
+    return line
+
+
+def line_of(method, event):
+    return json.loads(text_of(method, event))
+
+
+def untimed(line):
+    said = json.loads(line)
+    del said["timestamp"]
+    return said
 
 
 def test_what_a_client_says_cannot_steer_the_console_log():
@@ -20,22 +37,17 @@ def test_what_a_client_says_cannot_steer_the_console_log():
 @pytest.mark.parametrize("said", ["plain", "a\x1b[2J\nforged", "Köln \x9b2J", "\udcff", "\U0001f642", "a\x7fb"])
 def test_a_line_of_json_is_ascii_and_one_line_and_says_the_same(said):
     for more in ({}, {"views": ["a", None], "error": "odd"}):
-        line = _json({"event": "stream opened", "stream": 1, "node": said, **more})
+        line = text_of("info", {"event": "stream opened", "stream": 1, "node": said, **more})
         assert line.isascii()
         assert line.isprintable()
-        assert json.loads(line) == {"event": "stream opened", "stream": 1, "node": said, **more}
+        assert untimed(line) == {"event": "stream opened", "stream": 1, "node": said, **more}
 
 
 @pytest.mark.parametrize("said", ["plain", "Köln"])
 def test_what_json_has_no_form_for_is_told_as_python_does_whatever_else_is_said(said):
-    line = _json({"event": said, "code": StatusCode.OK, "error": ValueError("odd"), "raw": b"\x00"})
+    line = text_of("info", {"event": said, "code": StatusCode.OK, "error": ValueError("odd"), "raw": b"\x00"})
     expected = {"code": "<StatusCode.OK: (0, 'ok')>", "error": "ValueError('odd')", "raw": "b'\\x00'"}
-    assert json.loads(line) == {"event": said, **expected}
-
-
-def line_of(method, event):
-    (made,), _ = _for_machines(None, method, event)
-    return json.loads(made if isinstance(made, str) else _json(made))
+    assert untimed(line) == {"event": said, **expected}
 
 
 def test_a_line_has_its_time_and_what_was_raised():

@@ -33,7 +33,7 @@ class Deliveries:
     __slots__ = ("_kept", "_limit")
 
     def __init__(self) -> None:
-        self._kept: list[Delivery] | None = None  # who has everything is sent nothing
+        self._kept: list[Delivery] = []
         self._limit = KEPT
 
     def sent(self, nonce: str, names: frozenset[str], now_s: float, known: Callable[[], Sequence[Mapping[str, object]]]) -> None:
@@ -45,34 +45,30 @@ class Deliveries:
             now_s: the time.
             known: returns where names stand that may not be forgotten: the client has not let go of them.
         """
-        delivery = Delivery(nonce, names, now_s)
-        if self._kept is None:
-            self._kept = [delivery]
-            return
         if len(self._kept) >= self._limit:
-            self._kept = self._tidied(self._kept, known())
-        self._kept.append(delivery)
+            self._tidy(known())
+        self._kept.append(Delivery(nonce, names, now_s))
 
     def accepted(self, nonce: str, now_s: float) -> None:
         """Record the ACK of a response."""
-        for delivery in reversed(self._kept or ()):  # it is nearly always the last
+        for delivery in reversed(self._kept):  # it is nearly always the last
             if delivery.nonce == nonce:
                 delivery.accepted_at_s = now_s
                 return
 
     def newest(self, among: AbstractSet[str] | None = None) -> dict[str, Delivery]:
         """Return name -> the delivery that brought it last; of all names, or of those in a set."""
-        found = ((delivery, delivery.names if among is None else delivery.names & among) for delivery in self._kept or ())
+        found = ((delivery, delivery.names if among is None else delivery.names & among) for delivery in self._kept)
         return {name: delivery for delivery, names in found for name in names}
 
-    def _tidied(self, deliveries: list[Delivery], known: Sequence[Mapping[str, object]]) -> list[Delivery]:
-        """Return deliveries without those of which every name was sent again since, or is gone."""
+    def _tidy(self, known: Sequence[Mapping[str, object]]) -> None:
+        """Forget deliveries of which every name was sent again since, or is gone."""
         sent_since: set[str] = set()
         kept: list[Delivery] = []
-        for delivery in reversed(deliveries):
+        for delivery in reversed(self._kept):
             newest = delivery.names - sent_since
             if any(name in part for name in newest for part in known):
                 kept.append(delivery)
             sent_since |= newest
+        self._kept = kept[::-1]
         self._limit = len(kept) + max(KEPT, len(kept))
-        return kept[::-1]

@@ -219,7 +219,7 @@ class DeltaStream(Stream["_DeltaType"]):
 
         Should that have been sent anew since, its ACK says so.
         """
-        names = kind.overdue.pop(request.nonce, NO_NAMES) if kind.overdue else NO_NAMES
+        names = kind.overdue.pop(request.nonce, NO_NAMES)
         held = kind.interest.client.held
         content = {name: one for name in sorted(names) if isinstance(one := held.get(name), Resource)}
         if request.error is None or not content:
@@ -330,8 +330,8 @@ class _DeltaType(Kind):
         """Name -> version that the client said it has in its first request; until that is compared with what there is (R17)."""
         self.heartbeats: Heartbeats | None = None
         """Once some resource has a time to live."""
-        self.overdue: dict[str, frozenset[str]] | None = None
-        """Nonce -> names of responses too many to be remembered whole, the oldest first; once there are some."""
+        self.overdue: dict[str, frozenset[str]] = {}
+        """Nonce -> names of responses too many to be remembered whole, the oldest first."""
 
     def beats(self) -> Heartbeats:
         """Return the heartbeats of the type, which are made when they are needed: most types have none."""
@@ -350,7 +350,6 @@ class _DeltaType(Kind):
         if len(self.in_flight) > IN_FLIGHT:  # who never answers has to be taken to accept
             overdue, _ = self.in_flight.pop(next(iter(self.in_flight)))
             client.accept(overdue.content)
-            self.overdue = self.overdue or {}
             self.overdue[overdue.nonce] = overdue.names
             if len(self.overdue) > OVERDUE:
                 del self.overdue[next(iter(self.overdue))]

@@ -142,7 +142,7 @@ class Interest:
 
     def change(self, names: frozenset[str]) -> None:
         """Look at these names again, as far as they are wanted."""
-        self.dirty = _joined(self.dirty, self.wanted(names))
+        self.look_at(self.wanted(names))
 
     def take(self, available: Table) -> Look:
         """Return the names to look at; nothing is pending then."""

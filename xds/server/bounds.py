@@ -54,8 +54,8 @@ def parser(kind: StreamKind, limits: Limits) -> Callable[[bytes], Request]:
     def delta(data: bytes) -> Request:
         message = decode_delta(data)
         _check_head(message, limits)
-        names = max(len(message.resource_names_subscribe), len(message.resource_names_unsubscribe))
-        _check_names(max(names, len(message.initial_resource_versions)), limits)
+        for field in (message.resource_names_subscribe, message.resource_names_unsubscribe, message.initial_resource_versions):
+            _check_names(len(field), limits)
         return _checked(parse_delta(message, alike_wanted, alike_claims.value_of), limits)
 
     def sotw(data: bytes) -> Request:

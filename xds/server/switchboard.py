@@ -91,7 +91,7 @@ class Switchboard:
         """What decodes the requests of a kind of stream."""
         self.rounds: Rounds[Stream] = Rounds(self.hub, Stream.wake, self.turns)
         self.log = _log.bind()
-        """That those of streams are made of: to begin at the module's takes five times as long."""
+        """What is said of streams is said to this: to begin at the module's takes five times as long."""
         self.on_ack = on_ack
         self._on_nack = on_nack
         self._nack_log = NackLog(clock)
